@@ -1,0 +1,28 @@
+# Compiler settings shared by every target, as the interface library pelton_options.
+set(PELTON_SANITIZE "" CACHE STRING "Value for -fsanitize=, empty for none")
+option(PELTON_WERROR "Warnings are errors" OFF)
+option(PELTON_THREAD_SAFETY "Clang thread-safety analysis" OFF)
+option(PELTON_FUZZ "Build the libFuzzer targets (clang)" OFF)
+option(PELTON_BENCH "Build the kernel benchmarks" OFF)
+
+find_program(PELTON_CCACHE ccache)
+if(PELTON_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${PELTON_CCACHE})
+endif()
+find_program(PELTON_LLD NAMES ld.lld-19 ld.lld)
+
+add_library(pelton_options INTERFACE)
+target_compile_features(pelton_options INTERFACE cxx_std_20)
+target_include_directories(pelton_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_compile_options(pelton_options INTERFACE -Wall -Wextra -Wshadow
+  $<$<BOOL:${PELTON_WERROR}>:-Werror>
+  $<$<BOOL:${PELTON_THREAD_SAFETY}>:-Wthread-safety>
+  $<$<BOOL:${PELTON_FUZZ}>:-fsanitize=fuzzer-no-link>)
+if(PELTON_SANITIZE)
+  target_compile_options(pelton_options INTERFACE -fsanitize=${PELTON_SANITIZE}
+    -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(pelton_options INTERFACE -fsanitize=${PELTON_SANITIZE})
+endif()
+if(PELTON_LLD AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_link_options(pelton_options INTERFACE --ld-path=${PELTON_LLD})
+endif()
