@@ -1,0 +1,74 @@
+#pragma once
+
+#include "kernels/ops/kv_cache.h"
+#include "kernels/ops/op.h"
+
+namespace pelton {
+
+// Causal attention of new tokens over the paged cache, grouped heads (H / G query heads share one
+// KV head). For the row at position p and head h:
+//   s[j] = softcap(scale * q[h] . K[j][h / (H/G)]),  j in (p - window, p]
+//   out[h] = sum_j softmax(s)[j] * V[j][h / (H/G)]
+// with softcap(x) = cap * tanh(x / cap) when soft_cap > 0. Scores, softmax and sums in f32. The
+// bits of a row depend on its own q and cache content alone: keys are visited in order, in
+// partitions that begin at multiples of a fixed number of positions, whatever the batch, the chunk
+// or the number of rows beside it. Source: Dao 2022, FlashAttention, alg. 1.
+struct AttentionArgs {
+  const float* q;   // [T, H * D], row stride q_stride
+  float* out;       // [T, H * D], row stride out_stride; or null
+  std::byte* out_quantized;  // QuantizedRows [T, H * D] when out is null; needs D % 32 == 0
+  size_t q_stride;
+  size_t out_stride;
+  size_t heads;  // H, a multiple of cache.kv_heads
+  KvCacheView cache;
+  size_t layer;
+  const SequenceSpan* sequences;  // [B], rows in order and without gaps from 0
+  size_t num_sequences;
+  float scale;
+  float soft_cap;  // 0: none
+  int32_t window;  // keys that a row may see, itself included; 0: all
+};
+
+size_t AttentionUnits(const AttentionArgs& args);
+size_t AttentionScratchBytes(const AttentionArgs& args);
+std::span<const OpImpl<AttentionArgs>> AttentionImpls();
+
+// Plain attention as separate ops, for graphs that are run unfused. Scores are [T, H, stride] with
+// stride >= the largest context; only [0, context) of a row is written or read.
+struct KvScoresArgs {  // scores[t, h, j] = q[t, h] . K[j]; for every j < context of the sequence
+  const float* q;
+  size_t q_stride;
+  float* scores;
+  size_t scores_stride;  // per (t, h)
+  size_t heads;
+  KvCacheView cache;
+  size_t layer;
+  const SequenceSpan* sequences;
+  size_t num_sequences;
+};
+struct MaskedSoftmaxArgs {  // in place: masked scores get weight 0, the visible ones sum to 1
+  float* scores;
+  size_t scores_stride;
+  size_t heads;
+  const SequenceSpan* sequences;
+  size_t num_sequences;
+  int32_t window;
+};
+struct KvMixArgs {  // out[t, h] = sum_j weights[t, h, j] * V[j]
+  const float* weights;
+  size_t weights_stride;
+  float* out;
+  size_t out_stride;
+  size_t heads;
+  KvCacheView cache;
+  size_t layer;
+  const SequenceSpan* sequences;
+  size_t num_sequences;
+};
+
+// Units of the three: (row, head) pairs, T * heads.
+std::span<const OpImpl<KvScoresArgs>> KvScoresImpls();
+std::span<const OpImpl<MaskedSoftmaxArgs>> MaskedSoftmaxImpls();
+std::span<const OpImpl<KvMixArgs>> KvMixImpls();
+
+}  // namespace pelton

@@ -1,0 +1,58 @@
+#pragma once
+
+#include "kernels/ops/op.h"
+#include "kernels/ops/packed_weights.h"
+#include "kernels/ops/quantized_rows.h"
+
+namespace pelton {
+
+// y[m, n] = sum_k x[m, k] * w[n, k], then the epilogue.
+//   plain:  out[m, n] = y[m, n] + bias[n] + residual[m, n]
+//   gated:  w holds gate and up in alternating panels; out[m, n] = act(gate[m, n]) * up[m, n],
+//           N = w.rows / 2; no bias, no residual
+// Two arithmetics, each with one order of operations per output whatever M, the unit split or the
+// instruction set's row kernels, so a row's bits do not depend on the rows beside it:
+//   x_f32:        exact weights times f32 activations, f32 accumulation over k in order.
+//   x_quantized:  per block of 32 an exact integer dot product; then f32 accumulation over the
+//                 blocks in order: acc = fma(scale_w * scale_x, dot, acc), and for layouts with a
+//                 minimum acc = fma(min_w, scale_x * sum_x, acc). Formats with sub 16 take their
+//                 two halves of a block in order. Scalar formats are not available (use x_f32).
+// Implementations marked `invariant == false` in MatmulImpls (AMX) may differ from that order.
+enum class GateActivation : uint8_t { kNone, kSilu, kGeluTanh };
+
+struct MatmulArgs {
+  const float* x_f32;            // [M, K], row stride x_stride; or null
+  const std::byte* x_quantized;  // QuantizedRows [M, K]; exactly one of the two is given
+  size_t x_stride;
+  size_t rows;  // M
+  PackedWeights weights;
+  GateActivation gate;
+  const float* bias;      // [N] or null
+  const float* residual;  // [M, N], row stride residual_stride, or null; may be out
+  size_t residual_stride;
+  float* out;                // [M, N], row stride out_stride; or null
+  std::byte* out_quantized;  // QuantizedRows [M, N] when out is null; needs N % 32 == 0
+  size_t out_stride;
+};
+
+// Unit: 32 output columns (a pair of panels, or two pairs when gated).
+size_t MatmulUnits(const MatmulArgs& args);
+
+struct MatmulImpl {
+  const char* name;
+  uint32_t required_features;
+  bool invariant;
+  size_t min_rows;  // M below which it is not worth choosing
+  // Whether it can run this combination of activation type and weight format.
+  bool (*supports)(bool quantized_x, DType weights);
+  size_t (*scratch_bytes)(const MatmulArgs& args);
+  OpFn<MatmulArgs> run;
+};
+
+// Fastest first; the last runs everything everywhere.
+std::span<const MatmulImpl> MatmulImpls();
+
+// The first implementation that the features, the row count and `need_invariant` allow.
+const MatmulImpl& ChooseMatmul(const MatmulArgs& args, bool need_invariant);
+
+}  // namespace pelton
