@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "kernels/ops/kv_cache.h"
+
+namespace pelton {
+
+// The largest step that a plan can run.
+struct StepLimits {
+  size_t max_tokens;      // T
+  size_t max_sequences;   // B
+  size_t max_logit_rows;  // R
+  size_t max_context;     // positions of one sequence
+};
+
+// One forward pass over a batch: the rows of all its sequences laid end to end.
+struct StepBatch {
+  std::span<const int32_t> tokens;          // [T] ids, each below the vocabulary size
+  std::span<const int32_t> positions;       // [T] position of each token in its sequence
+  std::span<const int32_t> slots;           // [T] block * block_tokens + offset, where its K/V goes
+  std::span<const SequenceSpan> sequences;  // [B] covering the rows in order, without gaps
+  std::span<const int32_t> logit_rows;      // [R] ascending rows whose logits are wanted; may be empty
+};
+
+// What turns steps into logits. One thread at a time.
+class StepExecutor {
+ public:
+  virtual ~StepExecutor() = default;
+
+  virtual const StepLimits& limits() const = 0;
+  virtual size_t vocab_size() const = 0;
+
+  // Runs one step and writes its K/V to the cache that the executor was made with. Returns the
+  // logits [R, vocab_size], owned by the executor and valid until the next Run. No allocation.
+  // Requires: the batch is inside limits().
+  virtual std::span<float> Run(const StepBatch& batch) = 0;
+};
+
+}  // namespace pelton
