@@ -22,7 +22,7 @@ class ByteCursor {
   size_t left() const { return bytes_.size() - position_; }
 
   template <typename T>
-    requires std::is_trivially_copyable_v<T>
+  requires std::is_trivially_copyable_v<T>
   [[nodiscard]] bool Read(T* out) {
     if (left() < sizeof(T)) return false;
     std::memcpy(out, bytes_.data() + position_, sizeof(T));

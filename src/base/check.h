@@ -9,10 +9,10 @@ namespace pelton {
 }  // namespace pelton
 
 // For our own bugs only: no user, file or peer may be able to break the condition.
-#define PELTON_CHECK(condition, invariant)                                          \
-  do {                                                                              \
-    if (!(condition)) [[unlikely]]                                                  \
-      ::pelton::CheckFailed(__FILE__, __LINE__, #condition, invariant);             \
+#define PELTON_CHECK(condition, invariant)                              \
+  do {                                                                  \
+    if (!(condition)) [[unlikely]]                                      \
+      ::pelton::CheckFailed(__FILE__, __LINE__, #condition, invariant); \
   } while (false)
 
 #ifdef NDEBUG

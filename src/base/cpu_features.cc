@@ -59,7 +59,8 @@ uint32_t Limited(uint32_t found) {
   if (max_isa == "avx2") return found & kCpuAvx2;
   if (max_isa == "avx512") return found & ~uint32_t{kCpuAmx};
   if (max_isa != "best" && !max_isa.empty()) {
-    std::fprintf(stderr, "PELTON_MAX_ISA=%s is unknown and ignored; use generic, avx2, avx512 or best\n",
+    std::fprintf(stderr,
+                 "PELTON_MAX_ISA=%s is unknown and ignored; use generic, avx2, avx512 or best\n",
                  env);
   }
   return found;

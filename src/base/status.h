@@ -59,8 +59,8 @@ Status Internal(std::string message);
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}             // NOLINT(google-explicit-constructor)
-  Result(Status status) : status_(std::move(status)) {      // NOLINT(google-explicit-constructor)
+  Result(T value) : value_(std::move(value)) {}         // NOLINT(google-explicit-constructor)
+  Result(Status status) : status_(std::move(status)) {  // NOLINT(google-explicit-constructor)
     PELTON_CHECK(!status_.ok(), "a Result without a value needs an error");
   }
 
@@ -96,9 +96,11 @@ class [[nodiscard]] Result {
 #define PELTON_CONCAT(a, b) PELTON_CONCAT_INNER(a, b)
 
 // Returns the status of `expr` from the enclosing function unless it is ok.
-#define RETURN_IF_ERROR(expr)                        \
-  do {                                               \
-    if (::pelton::Status status_ = (expr); !status_.ok()) return status_; \
+#define RETURN_IF_ERROR(expr)                                           \
+  do {                                                                  \
+    if (::pelton::Status pelton_status = (expr); !pelton_status.ok()) { \
+      return pelton_status;                                             \
+    }                                                                   \
   } while (false)
 
 // Declares `lhs` from the value of the Result `expr`, or returns its status.

@@ -14,8 +14,8 @@ namespace pelton {
 // partitions that begin at multiples of a fixed number of positions, whatever the batch, the chunk
 // or the number of rows beside it. Source: Dao 2022, FlashAttention, alg. 1.
 struct AttentionArgs {
-  const float* q;   // [T, H * D], row stride q_stride
-  float* out;       // [T, H * D], row stride out_stride; or null
+  const float* q;            // [T, H * D], row stride q_stride
+  float* out;                // [T, H * D], row stride out_stride; or null
   std::byte* out_quantized;  // QuantizedRows [T, H * D] when out is null; needs D % 32 == 0
   size_t q_stride;
   size_t out_stride;

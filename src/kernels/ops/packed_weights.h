@@ -39,18 +39,18 @@ namespace pelton {
 //   Q6_K   6 bits  sub 16, zero 32
 // (dmin is zero where there is no minimum.)
 struct PanelFormat {
-  int code_bits;     // 4, 6, 8; 0 for scalars
-  int sub;           // columns that share a scale: 32 or 16
-  bool super;        // two-level scales
+  int code_bits;  // 4, 6, 8; 0 for scalars
+  int sub;        // columns that share a scale: 32 or 16
+  bool super;     // two-level scales
   bool has_minimum;
-  int zero;          // zero point of the codes
-  bool table;        // codes index kIq4NlValues
+  int zero;    // zero point of the codes
+  bool table;  // codes index kIq4NlValues
 };
 
 inline constexpr size_t kPanelRows = 16;
 inline constexpr size_t kBlockCols = 32;
-inline constexpr size_t kGroupBlocks = 4;     // simple formats
-inline constexpr size_t kSuperCols = 256;     // super formats
+inline constexpr size_t kGroupBlocks = 4;  // simple formats
+inline constexpr size_t kSuperCols = 256;  // super formats
 inline constexpr int8_t kIq4NlValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                             1,    13,   25,  38,  53,  69,  89,  113};
 
@@ -58,19 +58,32 @@ constexpr std::optional<PanelFormat> PanelFormatOf(DType dtype) {
   switch (dtype) {
     case DType::kF32:
     case DType::kF16:
-    case DType::kBF16: return PanelFormat{0, 32, false, false, 0, false};
-    case DType::kQ4_0: return PanelFormat{4, 32, false, false, 8, false};
-    case DType::kQ4_1: return PanelFormat{4, 32, false, true, 0, false};
-    case DType::kQ5_0: return PanelFormat{6, 32, false, false, 16, false};
-    case DType::kQ5_1: return PanelFormat{6, 32, false, true, 0, false};
-    case DType::kQ8_0: return PanelFormat{8, 32, false, false, 128, false};
-    case DType::kIQ4_NL: return PanelFormat{4, 32, false, false, 0, true};
-    case DType::kQ2_K: return PanelFormat{4, 16, true, true, 0, false};
-    case DType::kQ3_K: return PanelFormat{4, 16, true, false, 4, false};
-    case DType::kQ4_K: return PanelFormat{4, 32, true, true, 0, false};
-    case DType::kQ5_K: return PanelFormat{6, 32, true, true, 0, false};
-    case DType::kQ6_K: return PanelFormat{6, 16, true, false, 32, false};
-    default: return std::nullopt;
+    case DType::kBF16:
+      return PanelFormat{0, 32, false, false, 0, false};
+    case DType::kQ4_0:
+      return PanelFormat{4, 32, false, false, 8, false};
+    case DType::kQ4_1:
+      return PanelFormat{4, 32, false, true, 0, false};
+    case DType::kQ5_0:
+      return PanelFormat{6, 32, false, false, 16, false};
+    case DType::kQ5_1:
+      return PanelFormat{6, 32, false, true, 0, false};
+    case DType::kQ8_0:
+      return PanelFormat{8, 32, false, false, 128, false};
+    case DType::kIQ4_NL:
+      return PanelFormat{4, 32, false, false, 0, true};
+    case DType::kQ2_K:
+      return PanelFormat{4, 16, true, true, 0, false};
+    case DType::kQ3_K:
+      return PanelFormat{4, 16, true, false, 4, false};
+    case DType::kQ4_K:
+      return PanelFormat{4, 32, true, true, 0, false};
+    case DType::kQ5_K:
+      return PanelFormat{6, 32, true, true, 0, false};
+    case DType::kQ6_K:
+      return PanelFormat{6, 16, true, false, 32, false};
+    default:
+      return std::nullopt;
   }
 }
 

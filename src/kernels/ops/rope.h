@@ -9,9 +9,9 @@ namespace pelton {
 // magnitude, i < half. Angles in f64, so that long positions keep their precision. One table
 // serves all layers of a step. Unit: a row.
 struct RopeTableArgs {
-  const int32_t* positions;   // [T]
-  const float* frequencies;   // [half], radians per token
-  float* table;               // [T, 2 * half]
+  const int32_t* positions;  // [T]
+  const float* frequencies;  // [half], radians per token
+  float* table;              // [T, 2 * half]
   size_t tokens;
   size_t half;
   float magnitude;  // 1, or YaRN's attention factor
