@@ -14,7 +14,7 @@ find_program(PELTON_LLD NAMES ld.lld-19 ld.lld)
 add_library(pelton_options INTERFACE)
 target_compile_features(pelton_options INTERFACE cxx_std_20)
 target_include_directories(pelton_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
-target_compile_options(pelton_options INTERFACE -Wall -Wextra -Wshadow
+target_compile_options(pelton_options INTERFACE -Wall -Wextra -Wshadow -Wno-missing-field-initializers
   $<$<BOOL:${PELTON_WERROR}>:-Werror>
   $<$<BOOL:${PELTON_THREAD_SAFETY}>:-Wthread-safety>
   $<$<BOOL:${PELTON_FUZZ}>:-fsanitize=fuzzer-no-link>)

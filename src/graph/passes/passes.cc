@@ -1,0 +1,109 @@
+#include "graph/passes/passes.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "graph/ir/verify.h"
+
+namespace pelton {
+namespace {
+
+constexpr Pass kPasses[] = {
+    {"fold-constants", "compute what is known when the graph is built", 1, false, false,
+     FoldConstants},
+    {"simplify", "drop ops that change nothing", 1, false, false, Simplify},
+    {"merge-common-subexpressions", "compute equal ops once", 1, false, false,
+     MergeCommonSubexpressions},
+    {"remove-dead-code", "drop results that nobody reads", 1, false, false, RemoveDeadCode},
+    {"recognize-attention", "scores, softmax and mix in one op", 1, false, true,
+     RecognizeAttention},
+    {"fuse-rope-and-cache-write", "rotate k on its way into the cache", 1, false, true,
+     FuseRopeAndCacheWrite},
+    {"select-rows-early", "run the last layer for rows whose logits are wanted", 3, false, true,
+     SelectRowsEarly},
+    {"fuse-epilogues", "bias, activation, product and residual inside the matmul", 2, false, true,
+     FuseEpilogues},
+    {"merge-sibling-matmuls", "q, k and v in one matmul", 3, false, true, MergeSiblingMatmuls},
+    {"fuse-norms", "residual sum and norm in one pass", 2, false, true, FuseNorms},
+    {"assign-precision", "8-bit activations for quantised weights", 0, true, false,
+     AssignPrecision},
+    {"fold-quantize", "ops give their result in 8 bits themselves", 2, true, true, FoldQuantize},
+    {"pack-weights", "lay weights out in panels", 0, false, false, PackWeights},
+    {"remove-unread", "drop results that fused ops left behind", 1, false, false, RemoveDeadCode},
+};
+
+double Predicted(const GraphCost& decode, const GraphCost& prefill) {
+  // A conversation decodes about as long as it reads its prompt; both must not get slower.
+  return decode.seconds * 128 + prefill.seconds;
+}
+
+}  // namespace
+
+Status Validate(const PassOptions& options) {
+  if (options.fusion_level < 0 || options.fusion_level > 3) {
+    return InvalidArgument(
+        fmt::format("fusion level: found {}, expected 0 to 3", options.fusion_level));
+  }
+  for (const std::string& name : options.switched_off) {
+    const bool known = std::any_of(std::begin(kPasses), std::end(kPasses),
+                                   [&](const Pass& pass) { return pass.name == name; });
+    if (!known) {
+      return InvalidArgument(fmt::format(
+          "pass to switch off: found \"{}\", expected a name that inspect --passes lists", name));
+    }
+    if (name == "pack-weights" || name == "assign-precision") {
+      return InvalidArgument(
+          fmt::format("pass {} cannot be switched off: every plan needs it", name));
+    }
+  }
+  return OkStatus();
+}
+
+std::span<const Pass> AllPasses() { return kPasses; }
+
+Result<std::vector<PassReport>> RunPasses(const PassOptions& options, Graph& graph) {
+  RETURN_IF_ERROR(Validate(options));
+  RETURN_IF_ERROR(VerifyGraph(graph));
+  const MachineModel machine;
+  std::vector<PassReport> reports;
+  GraphCost decode = CostOf(graph, kDecodeStep, machine);
+  GraphCost prefill = CostOf(graph, kPrefillStep, machine);
+  for (const Pass& pass : kPasses) {
+    PassReport& report = reports.emplace_back();
+    report.name = pass.name;
+    report.before = report.after = decode;
+    const bool off = std::find(options.switched_off.begin(), options.switched_off.end(),
+                               pass.name) != options.switched_off.end();
+    if (off || pass.fusion_level > options.fusion_level ||
+        (pass.fast_only && options.numerics != Numerics::kFast)) {
+      continue;
+    }
+    report.ran = true;
+    const auto start = std::chrono::steady_clock::now();
+    // Numbering of values only grows, so the nodes and outputs are all that a pass must get back.
+    const std::vector<Node> nodes = pass.must_pay ? graph.nodes : std::vector<Node>();
+    const std::vector<ValueId> outputs = graph.outputs;
+    report.changed = pass.run(graph);
+    report.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (!report.changed) continue;
+    if (const Status status = VerifyGraph(graph); !status.ok()) {
+      return status.WithContext(fmt::format("after pass {}", pass.name));
+    }
+    const GraphCost new_decode = CostOf(graph, kDecodeStep, machine);
+    const GraphCost new_prefill = CostOf(graph, kPrefillStep, machine);
+    if (pass.must_pay && Predicted(new_decode, new_prefill) > Predicted(decode, prefill)) {
+      graph.nodes = nodes;
+      graph.outputs = outputs;
+      report.undone = true;
+      continue;
+    }
+    decode = report.after = new_decode;
+    prefill = new_prefill;
+  }
+  return reports;
+}
+
+}  // namespace pelton

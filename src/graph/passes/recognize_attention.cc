@@ -1,0 +1,47 @@
+// kv_scores, scale, soft_cap, masked_softmax and kv_mix become one attention op, which never
+// writes the scores to memory.
+#include "graph/passes/passes.h"
+#include "graph/passes/rewriter.h"
+
+namespace pelton {
+
+bool RecognizeAttention(Graph& graph) {
+  Rewriter rewriter(graph);
+  for (Node& mix : graph.nodes) {
+    if (mix.kind != OpKind::kKvMix) continue;
+    const Node* softmax = rewriter.OnlyReadProducerOf(mix.inputs[0], OpKind::kMaskedSoftmax);
+    if (softmax == nullptr) continue;
+    std::vector<ValueId> inner = {mix.inputs[0]};
+    double cap = 0, scale = 1;
+    ValueId scores_id = softmax->inputs[0];
+    if (const Node* op = rewriter.OnlyReadProducerOf(scores_id, OpKind::kSoftCap)) {
+      cap = op->Number("cap");
+      inner.push_back(scores_id);
+      scores_id = op->inputs[0];
+    }
+    if (const Node* op = rewriter.OnlyReadProducerOf(scores_id, OpKind::kScale)) {
+      scale = op->Number("by");
+      inner.push_back(scores_id);
+      scores_id = op->inputs[0];
+    }
+    const Node* scores = rewriter.OnlyReadProducerOf(scores_id, OpKind::kKvScores);
+    if (scores == nullptr || scores->inputs[1] != mix.inputs[1] ||
+        scores->Int("heads") != mix.Int("heads")) {
+      continue;
+    }
+    inner.push_back(scores_id);
+    for (ValueId id : inner) rewriter.Remove(rewriter.ProducerIndex(id));
+    mix = Node{OpKind::kAttention,
+               {scores->inputs[0], scores->inputs[1]},
+               mix.outputs,
+               {{"heads", scores->Int("heads")},
+                {"kv_heads", scores->Int("kv_heads")},
+                {"layer", scores->Int("layer")},
+                {"scale", scale},
+                {"cap", cap},
+                {"window", softmax->Int("window")}}};
+  }
+  return rewriter.Finish();
+}
+
+}  // namespace pelton
