@@ -1,0 +1,114 @@
+#include "runtime/kv/block_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "runtime/kv/block_table.h"
+
+namespace pelton {
+namespace {
+
+KvCacheView Geometry(size_t num_blocks) {
+  return {.data = nullptr,
+          .dtype = KvDType::kF32,
+          .num_blocks = num_blocks,
+          .layers = 2,
+          .kv_heads = 1,
+          .head_dim = 4,
+          .block_tokens = 8};
+}
+
+TEST(BlockPool, GivesEachBlockOnceAndTakesItBack) {
+  const auto pool = BlockPool::Create(Geometry(3)).value();
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(pool->view().data) % 64, 0u);
+  {
+    std::vector<BlockRef> held;
+    for (int i = 0; i < 3; ++i) held.push_back(*pool->Allocate());
+    EXPECT_EQ(held[0].block(), 0);
+    EXPECT_EQ(held[1].block(), 1);
+    EXPECT_EQ(held[2].block(), 2);
+    EXPECT_FALSE(pool->Allocate().has_value());
+    EXPECT_EQ(pool->num_available(), 0u);
+  }
+  EXPECT_EQ(pool->num_free(), 3u);
+  EXPECT_EQ(pool->num_idle(), 0u);
+}
+
+TEST(BlockPool, EveryBlockIsWritableAndItsOwn) {
+  const auto pool = BlockPool::Create(Geometry(4)).value();
+  const KvCacheView& view = pool->view();
+  for (size_t b = 0; b < 4; ++b) {
+    std::fill_n(view.data + b * view.BlockBytes(), view.BlockBytes(), std::byte(b + 1));
+  }
+  pool->Zero(1);
+  for (size_t b = 0; b < 4; ++b) {
+    const std::byte want = b == 1 ? std::byte(0) : std::byte(b + 1);
+    const std::byte* begin = view.data + b * view.BlockBytes();
+    EXPECT_TRUE(
+        std::all_of(begin, begin + view.BlockBytes(), [&](std::byte x) { return x == want; }));
+  }
+}
+
+TEST(BlockPool, KeptBlocksIdleUntilTheOldestIsNeeded) {
+  const auto pool = BlockPool::Create(Geometry(3)).value();
+  BlockTable table;
+  for (int i = 0; i < 3; ++i) table.Append(*pool->Allocate());
+  pool->SetKept(0, true);
+  pool->SetKept(1, true);
+  const uint64_t generation_of_1 = pool->generation(1);
+  table.Clear();  // returns 2, 1, 0
+  EXPECT_EQ(pool->num_free(), 1u);
+  EXPECT_EQ(pool->num_idle(), 2u);
+  const BlockRef free_first = *pool->Allocate();
+  EXPECT_EQ(free_first.block(), 2);
+  const BlockRef oldest_next = *pool->Allocate();
+  EXPECT_EQ(oldest_next.block(), 1);
+  EXPECT_FALSE(pool->Share(1, generation_of_1).has_value()) << "its content is gone";
+  EXPECT_TRUE(pool->Share(0, pool->generation(0)).has_value());
+}
+
+TEST(BlockPool, SharesAreCounted) {
+  const auto pool = BlockPool::Create(Geometry(2)).value();
+  auto first = pool->Allocate();
+  auto second = pool->Share(first->block(), pool->generation(first->block()));
+  ASSERT_TRUE(second.has_value());
+  EXPECT_EQ(pool->num_shares(0), 2u);
+  BlockRef moved = std::move(*first);
+  first.reset();
+  EXPECT_EQ(pool->num_shares(0), 2u);
+  second.reset();
+  EXPECT_EQ(pool->num_shares(0), 1u);
+  moved = *pool->Allocate();  // returns block 0
+  EXPECT_EQ(pool->num_shares(0), 0u);
+  EXPECT_EQ(pool->num_free(), 1u);
+}
+
+TEST(BlockPool, UnusedContentThatIsNoLongerKeptIsFree) {
+  const auto pool = BlockPool::Create(Geometry(1)).value();
+  auto share = pool->Allocate();
+  pool->SetKept(0, true);
+  share.reset();
+  EXPECT_EQ(pool->num_idle(), 1u);
+  pool->SetKept(0, false);
+  EXPECT_EQ(pool->num_idle(), 0u);
+  EXPECT_EQ(pool->num_free(), 1u);
+  EXPECT_FALSE(pool->Share(0, pool->generation(0)).has_value());
+}
+
+TEST(BlockPool, RefusesSizesThatAreZeroOrOverflow) {
+  EXPECT_EQ(BlockPool::Create(Geometry(0)).status().code(), StatusCode::kInvalidArgument);
+  KvCacheView huge = Geometry(1 << 20);
+  huge.layers = std::numeric_limits<size_t>::max() / 8;
+  EXPECT_EQ(BlockPool::Create(huge).status().code(), StatusCode::kInvalidArgument);
+  KvCacheView too_large = Geometry(1 << 20);
+  too_large.layers = size_t{1} << 30;
+  const Status refused = BlockPool::Create(too_large).status();
+  EXPECT_EQ(refused.code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(refused.message().find("1048576 blocks"), std::string::npos) << refused.message();
+}
+
+}  // namespace
+}  // namespace pelton
