@@ -1,7 +1,7 @@
 # Stored weights: their decoding, and packing into panels.
 pelton_library(NAME kernels_weights LAYER kernels
-  SRCS reference/decode.cc
+  SRCS cpu/pack.cc reference/decode.cc
   DEPS base
-  TESTS reference/decode_test.cc)
+  TESTS cpu/pack_test.cc reference/decode_test.cc)
 # The stored formats define their values with separate roundings of product and sum.
 set_source_files_properties(reference/decode.cc PROPERTIES COMPILE_OPTIONS -ffp-contract=off)

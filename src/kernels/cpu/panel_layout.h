@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstddef>
+
+#include "base/checked_math.h"
+#include "kernels/ops/packed_weights.h"
+
+// Sizes inside a panel of packed weights; see kernels/ops/packed_weights.h for the layouts.
+namespace pelton {
+
+// Bytes of the codes of one block.
+constexpr size_t CodeBytes(const PanelFormat& format) {
+  return kPanelRows * kBlockCols / 8 * static_cast<size_t>(format.code_bits);
+}
+
+// Bytes of the scales and minima before a group of `blocks` blocks of a simple format.
+constexpr size_t GroupHeaderBytes(const PanelFormat& format, size_t blocks) {
+  return RoundUp(blocks * kPanelRows * 2 * (format.has_minimum ? 2 : 1), 64);
+}
+
+// Scales, or minima, of one row in 256 columns of a super format.
+constexpr size_t SuperScales(const PanelFormat& format) {
+  return kSuperCols / static_cast<size_t>(format.sub);
+}
+
+// Bytes of d, dmin, the scales and the minima before 8 blocks of a super format.
+constexpr size_t SuperHeaderBytes(const PanelFormat& format) {
+  return kPanelRows * (4 + SuperScales(format) * (format.has_minimum ? 2 : 1));
+}
+
+}  // namespace pelton
