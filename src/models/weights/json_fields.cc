@@ -90,6 +90,10 @@ std::optional<element> JsonFields::Find(std::string_view name) const {
   return members_[*found].value;
 }
 
+bool JsonFields::States(std::string_view name) const {
+  return FindName(by_name_, name, [&](uint32_t i) { return members_[i].name; }).has_value();
+}
+
 std::string JsonFields::PathOf(std::string_view name) const {
   return path_.empty() ? std::string(name) : fmt::format("{}.{}", path_, name);
 }

@@ -40,6 +40,8 @@ class JsonFields {
   static Result<JsonFields> Of(simdjson::dom::element element, std::string_view file,
                                std::string_view path);
 
+  // Present, null or not.
+  bool States(std::string_view name) const;
   // Present and not null.
   bool Has(std::string_view name) const { return Find(name).has_value(); }
   std::optional<simdjson::dom::element> Find(std::string_view name) const;

@@ -1,0 +1,418 @@
+#include "models/weights/model_config.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "models/weights/file_images.h"
+#include "models/weights/gguf.h"
+
+namespace pelton {
+namespace {
+
+using test::AsBytes;
+using test::GgufWriter;
+using test::TinyLlamaGguf;
+
+constexpr std::string_view kBase =
+    R"("hidden_size":64,"intermediate_size":96,"num_hidden_layers":4,"num_attention_heads":8,)"
+    R"("vocab_size":100,"max_position_embeddings":256)";
+
+std::string Json(std::string_view model_type, std::string_view more = "") {
+  return "{\"model_type\":\"" + std::string(model_type) + "\"," + std::string(kBase) +
+         std::string(more) + "}";
+}
+
+ModelConfig Accept(const std::string& text) {
+  auto config = ConfigFromJson(text, "config.json");
+  EXPECT_TRUE(config.ok()) << config.status().message() << "\n" << text;
+  return config.ok() ? std::move(config).value() : ModelConfig{};
+}
+
+std::string Refuse(const std::string& text, StatusCode code = StatusCode::kDataLoss) {
+  const auto config = ConfigFromJson(text, "config.json");
+  EXPECT_FALSE(config.ok()) << text;
+  if (config.ok()) return "accepted";
+  EXPECT_EQ(config.status().code(), code) << config.status().message();
+  EXPECT_EQ(config.status().message().rfind("config.json: ", 0), 0u);
+  return config.status().message();
+}
+
+// A GGUF image opened in memory, for ConfigFromGguf.
+struct OpenedImage {
+  explicit OpenedImage(const GgufWriter& writer) : bytes(writer.Build()) {
+    auto parsed = ParseGguf(AsBytes(bytes), "tiny.gguf");
+    EXPECT_TRUE(parsed.ok()) << parsed.status().message();
+    metadata = std::move(parsed->metadata);
+    auto source = WeightSource::Create({.format = WeightFormat::kGguf,
+                                        .files = {},
+                                        .name_storage = {},
+                                        .tensors = std::move(parsed->tensors)});
+    EXPECT_TRUE(source.ok());
+    weights.emplace(std::move(source).value());
+  }
+  Result<ModelConfig> Config() const { return ConfigFromGguf(metadata, *weights, "tiny.gguf"); }
+
+  std::string bytes;
+  GgufMetadata metadata;
+  std::optional<WeightSource> weights;
+};
+
+std::string RefuseGguf(const GgufWriter& writer, StatusCode code = StatusCode::kDataLoss) {
+  const OpenedImage image(writer);
+  const auto config = image.Config();
+  EXPECT_FALSE(config.ok());
+  if (config.ok()) return "accepted";
+  EXPECT_EQ(config.status().code(), code) << config.status().message();
+  return config.status().message();
+}
+
+TEST(ModelConfigJsonTest, DefaultsOfLlama) {
+  const ModelConfig config = Accept(Json("llama"));
+  EXPECT_EQ(config.architecture, "llama");
+  EXPECT_EQ(config.kv_heads, 8u);
+  EXPECT_EQ(config.head_dim, 8u);
+  EXPECT_EQ(config.rope.dims, 8u);
+  EXPECT_EQ(config.rope.theta, 10000);
+  EXPECT_FALSE(config.rope.interleaved);
+  EXPECT_EQ(config.rope.scaling, RopeScaling::kNone);
+  EXPECT_EQ(config.rms_epsilon, 1e-6);
+  EXPECT_EQ(config.context_tokens, 256u);
+  EXPECT_FALSE(config.tie_embeddings || config.qkv_bias || config.mlp_bias || config.qk_norm);
+  EXPECT_EQ(config.sliding_window, 0u);
+  EXPECT_EQ(config.windowed_layers, std::vector<bool>(4, false));
+  EXPECT_DOUBLE_EQ(config.attention_scale, 1 / std::sqrt(8.0));
+  EXPECT_FALSE(config.bos_id.has_value());
+  EXPECT_TRUE(config.eos_ids.empty());
+}
+
+TEST(ModelConfigJsonTest, EosIsAnIdOrAList) {
+  EXPECT_EQ(Accept(Json("llama", R"(,"eos_token_id":5)")).eos_ids, std::vector<uint32_t>{5});
+  EXPECT_EQ(Accept(Json("llama", R"(,"eos_token_id":[7,3,7])")).eos_ids,
+            (std::vector<uint32_t>{3, 7}));
+  EXPECT_EQ(Accept(Json("llama", R"(,"eos_token_id":null,"bos_token_id":99)")).bos_id, 99u);
+  for (const char* bad :
+       {R"(,"eos_token_id":100)", R"(,"eos_token_id":-1)", R"(,"eos_token_id":[1,100])",
+        R"(,"eos_token_id":[1.5])", R"(,"eos_token_id":"2")", R"(,"bos_token_id":100)",
+        R"(,"eos_token_id":[[1]])"}) {
+    Refuse(Json("llama", bad));
+  }
+}
+
+TEST(ModelConfigJsonTest, RopeScalingOldAndNew) {
+  const ModelConfig old_style =
+      Accept(Json("llama", R"(,"rope_theta":500000,"rope_scaling":{"rope_type":"llama3",)"
+                           R"("factor":8,"low_freq_factor":1,"high_freq_factor":4,)"
+                           R"("original_max_position_embeddings":64})"));
+  EXPECT_EQ(old_style.rope.scaling, RopeScaling::kLlama3);
+  EXPECT_EQ(old_style.rope.theta, 500000);
+  EXPECT_EQ(old_style.rope.factor, 8);
+  EXPECT_EQ(old_style.rope.original_context_tokens, 64u);
+
+  const ModelConfig new_style = Accept(
+      Json("mistral", R"(,"rope_parameters":{"rope_type":"linear","factor":2,"rope_theta":1e6})"));
+  EXPECT_EQ(new_style.rope.scaling, RopeScaling::kLinear);
+  EXPECT_EQ(new_style.rope.theta, 1e6);
+  EXPECT_EQ(new_style.rope.factor, 2);
+
+  EXPECT_EQ(Accept(Json("qwen2", R"(,"rope_scaling":null)")).rope.scaling, RopeScaling::kNone);
+  EXPECT_EQ(Accept(Json("llama", R"(,"partial_rotary_factor":0.5)")).rope.dims, 4u);
+}
+
+TEST(ModelConfigJsonTest, YarnExtendsTheContext) {
+  const ModelConfig config = Accept(Json("qwen2", R"(,"rope_scaling":{"type":"yarn","factor":4})"));
+  EXPECT_EQ(config.rope.scaling, RopeScaling::kYarn);
+  EXPECT_EQ(config.rope.original_context_tokens, 256u);
+  EXPECT_EQ(config.max_positions, 256u);
+  EXPECT_EQ(config.context_tokens, 1024u);
+  EXPECT_DOUBLE_EQ(config.rope.attention_factor, 0.1 * std::log(4.0) + 1);
+  const ModelConfig mscale =
+      Accept(Json("qwen2", R"(,"rope_scaling":{"type":"yarn","factor":40,"mscale":0.707,)"
+                           R"("mscale_all_dim":0.707,"truncate":false,"beta_fast":16})"));
+  EXPECT_DOUBLE_EQ(mscale.rope.attention_factor, 1);
+  EXPECT_FALSE(mscale.rope.truncate);
+  EXPECT_EQ(mscale.rope.beta_fast, 16);
+  // Huge but permitted values stay below 2^31 positions.
+  EXPECT_EQ(Accept(Json("qwen2", R"(,"rope_scaling":{"type":"yarn","factor":1e6,)"
+                                 R"("original_max_position_embeddings":2147483647})"))
+                .context_tokens,
+            2147483647u);
+}
+
+TEST(ModelConfigJsonTest, BadScalingIsRefused) {
+  for (const char* bad :
+       {R"({"rope_type":"llama3","factor":8})", R"({"rope_type":"linear"})",
+        R"({"rope_type":"linear","factor":0})", R"({"rope_type":"linear","factor":-2})",
+        R"({"rope_type":"linear","factor":1e300})", R"({"type":"yarn"})", R"([])", R"("x")",
+        R"({"rope_type":"longrope","short_factor":[1],"long_factor":[1,1,1,1]})",
+        R"({"rope_type":"longrope","short_factor":[1,1,1,0],"long_factor":[1,1,1,1]})",
+        R"({"rope_type":"longrope","long_factor":[1,1,1,1]})",
+        R"({"rope_type":"llama3","factor":8,"low_freq_factor":4,"high_freq_factor":4,)"
+        R"("original_max_position_embeddings":64})"}) {
+    Refuse(Json("llama", std::string(",\"rope_scaling\":") + bad));
+  }
+  EXPECT_NE(Refuse(Json("llama", R"(,"rope_scaling":{"rope_type":"dynamic","factor":2})"),
+                   StatusCode::kUnimplemented)
+                .find("rope_scaling.rope_type: found \"dynamic\""),
+            std::string::npos);
+}
+
+TEST(ModelConfigJsonTest, SlidingWindows) {
+  const ModelConfig mistral = Accept(Json("mistral", R"(,"sliding_window":24)"));
+  EXPECT_EQ(mistral.architecture, "llama");
+  EXPECT_EQ(mistral.model_type, "mistral");
+  EXPECT_EQ(mistral.sliding_window, 24u);
+  EXPECT_EQ(mistral.windowed_layers, std::vector<bool>(4, true));
+  EXPECT_EQ(Accept(Json("mistral", R"(,"sliding_window":null)")).sliding_window, 0u);
+  EXPECT_EQ(Accept(Json("llama", R"(,"sliding_window":24)")).sliding_window, 0u);
+
+  constexpr const char* kOff = R"(,"sliding_window":16,"use_sliding_window":false)";
+  EXPECT_EQ(Accept(Json("qwen2", kOff)).sliding_window, 0u);
+  EXPECT_EQ(Accept(Json("qwen2", R"(,"sliding_window":16)")).sliding_window, 0u);
+  const ModelConfig upper =
+      Accept(Json("qwen2", R"(,"sliding_window":16,"use_sliding_window":true,)"
+                           R"("max_window_layers":3)"));
+  EXPECT_EQ(upper.windowed_layers, (std::vector<bool>{false, false, false, true}));
+  const ModelConfig listed =
+      Accept(Json("qwen3", R"(,"sliding_window":16,"use_sliding_window":true,"layer_types":)"
+                           R"(["sliding_attention","full_attention","full_attention",)"
+                           R"("sliding_attention"])"));
+  EXPECT_EQ(listed.windowed_layers, (std::vector<bool>{true, false, false, true}));
+  Refuse(Json("mistral", R"(,"sliding_window":0)"));
+  Refuse(Json("mistral", R"(,"sliding_window":2147483648)"));
+  Refuse(Json("mistral", R"(,"sliding_window":4,"layer_types":["full_attention"])"));
+  Refuse(Json("mistral", R"(,"sliding_window":4,"layer_types":["a","b","c","d"])"),
+         StatusCode::kUnimplemented);
+}
+
+TEST(ModelConfigJsonTest, Gemma) {
+  const ModelConfig gemma2 = Accept(Json("gemma2", R"(,"head_dim":16)"));
+  EXPECT_EQ(gemma2.attention_soft_cap, 50);
+  EXPECT_EQ(gemma2.final_soft_cap, 30);
+  EXPECT_EQ(gemma2.norm_weight_offset, 1);
+  EXPECT_EQ(gemma2.embedding_scale, 8);
+  EXPECT_EQ(gemma2.activation, Activation::kGeluTanh);
+  EXPECT_TRUE(gemma2.tie_embeddings && gemma2.post_norms);
+  EXPECT_DOUBLE_EQ(gemma2.attention_scale, 1.0 / 16);
+  EXPECT_EQ(gemma2.windowed_layers, (std::vector<bool>{true, false, true, false}));
+  EXPECT_EQ(Accept(Json("gemma2", R"(,"attn_logit_softcapping":null)")).attention_soft_cap, 0);
+  const ModelConfig gemma3 = Accept(
+      Json("gemma3_text", R"(,"head_dim":16,"sliding_window_pattern":3,"rope_parameters":{)"
+                          R"("full_attention":{"rope_type":"linear","factor":8,"rope_theta":1e6},)"
+                          R"("sliding_attention":{"rope_type":"default","rope_theta":1e4}})"));
+  EXPECT_EQ(gemma3.windowed_layers, (std::vector<bool>{true, true, false, true}));
+  EXPECT_EQ(gemma3.rope.scaling, RopeScaling::kLinear);
+  ASSERT_TRUE(gemma3.local_rope.has_value());
+  EXPECT_EQ(gemma3.local_rope->theta, 1e4);
+  EXPECT_EQ(gemma3.local_rope->scaling, RopeScaling::kNone);
+}
+
+TEST(ModelConfigJsonTest, EverySizeIsRangeChecked) {
+  // B1's list of bad values, on every required size.
+  for (const char* field : {"hidden_size", "intermediate_size", "num_hidden_layers",
+                            "num_attention_heads", "vocab_size", "max_position_embeddings"}) {
+    for (const char* value : {"0", "-1", "2147483648", "9223372036854775808", "1e308", "1.5",
+                              "\"8\"", "true", "[]", "{}", "99999999999999999999"}) {
+      std::string text = Json("llama");
+      const std::string key = std::string("\"") + field + "\":";
+      const size_t begin = text.find(key) + key.size();
+      const size_t end = text.find_first_of(",}", begin);
+      text.replace(begin, end - begin, value);
+      const auto config = ConfigFromJson(text, "config.json");
+      ASSERT_FALSE(config.ok()) << text;
+      EXPECT_EQ(config.status().code(), StatusCode::kDataLoss) << config.status().message();
+    }
+    std::string text = Json("llama");
+    text.replace(text.find(field), 3, "xyz");
+    EXPECT_NE(Refuse(text).find(std::string(field) + ": found nothing, expected an integer"),
+              std::string::npos);
+  }
+}
+
+TEST(ModelConfigJsonTest, HeadsMustFit) {
+  EXPECT_NE(Refuse(Json("llama", R"(,"num_key_value_heads":3)"))
+                .find("num_key_value_heads: found 3, expected a divisor of num_attention_heads"),
+            std::string::npos);
+  Refuse(Json("llama", R"(,"num_key_value_heads":0)"));
+  Refuse(Json("llama", R"(,"num_key_value_heads":16)"));
+  Refuse(Json("llama", R"(,"head_dim":0)"));
+  Refuse(Json("llama", R"(,"head_dim":7)"));  // rope turns pairs
+  Refuse(Json("llama", R"(,"head_dim":5000)"));
+  Refuse(Json("llama", R"(,"partial_rotary_factor":0)"));
+  Refuse(Json("llama", R"(,"partial_rotary_factor":1.5)"));
+  Refuse(Json("llama", R"(,"rms_norm_eps":0)"));
+  Refuse(Json("llama", R"(,"rms_norm_eps":-1e-6)"));
+  Refuse(Json("llama", R"(,"rope_theta":0)"));
+  Refuse(Json("llama", R"(,"tie_word_embeddings":"yes")"));
+}
+
+TEST(ModelConfigJsonTest, UnknownThingsAreNamed) {
+  EXPECT_NE(Refuse(Json("mamba"), StatusCode::kUnimplemented)
+                .find("model_type: found \"mamba\", expected one of gemma2, gemma3, gemma3_text, "
+                      "llama, mistral, phi3, qwen2, qwen3"),
+            std::string::npos);
+  Refuse(Json("llama", R"(,"hidden_act":"relu6")"), StatusCode::kUnimplemented);
+  Refuse(Json("llama", R"(,"quantization_config":{"quant_method":"gptq","bits":4})"),
+         StatusCode::kUnimplemented);
+  const ModelConfig fp8 = Accept(Json(
+      "qwen3", R"(,"quantization_config":{"quant_method":"fp8","weight_block_size":[128,64]})"));
+  EXPECT_EQ(fp8.fp8_block_rows, 128u);
+  EXPECT_EQ(fp8.fp8_block_cols, 64u);
+  Refuse("{}");
+  Refuse("[]");
+  Refuse("");
+  Refuse("{\"model_type\":\"llama\"");
+  Refuse(Json("llama", R"(,"vocab_size":100)"));  // twice
+}
+
+TEST(ModelConfigJsonTest, GenerationConfigAddsEosAndSampling) {
+  ModelConfig config = Accept(Json("llama", R"(,"eos_token_id":5)"));
+  const Status status = AddGenerationConfig(
+      R"({"eos_token_id":[9,5],"do_sample":true,"temperature":0.6,"top_p":0.9,"top_k":20,)"
+      R"("repetition_penalty":1.05})",
+      "generation_config.json", &config);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(config.eos_ids, (std::vector<uint32_t>{5, 9}));
+  EXPECT_EQ(config.sampling.sample, true);
+  EXPECT_EQ(config.sampling.temperature, 0.6);
+  EXPECT_EQ(config.sampling.top_p, 0.9);
+  EXPECT_EQ(config.sampling.top_k, 20u);
+  EXPECT_EQ(config.sampling.repetition_penalty, 1.05);
+  EXPECT_FALSE(config.sampling.min_p.has_value());
+  for (const char* bad : {R"({"eos_token_id":100})", R"({"temperature":-1})", R"({"top_p":1.5})",
+                          R"({"top_k":-5})", R"({"temperature":"hot"})", "[]"}) {
+    EXPECT_EQ(AddGenerationConfig(bad, "generation_config.json", &config).code(),
+              StatusCode::kDataLoss)
+        << bad;
+  }
+}
+
+TEST(ModelConfigGgufTest, ReadsTheTinyLlama) {
+  GgufWriter writer = TinyLlamaGguf();
+  writer.U32("tokenizer.ggml.bos_token_id", 1).U32("tokenizer.ggml.eos_token_id", 2);
+  writer.U32("tokenizer.ggml.eot_token_id", 3).F32("general.sampling.temp", 0.5f);
+  writer.Add("rope_freqs.weight", {2}, 0, 0).Add("blk.0.attn_q.bias", {32}, 0, 32);
+  writer.data_bytes = 160;
+  OpenedImage image(writer);
+  // The image's data is all ones: as floats 2.4e-38, too small a divisor.
+  EXPECT_FALSE(image.Config().ok());
+  const float divisors[2] = {1.0f, 8.0f};
+  std::memcpy(image.bytes.data() + image.bytes.size() - 160, divisors, sizeof(divisors));
+  const auto config = image.Config();
+  ASSERT_TRUE(config.ok()) << config.status().message();
+  EXPECT_EQ(config->architecture, "llama");
+  EXPECT_EQ(config->name, "tiny");
+  EXPECT_EQ(config->layers, 2u);
+  EXPECT_EQ(config->hidden, 32u);
+  EXPECT_EQ(config->head_dim, 4u);
+  EXPECT_EQ(config->kv_heads, 2u);
+  EXPECT_EQ(config->vocab, 16u);
+  EXPECT_TRUE(config->rope.interleaved);
+  EXPECT_EQ(config->rope.frequency_divisors, (std::vector<float>{1.0f, 8.0f}));
+  EXPECT_TRUE(config->tie_embeddings);
+  EXPECT_TRUE(config->qkv_bias);
+  EXPECT_FALSE(config->attention_output_bias);
+  EXPECT_EQ(config->bos_id, 1u);
+  EXPECT_EQ(config->eos_ids, (std::vector<uint32_t>{2, 3}));
+  EXPECT_EQ(config->sampling.temperature, 0.5);
+}
+
+TEST(ModelConfigGgufTest, BadValuesAreRefused) {
+  const auto with = [](auto change) {
+    GgufWriter writer = TinyLlamaGguf();
+    change(writer);
+    return writer;
+  };
+  EXPECT_NE(RefuseGguf(with([](GgufWriter& w) { w.U32("llama.attention.key_length", 0); }))
+                .find("tiny.gguf: metadata key \"llama.attention.key_length\": found 0, expected "
+                      "an integer from 1 to 4096"),
+            std::string::npos);
+  RefuseGguf(with([](GgufWriter& w) { w.F32("llama.rope.freq_base", 0); }));
+  RefuseGguf(with([](GgufWriter& w) {
+    w.F32("llama.rope.freq_base", std::numeric_limits<float>::quiet_NaN());
+  }));
+  RefuseGguf(with([](GgufWriter& w) {
+    w.F32("llama.rope.freq_base", std::numeric_limits<float>::infinity());
+  }));
+  RefuseGguf(with([](GgufWriter& w) { w.String("llama.rope.freq_base", "10000"); }));
+  RefuseGguf(with([](GgufWriter& w) { w.U32("llama.rope.dimension_count", 3); }));
+  RefuseGguf(with([](GgufWriter& w) { w.U32("llama.rope.dimension_count", 6); }));
+  RefuseGguf(with([](GgufWriter& w) { w.U32("tokenizer.ggml.eos_token_id", 16); }));
+  RefuseGguf(with([](GgufWriter& w) { w.U32("tokenizer.ggml.bos_token_id", 0xffffffff); }));
+  RefuseGguf(with([](GgufWriter& w) { w.String("llama.rope.scaling.type", "yarn"); }));
+  RefuseGguf(with([](GgufWriter& w) { w.String("llama.rope.scaling.type", "longrope"); }));
+  RefuseGguf(with([](GgufWriter& w) { w.String("llama.rope.scaling.type", "odd"); }),
+             StatusCode::kUnimplemented);
+  RefuseGguf(with([](GgufWriter& w) { w.U32("llama.expert_count", 8); }),
+             StatusCode::kUnimplemented);
+  RefuseGguf(with([](GgufWriter& w) { w.U32("llama.attention.value_length", 8); }),
+             StatusCode::kUnimplemented);
+  RefuseGguf(with([](GgufWriter& w) {
+    w.Add("token_embd.weight", {32, 15}, 0, 0);
+    w.data_bytes = 32 * 15 * 4;
+  }));
+}
+
+TEST(ModelConfigGgufTest, Cve20248063BlockCountOfZero) {
+  // Values that become divisors or allocation sizes.
+  for (const char* key :
+       {"block_count", "embedding_length", "feed_forward_length", "context_length",
+        "attention.head_count", "attention.head_count_kv", "vocab_size"}) {
+    for (const uint32_t value : {0u, 0x80000000u, 0xffffffffu}) {
+      GgufWriter writer;
+      writer.String("general.architecture", "llama");
+      writer.F32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+      for (const auto& [name, good] : {std::pair<const char*, uint32_t>{"block_count", 2},
+                                       {"embedding_length", 32},
+                                       {"feed_forward_length", 64},
+                                       {"context_length", 128},
+                                       {"attention.head_count", 8},
+                                       {"attention.head_count_kv", 2},
+                                       {"vocab_size", 16}}) {
+        const bool bad = std::string_view(name) == key;
+        writer.U32(std::string("llama.") + name, bad ? value : good);
+      }
+      const std::string message = RefuseGguf(writer);
+      EXPECT_NE(message.find(key), std::string::npos) << message;
+    }
+  }
+}
+
+TEST(ModelConfigGgufTest, ListsPerLayer) {
+  const auto with_heads = [](std::vector<int32_t> heads) {
+    GgufWriter writer;
+    writer.String("general.architecture", "qwen2")
+        .F32("qwen2.attention.layer_norm_rms_epsilon", 1e-5f)
+        .U32("qwen2.block_count", 2)
+        .U32("qwen2.embedding_length", 32)
+        .U32("qwen2.feed_forward_length", 64)
+        .U32("qwen2.context_length", 128)
+        .Array("qwen2.attention.head_count", GgufType::kI32, heads)
+        .Strings("tokenizer.ggml.tokens", {"a", "b", "c"});
+    return writer;
+  };
+  const OpenedImage image(with_heads({4, 4}));
+  const auto config = image.Config();
+  ASSERT_TRUE(config.ok()) << config.status().message();
+  EXPECT_EQ(config->heads, 4u);
+  EXPECT_EQ(config->vocab, 3u);
+  EXPECT_FALSE(config->rope.interleaved);
+  RefuseGguf(with_heads({4, 8}), StatusCode::kUnimplemented);
+  RefuseGguf(with_heads({4, 0}));
+  RefuseGguf(with_heads({4, -4}));
+  RefuseGguf(with_heads({}));
+}
+
+TEST(ModelConfigGgufTest, UnknownArchitecturesAreNamed) {
+  GgufWriter none;
+  EXPECT_NE(RefuseGguf(none).find("\"general.architecture\": found nothing"), std::string::npos);
+  GgufWriter odd;
+  odd.String("general.architecture", "\x1b]0;odd");
+  EXPECT_NE(RefuseGguf(odd, StatusCode::kUnimplemented).find("found \"\\x1b]0;odd\""),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace pelton
