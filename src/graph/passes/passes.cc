@@ -11,7 +11,7 @@ namespace pelton {
 namespace {
 
 constexpr Pass kPasses[] = {
-    {"fold-constants", "compute what is known when the graph is built", 1, false, false,
+    {"fold-constants", "compute what is known when the graph is built", 0, false, false,
      FoldConstants},
     {"simplify", "drop ops that change nothing", 1, false, false, Simplify},
     {"merge-common-subexpressions", "compute equal ops once", 1, false, false,
@@ -53,7 +53,7 @@ Status Validate(const PassOptions& options) {
       return InvalidArgument(fmt::format(
           "pass to switch off: found \"{}\", expected a name that inspect --passes lists", name));
     }
-    if (name == "pack-weights" || name == "assign-precision") {
+    if (name == "pack-weights" || name == "assign-precision" || name == "fold-constants") {
       return InvalidArgument(
           fmt::format("pass {} cannot be switched off: every plan needs it", name));
     }

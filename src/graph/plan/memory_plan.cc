@@ -9,7 +9,6 @@ namespace pelton {
 namespace {
 
 constexpr size_t kAlignment = 64;
-constexpr size_t kLanes = 16;  // rows begin on whole vectors
 
 // Inputs whose memory the first output may take over, by op.
 std::vector<size_t> InPlaceInputs(const Node& node) {
@@ -130,7 +129,7 @@ class Lifetimes {
 }  // namespace
 
 size_t RowStride(const Value& value, const SymbolValues& sizes) {
-  return RoundUp(sizes.Of(value.shape.cols()), kLanes);
+  return sizes.Of(value.shape.cols());
 }
 
 size_t ValueBytes(const Value& value, const SymbolValues& sizes) {

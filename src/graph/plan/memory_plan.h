@@ -21,8 +21,8 @@ struct MemoryPlan {
   size_t sum_bytes = 0;  // what the results would need without sharing memory
 };
 
-// Elements between two rows of a value that owns its memory (f32 and scores; for rows in 8 bits the
-// stride is fixed by QuantizedRows).
+// Elements between two rows of an f32 value that owns its memory: rows lie end to end. (Rows in 8
+// bits have the stride of QuantizedRows.)
 size_t RowStride(const Value& value, const SymbolValues& sizes);
 
 // Bytes of a value that owns its memory.

@@ -1,0 +1,457 @@
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
+#include "base/check.h"
+#include "graph/execute/bound_op.h"
+#include "kernels/ops/attention.h"
+#include "kernels/ops/elementwise.h"
+#include "kernels/ops/embedding.h"
+#include "kernels/ops/matmul.h"
+#include "kernels/ops/rms_norm.h"
+#include "kernels/ops/rope.h"
+
+namespace pelton {
+namespace {
+
+// An op whose kernel is the best of a table. Prepare calls update(args, step), which fills in what
+// depends on the step and gives the number of units.
+template <typename Args, typename Update>
+class TableOp final : public BoundOp {
+ public:
+  TableOp(const OpImpl<Args>& impl, Args args, Update update)
+      : impl_(impl), args_(args), update_(std::move(update)) {}
+
+  size_t Prepare(const StepState& step) override { return update_(args_, step); }
+  void Run(size_t begin, size_t end, std::byte* scratch) const noexcept override {
+    impl_.run(args_, begin, end, scratch);
+  }
+  size_t ScratchBytes() const override {
+    if constexpr (std::is_same_v<Args, AttentionArgs>) return AttentionScratchBytes(args_);
+    return 0;
+  }
+  const char* impl_name() const override { return impl_.name; }
+
+ private:
+  const OpImpl<Args>& impl_;
+  Args args_;
+  Update update_;
+};
+
+template <typename Args, typename Update>
+std::unique_ptr<BoundOp> MakeTableOp(std::span<const OpImpl<Args>> impls, Args args,
+                                     Update update) {
+  return std::make_unique<TableOp<Args, Update>>(ChooseImpl(impls), args, std::move(update));
+}
+
+// Matmul chooses anew for each number of rows.
+template <typename Update>
+class MatmulOp final : public BoundOp {
+ public:
+  MatmulOp(MatmulArgs args, bool need_invariant, Update update)
+      : args_(args), need_invariant_(need_invariant), update_(std::move(update)) {}
+
+  size_t Prepare(const StepState& step) override {
+    update_(args_, step);
+    impl_ = &ChooseMatmul(args_, need_invariant_);
+    return args_.rows == 0 ? 0 : MatmulUnits(args_);
+  }
+  void Run(size_t begin, size_t end, std::byte* scratch) const noexcept override {
+    impl_->run(args_, begin, end, scratch);
+  }
+  // Any implementation may be chosen for a step of fewer rows.
+  size_t ScratchBytes() const override {
+    size_t most = 0;
+    for (const MatmulImpl& impl : MatmulImpls()) {
+      const bool permitted = (impl.required_features & ~CpuFeatures()) == 0;
+      if (permitted && impl.supports(args_.x_quantized != nullptr, args_.weights.dtype)) {
+        most = std::max(most, impl.scratch_bytes(args_));
+      }
+    }
+    return most;
+  }
+  const char* impl_name() const override { return impl_ == nullptr ? "" : impl_->name; }
+
+ private:
+  MatmulArgs args_;
+  bool need_invariant_;
+  Update update_;
+  const MatmulImpl* impl_ = nullptr;
+};
+
+// Addresses and strides of the values that one node touches.
+class Binder {
+ public:
+  Binder(const BindContext& context, const Node& node) : c_(context), node_(node) {}
+
+  std::unique_ptr<BoundOp> Bind() const;
+
+ private:
+  bool Present(ValueId id) const { return id != kNoValue; }
+  const Value& ValueOf(ValueId id) const { return c_.graph.value(id); }
+  ValueId In(size_t i) const { return node_.inputs[i]; }
+  ValueId Out(size_t i = 0) const { return node_.outputs[i]; }
+  size_t Cols(ValueId id) const {
+    PELTON_CHECK(ValueOf(id).shape.cols().constant(), "these columns are known");
+    return static_cast<size_t>(ValueOf(id).shape.cols().factor);
+  }
+
+  float* F32(ValueId id) const {
+    if (!Present(id)) return nullptr;
+    const Value& value = ValueOf(id);
+    if (value.kind == ValueKind::kConstant)
+      return const_cast<float*>(value.constant.numbers.data());
+    const MemoryPlan::Place& place = c_.memory.places[static_cast<size_t>(id)];
+    PELTON_CHECK(place.in_arena, "results are in the arena");
+    return reinterpret_cast<float*>(c_.arena + place.offset) + place.first_col;
+  }
+  // An f32 or an 8-bit destination; the other is null.
+  float* F32If(ValueId id) const {
+    return Present(id) && ValueOf(id).type == ElementType::kF32 ? F32(id) : nullptr;
+  }
+  std::byte* RowsIf(ValueId id) const {
+    if (!Present(id) || ValueOf(id).type != ElementType::kQuantizedRows) return nullptr;
+    return c_.arena + c_.memory.places[static_cast<size_t>(id)].offset;
+  }
+  const Value& RootOf(ValueId id) const {
+    return ValueOf(c_.memory.places[static_cast<size_t>(id)].root);
+  }
+  size_t Stride(ValueId id) const {
+    if (!Present(id) || ValueOf(id).type != ElementType::kF32) return 0;
+    if (ValueOf(id).shape.rank() == 1) return 0;  // one list for every row
+    return RowStride(RootOf(id), {});
+  }
+  // Rows of a value in a step.
+  auto RowsOf(ValueId id) const {
+    return [dim = ValueOf(id).shape.rows()](const StepState& step) { return step.sizes.Of(dim); };
+  }
+
+  std::unique_ptr<BoundOp> Embedding() const;
+  std::unique_ptr<BoundOp> Matmul(bool gated) const;
+  std::unique_ptr<BoundOp> Norm(ValueId x, ValueId add, ValueId weight, ValueId sum, ValueId out,
+                                size_t groups) const;
+  std::unique_ptr<BoundOp> Binary(BinaryKind kind) const;
+  std::unique_ptr<BoundOp> Unary(UnaryKind kind, float parameter) const;
+  std::unique_ptr<BoundOp> Rope() const;
+  std::unique_ptr<BoundOp> RopeKvWrite() const;
+  std::unique_ptr<BoundOp> Attention() const;
+  std::unique_ptr<BoundOp> PlainAttentionPart() const;
+
+  size_t Attr(const char* name) const { return static_cast<size_t>(node_.Int(name)); }
+  float Number(const char* name) const { return static_cast<float>(node_.Number(name)); }
+
+  const BindContext& c_;
+  const Node& node_;
+};
+
+// The integer inputs of a step, by the names that model builders give them.
+enum class StepInput { kTokens, kPositions, kSlots, kLogitRows };
+
+StepInput StepInputOf(const Value& value) {
+  if (value.name == "tokens") return StepInput::kTokens;
+  if (value.name == "positions") return StepInput::kPositions;
+  if (value.name == "slots") return StepInput::kSlots;
+  PELTON_CHECK(value.name == "logit_rows",
+               "the inputs of a language model are tokens, positions, slots and logit_rows");
+  return StepInput::kLogitRows;
+}
+
+const int32_t* Ints(StepInput input, const StepBatch& batch) {
+  switch (input) {
+    case StepInput::kTokens:
+      return batch.tokens.data();
+    case StepInput::kPositions:
+      return batch.positions.data();
+    case StepInput::kSlots:
+      return batch.slots.data();
+    case StepInput::kLogitRows:
+      return batch.logit_rows.data();
+  }
+  return nullptr;
+}
+
+std::unique_ptr<BoundOp> Binder::Embedding() const {
+  const StoredTensor& table = ValueOf(In(1)).constant.tensors[0];
+  EmbeddingArgs args{.table = table.data.data(),
+                     .dtype = table.dtype,
+                     .row_bytes = table.data.size() / static_cast<size_t>(table.rows),
+                     .out = F32(Out()),
+                     .dim = Cols(Out()),
+                     .out_stride = Stride(Out())};
+  return MakeTableOp(EmbeddingImpls(), args,
+                     [ids = StepInputOf(ValueOf(In(0)))](EmbeddingArgs& a, const StepState& step) {
+                       a.ids = Ints(ids, *step.batch);
+                       return a.tokens = step.sizes.tokens;
+                     });
+}
+
+std::unique_ptr<BoundOp> Binder::Matmul(bool gated) const {
+  MatmulArgs args{};
+  args.x_f32 = F32If(In(0));
+  args.x_quantized = RowsIf(In(0));
+  args.x_stride = Stride(In(0));
+  args.weights = c_.weights.Weights(In(1));
+  args.out = F32If(Out());
+  args.out_quantized = RowsIf(Out());
+  args.out_stride = Stride(Out());
+  if (gated) {
+    args.gate =
+        node_.Text("activation") == "silu" ? GateActivation::kSilu : GateActivation::kGeluTanh;
+  } else {
+    args.bias = F32(In(2));
+    args.residual = F32(In(3));
+    args.residual_stride = Present(In(3)) ? Stride(In(3)) : 0;
+  }
+  const auto update = [rows = RowsOf(In(0))](MatmulArgs& a, const StepState& step) {
+    a.rows = rows(step);
+  };
+  return std::make_unique<MatmulOp<decltype(update)>>(args, c_.need_invariant, update);
+}
+
+std::unique_ptr<BoundOp> Binder::Norm(ValueId x, ValueId add, ValueId weight, ValueId sum,
+                                      ValueId out, size_t groups) const {
+  RmsNormArgs args{.x = F32(x),
+                   .add = F32(add),
+                   .weight = F32(weight),
+                   .sum = F32(sum),
+                   .out = F32If(out),
+                   .quantized = RowsIf(out),
+                   .groups = groups,
+                   .dim = Cols(x) / groups,
+                   .x_stride = Stride(x),
+                   .add_stride = Stride(add),
+                   .sum_stride = Stride(sum),
+                   .out_stride = Stride(out),
+                   .epsilon = Number("epsilon")};
+  return MakeTableOp(
+      RmsNormImpls(), args,
+      [rows = RowsOf(x)](RmsNormArgs& a, const StepState& step) { return a.rows = rows(step); });
+}
+
+std::unique_ptr<BoundOp> Binder::Binary(BinaryKind kind) const {
+  BinaryArgs args{.kind = kind,
+                  .a = F32(In(0)),
+                  .b = F32(In(1)),
+                  .out = F32If(Out()),
+                  .quantized = RowsIf(Out()),
+                  .dim = Cols(In(0)),
+                  .a_stride = Stride(In(0)),
+                  .b_stride = Stride(In(1)),
+                  .out_stride = Stride(Out())};
+  return MakeTableOp(
+      BinaryImpls(), args,
+      [rows = RowsOf(In(0))](BinaryArgs& a, const StepState& step) { return a.rows = rows(step); });
+}
+
+std::unique_ptr<BoundOp> Binder::Unary(UnaryKind kind, float parameter) const {
+  UnaryArgs args{.kind = kind, .parameter = parameter, .x = F32(In(0)), .out = F32(Out())};
+  // Scores have columns for every key of the step's longest context.
+  return MakeTableOp(UnaryImpls(), args,
+                     [x = RootOf(In(0)).shape, out = RootOf(Out()).shape,
+                      own = ValueOf(In(0)).shape](UnaryArgs& a, const StepState& step) {
+                       a.dim = step.sizes.Of(own.cols());
+                       a.x_stride = step.sizes.Of(x.cols());
+                       a.out_stride = step.sizes.Of(out.cols());
+                       return a.rows = step.sizes.Of(own.rows());
+                     });
+}
+
+RopeArgs RopeOf(float* x, float* out, float* table, size_t x_stride, size_t out_stride,
+                size_t heads, size_t cols, size_t table_cols, bool interleaved) {
+  return {.x = x,
+          .out = out,
+          .table = table,
+          .x_stride = x_stride,
+          .out_stride = out_stride,
+          .heads = heads,
+          .head_dim = cols / heads,
+          .half = table_cols / 2,
+          .interleaved = interleaved};
+}
+
+std::unique_ptr<BoundOp> Binder::Rope() const {
+  const RopeArgs args = RopeOf(F32(In(0)), F32(Out()), F32(In(1)), Stride(In(0)), Stride(Out()),
+                               Attr("heads"), Cols(In(0)), Cols(In(1)), Attr("interleaved") != 0);
+  return MakeTableOp(RopeImpls(), args, [](RopeArgs& a, const StepState& step) {
+    return a.tokens = step.sizes.tokens;
+  });
+}
+
+std::unique_ptr<BoundOp> Binder::RopeKvWrite() const {
+  const bool interleaved = Attr("interleaved") != 0;
+  RopeKvWriteArgs args{};
+  args.q = RopeOf(F32(In(0)), F32(Out()), F32(In(3)), Stride(In(0)), Stride(Out()), Attr("heads"),
+                  Cols(In(0)), Cols(In(3)), interleaved);
+  args.k = RopeOf(F32(In(1)), nullptr, F32(In(3)), Stride(In(1)), 0, Attr("kv_heads"), Cols(In(1)),
+                  Cols(In(3)), interleaved);
+  args.write.v = F32(In(2));
+  args.write.v_stride = Stride(In(2));
+  args.write.cache = c_.cache;
+  args.write.layer = Attr("layer");
+  return MakeTableOp(RopeKvWriteImpls(), args, [](RopeKvWriteArgs& a, const StepState& step) {
+    a.q.tokens = a.k.tokens = step.sizes.tokens;
+    a.write.slots = step.batch->slots.data();
+    return a.write.tokens = step.sizes.tokens;
+  });
+}
+
+std::unique_ptr<BoundOp> Binder::Attention() const {
+  AttentionArgs args{.q = F32(In(0)),
+                     .out = F32If(Out()),
+                     .out_quantized = RowsIf(Out()),
+                     .q_stride = Stride(In(0)),
+                     .out_stride = Stride(Out()),
+                     .heads = Attr("heads"),
+                     .cache = c_.cache,
+                     .layer = Attr("layer"),
+                     .scale = Number("scale"),
+                     .soft_cap = Number("cap"),
+                     .window = static_cast<int32_t>(node_.Int("window"))};
+  return MakeTableOp(AttentionImpls(), args, [](AttentionArgs& a, const StepState& step) {
+    a.sequences = step.batch->sequences.data();
+    a.num_sequences = step.batch->sequences.size();
+    return AttentionUnits(a);
+  });
+}
+
+// Units of the plain attention ops are (row, head) pairs; a row of scores has `heads` parts as long
+// as the step's longest context.
+std::unique_ptr<BoundOp> Binder::PlainAttentionPart() const {
+  const auto common = [](auto& a, const StepState& step) {
+    a.sequences = step.batch->sequences.data();
+    a.num_sequences = step.batch->sequences.size();
+    return step.sizes.tokens * a.heads;
+  };
+  const size_t heads = Attr("heads");
+  if (node_.kind == OpKind::kKvScores) {
+    KvScoresArgs args{.q = F32(In(0)),
+                      .q_stride = Stride(In(0)),
+                      .scores = F32(Out()),
+                      .heads = heads,
+                      .cache = c_.cache,
+                      .layer = Attr("layer")};
+    return MakeTableOp(KvScoresImpls(), args, [common](KvScoresArgs& a, const StepState& step) {
+      a.scores_stride = step.sizes.context;
+      return common(a, step);
+    });
+  }
+  if (node_.kind == OpKind::kMaskedSoftmax) {
+    PELTON_CHECK(F32(In(0)) == F32(Out()), "the softmax works in place");
+    MaskedSoftmaxArgs args{
+        .scores = F32(Out()), .heads = heads, .window = static_cast<int32_t>(node_.Int("window"))};
+    return MakeTableOp(MaskedSoftmaxImpls(), args,
+                       [common](MaskedSoftmaxArgs& a, const StepState& step) {
+                         a.scores_stride = step.sizes.context;
+                         return common(a, step);
+                       });
+  }
+  KvMixArgs args{.weights = F32(In(0)),
+                 .out = F32(Out()),
+                 .out_stride = Stride(Out()),
+                 .heads = heads,
+                 .cache = c_.cache,
+                 .layer = Attr("layer")};
+  return MakeTableOp(KvMixImpls(), args, [common](KvMixArgs& a, const StepState& step) {
+    a.weights_stride = step.sizes.context;
+    return common(a, step);
+  });
+}
+
+std::unique_ptr<BoundOp> Binder::Bind() const {
+  switch (node_.kind) {
+    case OpKind::kSliceCols:
+      return nullptr;
+    case OpKind::kEmbedding:
+      return Embedding();
+    case OpKind::kMatmul:
+      return Matmul(false);
+    case OpKind::kGatedMatmul:
+      return Matmul(true);
+    case OpKind::kRmsNorm:
+      return Norm(In(0), kNoValue, In(1), kNoValue, Out(), Attr("groups"));
+    case OpKind::kAddRmsNorm:
+      return Norm(In(0), In(1), In(2), Out(0), Out(1), 1);
+    case OpKind::kAdd:
+      return Binary(BinaryKind::kAdd);
+    case OpKind::kMul:
+      return Binary(BinaryKind::kMul);
+    case OpKind::kGatedMul:
+      return Binary(node_.Text("activation") == "silu" ? BinaryKind::kSiluMul
+                                                       : BinaryKind::kGeluTanhMul);
+    case OpKind::kSilu:
+      return Unary(UnaryKind::kSilu, 0);
+    case OpKind::kGeluTanh:
+      return Unary(UnaryKind::kGeluTanh, 0);
+    case OpKind::kScale:
+      return Unary(UnaryKind::kScale, Number("by"));
+    case OpKind::kSoftCap:
+      return Unary(UnaryKind::kSoftCap, Number("cap"));
+    case OpKind::kQuantize: {
+      QuantizeRowsArgs args{
+          .x = F32(In(0)), .out = RowsIf(Out()), .dim = Cols(In(0)), .x_stride = Stride(In(0))};
+      return MakeTableOp(QuantizeRowsImpls(), args,
+                         [rows = RowsOf(In(0))](QuantizeRowsArgs& a, const StepState& step) {
+                           return a.rows = rows(step);
+                         });
+    }
+    case OpKind::kGatherRows: {
+      GatherRowsArgs args{.x = F32(In(0)),
+                          .out = F32(Out()),
+                          .dim = Cols(In(0)),
+                          .x_stride = Stride(In(0)),
+                          .out_stride = Stride(Out())};
+      return MakeTableOp(
+          GatherRowsImpls(), args,
+          [rows = StepInputOf(ValueOf(In(1)))](GatherRowsArgs& a, const StepState& step) {
+            a.indices = Ints(rows, *step.batch);
+            return a.rows = step.sizes.logit_rows;
+          });
+    }
+    case OpKind::kRopeTable: {
+      RopeTableArgs args{.frequencies = F32(In(1)),
+                         .table = F32(Out()),
+                         .half = Cols(Out()) / 2,
+                         .magnitude = Number("magnitude")};
+      return MakeTableOp(
+          RopeTableImpls(), args,
+          [positions = StepInputOf(ValueOf(In(0)))](RopeTableArgs& a, const StepState& step) {
+            a.positions = Ints(positions, *step.batch);
+            return a.tokens = step.sizes.tokens;
+          });
+    }
+    case OpKind::kRope:
+      return Rope();
+    case OpKind::kKvWrite: {
+      KvWriteArgs args{.k = F32(In(0)),
+                       .v = F32(In(1)),
+                       .k_stride = Stride(In(0)),
+                       .v_stride = Stride(In(1)),
+                       .cache = c_.cache,
+                       .layer = Attr("layer")};
+      return MakeTableOp(KvWriteImpls(), args, [](KvWriteArgs& a, const StepState& step) {
+        a.slots = step.batch->slots.data();
+        return a.tokens = step.sizes.tokens;
+      });
+    }
+    case OpKind::kRopeKvWrite:
+      return RopeKvWrite();
+    case OpKind::kAttention:
+      return Attention();
+    case OpKind::kKvScores:
+    case OpKind::kMaskedSoftmax:
+    case OpKind::kKvMix:
+      return PlainAttentionPart();
+    case OpKind::kRopeFrequencies:
+      break;  // always folded before a plan is made
+  }
+  PELTON_CHECK(false, "rope_frequencies is folded before a graph is bound");
+  return nullptr;
+}
+
+}  // namespace
+
+std::unique_ptr<BoundOp> BindNode(const BindContext& context, const Node& node) {
+  return Binder(context, node).Bind();
+}
+
+}  // namespace pelton

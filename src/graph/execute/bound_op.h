@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "graph/execute/packed_store.h"
+#include "graph/execute/step_executor.h"
+#include "graph/ir/graph.h"
+#include "graph/plan/memory_plan.h"
+
+namespace pelton {
+
+// What an op is told about the step that it runs in.
+struct StepState {
+  const StepBatch* batch;
+  SymbolValues sizes;
+};
+
+// One op of a plan, with its kernel chosen and its memory known.
+class BoundOp {
+ public:
+  virtual ~BoundOp() = default;
+
+  // Takes in the sizes of a step, before any worker runs it, and gives the number of units. No
+  // allocation.
+  virtual size_t Prepare(const StepState& step) = 0;
+  virtual void Run(size_t begin, size_t end, std::byte* scratch) const noexcept = 0;
+  // Scratch that any prepared step may need per worker; asked for after Prepare with the largest.
+  virtual size_t ScratchBytes() const = 0;
+  // Name of the implementation in use, after Prepare.
+  virtual const char* impl_name() const = 0;
+};
+
+// Everything that ops are bound to. Borrowed; must outlive the ops.
+struct BindContext {
+  const Graph& graph;
+  const MemoryPlan& memory;
+  const PackedStore& weights;
+  std::byte* arena;
+  KvCacheView cache;
+  bool need_invariant;
+};
+
+// The op of one node; null for views, which need no work. Requires: a verified graph whose matmul
+// weights are packed.
+std::unique_ptr<BoundOp> BindNode(const BindContext& context, const Node& node);
+
+}  // namespace pelton

@@ -1,0 +1,127 @@
+#include "graph/execute/graph_executor.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/checked_math.h"
+
+namespace pelton {
+namespace {
+
+SymbolValues LargestSizes(const StepLimits& limits) {
+  return {limits.max_tokens, std::max<size_t>(limits.max_logit_rows, 1), limits.max_context};
+}
+
+}  // namespace
+
+size_t ArenaBytesFor(const Graph& graph, const StepLimits& limits) {
+  return PlanMemory(graph, LargestSizes(limits)).arena_bytes;
+}
+
+Result<std::unique_ptr<GraphExecutor>> GraphExecutor::Create(Graph graph, PackedStore weights,
+                                                             KvCacheView cache, ThreadPool& pool,
+                                                             const ExecutorOptions& options) {
+  PELTON_CHECK(graph.outputs.size() == 1, "a language model gives logits");
+  std::unique_ptr<GraphExecutor> executor(
+      new GraphExecutor(std::move(graph), std::move(weights), pool, options));
+  RETURN_IF_ERROR(executor->Bind(cache));
+  return executor;
+}
+
+GraphExecutor::GraphExecutor(Graph graph, PackedStore weights, ThreadPool& pool,
+                             const ExecutorOptions& options)
+    : graph_(std::move(graph)),
+      weights_(std::move(weights)),
+      pool_(pool),
+      options_(options),
+      vocab_size_(static_cast<size_t>(graph_.value(graph_.outputs[0]).shape.cols().factor)),
+      memory_(PlanMemory(graph_, LargestSizes(options.limits))) {}
+
+Status GraphExecutor::Bind(KvCacheView cache) {
+  ASSIGN_OR_RETURN(arena_, Arena::Allocate(memory_.arena_bytes, "activations"));
+  const BindContext context{graph_,        memory_, weights_,
+                            arena_.data(), cache,   options_.need_invariant};
+  for (size_t n = 0; n < graph_.nodes.size(); ++n) {
+    std::unique_ptr<BoundOp> op = BindNode(context, graph_.nodes[n]);
+    if (op != nullptr) ops_.push_back({std::move(op), static_cast<int>(n)});
+  }
+  // The largest step decides how much scratch each worker needs.
+  const auto tokens = static_cast<int32_t>(options_.limits.max_tokens);
+  const auto limit = static_cast<int32_t>(options_.limits.max_context);
+  const SequenceSpan all{0, tokens, std::max(limit, tokens), nullptr};
+  const StepBatch largest{{}, {}, {}, std::span(&all, 1), {}};
+  const StepState step{&largest, LargestSizes(options_.limits)};
+  for (Op& op : ops_) {
+    op.op->Prepare(step);
+    scratch_per_worker_ = std::max(scratch_per_worker_, RoundUp(op.op->ScratchBytes(), 4096));
+  }
+  ASSIGN_OR_RETURN(scratch_, Arena::Allocate(scratch_per_worker_ * pool_.size(), "scratch"));
+  return OkStatus();
+}
+
+void GraphExecutor::PrepareAll(const StepBatch& batch) {
+  int32_t context = 1;
+  for (const SequenceSpan& sequence : batch.sequences)
+    context = std::max(context, sequence.context);
+  const StepState step{
+      &batch, {batch.tokens.size(), batch.logit_rows.size(), static_cast<size_t>(context)}};
+  for (Op& op : ops_) op.units = op.op->Prepare(step);
+}
+
+std::span<float> GraphExecutor::Run(const StepBatch& batch) {
+  PELTON_CHECK(!batch.tokens.empty() && batch.tokens.size() <= options_.limits.max_tokens &&
+                   batch.sequences.size() <= options_.limits.max_sequences &&
+                   batch.logit_rows.size() <= options_.limits.max_logit_rows,
+               "the scheduler keeps steps inside the plan's limits");
+  PrepareAll(batch);
+  const size_t workers = pool_.size();
+  pool_.Run([&](size_t worker) {
+    std::byte* scratch = scratch_.data() + worker * scratch_per_worker_;
+    for (Op& op : ops_) {
+      const size_t begin = op.units * worker / workers;
+      const size_t end = op.units * (worker + 1) / workers;
+      if (profiling_ && worker == 0) {
+        const auto start = std::chrono::steady_clock::now();
+        if (begin < end) op.op->Run(begin, end, scratch);
+        pool_.Barrier();
+        op.seconds +=
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        ++op.calls;
+        continue;
+      }
+      if (begin < end) op.op->Run(begin, end, scratch);
+      // An op without units changed nothing that anybody could wait for.
+      if (op.units > 0 || profiling_) pool_.Barrier();
+    }
+  });
+  const MemoryPlan::Place& place = memory_.places[static_cast<size_t>(graph_.outputs[0])];
+  return {reinterpret_cast<float*>(arena_.data() + place.offset),
+          batch.logit_rows.size() * vocab_size_};
+}
+
+void GraphExecutor::SetProfiling(bool on) {
+  profiling_ = on;
+  for (Op& op : ops_) {
+    op.seconds = 0;
+    op.calls = 0;
+  }
+}
+
+std::vector<OpProfile> GraphExecutor::Profile() const {
+  std::vector<OpProfile> profile;
+  for (const Op& op : ops_) {
+    const Node& node = graph_.nodes[static_cast<size_t>(op.node)];
+    std::string label(SchemaOf(node.kind).name);
+    for (ValueId output : node.outputs) {
+      if (output == kNoValue) continue;
+      label += " %" + graph_.value(output).name;
+      break;
+    }
+    profile.push_back({std::move(label), op.op->impl_name(), op.seconds, op.calls});
+  }
+  return profile;
+}
+
+}  // namespace pelton

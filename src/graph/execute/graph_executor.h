@@ -1,0 +1,84 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/arena.h"
+#include "base/thread_pool.h"
+#include "graph/execute/bound_op.h"
+#include "graph/execute/packed_store.h"
+#include "graph/execute/step_executor.h"
+#include "graph/passes/passes.h"
+#include "graph/plan/memory_plan.h"
+
+namespace pelton {
+
+// Time of one op of the plan, summed over the steps since profiling was switched on.
+struct OpProfile {
+  std::string op;    // schema name and output, "matmul %blk.0..."
+  std::string impl;  // kernel in use at the last step
+  double seconds = 0;
+  uint64_t calls = 0;
+};
+
+struct ExecutorOptions {
+  StepLimits limits;
+  bool need_invariant = true;  // only kernels with one arithmetic for every number of rows
+};
+
+// Runs a graph whose passes were run: binds every node to a kernel and to its place in one arena,
+// then runs the same list of ops for every step. The one executor of all models.
+class GraphExecutor final : public StepExecutor {
+ public:
+  // `weights` were packed from this graph. `pool` and the memory of `cache` and of the stored
+  // tensors must outlive the executor. ResourceExhausted, with the size, if there is no memory for
+  // the arena.
+  static Result<std::unique_ptr<GraphExecutor>> Create(Graph graph, PackedStore weights,
+                                                       KvCacheView cache, ThreadPool& pool,
+                                                       const ExecutorOptions& options);
+
+  const StepLimits& limits() const override { return options_.limits; }
+  size_t vocab_size() const override { return vocab_size_; }
+  std::span<float> Run(const StepBatch& batch) override;
+
+  const Graph& graph() const { return graph_; }
+  const MemoryPlan& memory() const { return memory_; }
+  size_t weight_bytes() const { return weights_.bytes(); }
+  size_t arena_bytes() const { return arena_.size(); }
+  size_t scratch_bytes() const { return scratch_.size(); }
+
+  // Switched on, every op of every step is timed; costs two clock reads an op.
+  void SetProfiling(bool on);
+  std::vector<OpProfile> Profile() const;
+
+ private:
+  struct Op {
+    std::unique_ptr<BoundOp> op;
+    int node;
+    size_t units = 0;
+    double seconds = 0;
+    uint64_t calls = 0;
+  };
+
+  GraphExecutor(Graph graph, PackedStore weights, ThreadPool& pool, const ExecutorOptions& options);
+  Status Bind(KvCacheView cache);
+  void PrepareAll(const StepBatch& batch);
+
+  Graph graph_;
+  PackedStore weights_;
+  ThreadPool& pool_;
+  ExecutorOptions options_;
+  size_t vocab_size_;
+  MemoryPlan memory_;
+  Arena arena_;
+  Arena scratch_;
+  size_t scratch_per_worker_ = 0;
+  std::vector<Op> ops_;
+  bool profiling_ = false;
+};
+
+// Arena bytes of a graph for steps up to `limits`, without making an executor.
+size_t ArenaBytesFor(const Graph& graph, const StepLimits& limits);
+
+}  // namespace pelton

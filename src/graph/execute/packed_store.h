@@ -1,0 +1,36 @@
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "base/arena.h"
+#include "base/thread_pool.h"
+#include "graph/ir/graph.h"
+#include "kernels/ops/packed_weights.h"
+
+namespace pelton {
+
+// The packed weights of a graph, made once when it is loaded and read by every step. Immutable
+// afterwards; thread-safe to read.
+class PackedStore {
+ public:
+  // Packs every constant of type kPacked. `packed(tensor)` is called, on the calling thread, after
+  // a stored tensor was packed for the last time: its source pages may then leave memory.
+  // ResourceExhausted with the size if there is no memory; Unimplemented for a stored type that
+  // cannot be multiplied.
+  static Result<PackedStore> Pack(const Graph& graph, ThreadPool& pool,
+                                  const std::function<void(const StoredTensor&)>& packed);
+
+  // Bytes that Pack will take for this graph.
+  static Result<size_t> BytesFor(const Graph& graph);
+
+  // Requires: `id` is a packed constant of the graph.
+  const PackedWeights& Weights(ValueId id) const { return weights_[static_cast<size_t>(id)]; }
+  size_t bytes() const { return arena_.size(); }
+
+ private:
+  Arena arena_;
+  std::vector<PackedWeights> weights_;  // by ValueId
+};
+
+}  // namespace pelton
