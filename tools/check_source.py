@@ -46,6 +46,10 @@ def reads_environment(path):
     return path.startswith(("apps/", "tests/")) or path.endswith("_test.cc")
 
 
+def in_product(path):
+    return path.startswith(("src/", "apps/")) and is_cpp(path) and not path.endswith("_test.cc")
+
+
 def in_src(path):
     return path.startswith("src/") and is_cpp(path)
 
@@ -65,7 +69,7 @@ RULES = [
          "CUDA belongs in src/kernels", ("src/graph/a.cc", "#include <cuda_runtime.h>")),
     Rule("getenv", lambda p: is_cpp(p) and not reads_environment(p), r"\b(secure_)?getenv\s*\(",
          "only apps/ and tests read the environment", ("src/text/a.cc", 'std::getenv("HOME");')),
-    Rule("number-parsing", is_cpp, r"\bstd::sto(i|l|ll|ul|ull|f|d|ld)\s*\(|\b(atoi|atol|atof)\s*\(",
+    Rule("number-parsing", in_product, r"\bstd::sto(i|l|ll|ul|ull|f|d|ld)\s*\(|\b(atoi|atol|atof)\s*\(",
          "throws or hides errors; use std::from_chars", ("src/a.cc", "int x = std::stoi(s);")),
     Rule("throw", in_src, r"^(?!\s*//).*\bthrow\b(?!\(\))", "errors are values: return a Status",
          ("src/a.cc", 'throw Error("x");')),
