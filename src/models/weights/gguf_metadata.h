@@ -51,6 +51,9 @@ class GgufValue {
   // The elements of a string value or array; empty for other kinds.
   std::span<const std::string_view> strings() const { return strings_; }
 
+  // The bytes of numbers and booleans, one element after another; empty for strings.
+  std::span<const std::byte> raw() const { return raw_; }
+
   // For people: `"llama"`, `0.5`, `[3 values of i32]`.
   std::string Text() const;
 

@@ -1,12 +1,8 @@
 #include <fmt/format.h>
 
-#include <charconv>
-#include <iterator>
-#include <limits>
 #include <optional>
 #include <utility>
 
-#include "base/checked_math.h"
 #include "models/weights/field_error.h"
 #include "models/weights/gguf.h"
 

@@ -38,7 +38,8 @@ Result<WeightSource> WeightSource::Create(Parts parts) {
   source.by_name_ = OrderByName(tensors.size(), name_of);
   if (const auto repeated = FindRepeatedName(source.by_name_, name_of)) {
     const TensorInfo& tensor = tensors[*repeated];
-    return FieldError(source.FileOf(tensor), "tensor name", Quoted(tensor.name) + " more than once",
+    const MappedFile* file = source.HolderOf(tensor);
+    return FieldError(file == nullptr ? "model" : file->path(), "tensor name", Quoted(tensor.name) + " more than once",
                       "every name once");
   }
   return source;
