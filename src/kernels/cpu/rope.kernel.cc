@@ -1,0 +1,145 @@
+// Compiled once per ISA by pelton_isa_kernels(); include no std containers or algorithms here.
+#include "kernels/ops/rope.h"
+
+#include "kernels/cpu/row_output.h"
+
+namespace pelton::cpu::KERNEL_ISA {
+namespace {
+
+// Copies `count` elements from x to out, rounding if out holds halves. out may be x.
+template <typename Element>
+void CopyRow(const float* x, size_t count, Element* out) {
+  constexpr size_t kLanes = F32::kLanes;
+  size_t d = 0;
+  for (; d + kLanes <= count; d += kLanes) Store(Load(x + d), out + d);
+  if (d < count) StorePartial(LoadPartial(x + d, count - d), out + d, count - d);
+}
+
+// (x[i], x[i + half]) for the lanes i, i + 1, ... that `load` and `store` move.
+template <typename Element, typename LoadLanes, typename StoreLanes>
+void RotateHalves(const float* x, const float* table, size_t half, size_t i, Element* out,
+                  const LoadLanes& load, const StoreLanes& store) {
+  const F32 a = load(x + i);
+  const F32 b = load(x + half + i);
+  const F32 cos = load(table + i);
+  const F32 sin = load(table + half + i);
+  store(NegMulAdd(b, sin, Mul(a, cos)), out + i);
+  store(MulAdd(a, sin, Mul(b, cos)), out + half + i);
+}
+
+// Rotates one head of head_dim lanes. out may be x.
+template <typename Element>
+void RotateHead(const RopeArgs& a, const float* x, const float* table, Element* out) {
+  constexpr size_t kLanes = F32::kLanes;
+  const size_t half = a.half;
+  size_t i = 0;
+  if (a.interleaved) {
+    // Both lanes of a pair: x * cos + swapped * (-sin, sin).
+    for (; i + kLanes <= 2 * half; i += kLanes) {
+      const F32 v = Load(x + i);
+      const F32 cos = LoadTwice(table + i / 2);
+      const F32 sin = NegateEven(LoadTwice(table + half + i / 2));
+      Store(MulAdd(SwapPairs(v), sin, Mul(v, cos)), out + i);
+    }
+    if (i < 2 * half) {
+      const size_t rest = 2 * half - i;
+      const F32 v = LoadPartial(x + i, rest);
+      const F32 cos = LoadTwicePartial(table + i / 2, rest / 2);
+      const F32 sin = NegateEven(LoadTwicePartial(table + half + i / 2, rest / 2));
+      StorePartial(MulAdd(SwapPairs(v), sin, Mul(v, cos)), out + i, rest);
+    }
+  } else {
+    for (; i + kLanes <= half; i += kLanes) {
+      RotateHalves(x, table, half, i, out, LoadAll{}, [](F32 v, Element* p) { Store(v, p); });
+    }
+    if (i < half) {
+      const size_t rest = half - i;
+      RotateHalves(x, table, half, i, out, LoadFirst{rest},
+                   [rest](F32 v, Element* p) { StorePartial(v, p, rest); });
+    }
+  }
+  CopyRow(x + 2 * half, a.head_dim - 2 * half, out + 2 * half);
+}
+
+void RotateRow(const RopeArgs& a, size_t row) {
+  const float* table = a.table + row * 2 * a.half;
+  for (size_t h = 0; h < a.heads; ++h) {
+    RotateHead(a, a.x + row * a.x_stride + h * a.head_dim, table,
+               a.out + row * a.out_stride + h * a.head_dim);
+  }
+}
+
+// The place of one token in the cache of one layer.
+struct CacheToken {
+  CacheToken(const KvWriteArgs& a, size_t row)
+      : cache(a.cache),
+        layer(a.layer),
+        block(static_cast<size_t>(a.slots[row]) / a.cache.block_tokens),
+        offset(static_cast<size_t>(a.slots[row]) % a.cache.block_tokens) {}
+
+  template <typename Element>
+  Element* K(size_t head) const {
+    return reinterpret_cast<Element*>(cache.K(block, layer, head)) + offset * cache.head_dim;
+  }
+  template <typename Element>
+  Element* V(size_t head) const {
+    return reinterpret_cast<Element*>(cache.V(block, layer, head)) + offset * cache.head_dim;
+  }
+
+  const KvCacheView& cache;
+  size_t layer;
+  size_t block;
+  size_t offset;
+};
+
+template <typename Element>
+void WriteKv(const KvWriteArgs& a, size_t begin, size_t end) {
+  const size_t dim = a.cache.head_dim;
+  for (size_t row = begin; row < end; ++row) {
+    const CacheToken token(a, row);
+    for (size_t g = 0; g < a.cache.kv_heads; ++g) {
+      CopyRow(a.k + row * a.k_stride + g * dim, dim, token.K<Element>(g));
+      CopyRow(a.v + row * a.v_stride + g * dim, dim, token.V<Element>(g));
+    }
+  }
+}
+
+template <typename Element>
+void RotateAndWriteKv(const RopeKvWriteArgs& a, size_t begin, size_t end) {
+  const size_t dim = a.write.cache.head_dim;
+  for (size_t row = begin; row < end; ++row) {
+    RotateRow(a.q, row);
+    const CacheToken token(a.write, row);
+    for (size_t g = 0; g < a.write.cache.kv_heads; ++g) {
+      RotateHead(a.k, a.k.x + row * a.k.x_stride + g * dim, a.k.table + row * 2 * a.k.half,
+                 token.K<Element>(g));
+      CopyRow(a.write.v + row * a.write.v_stride + g * dim, dim, token.V<Element>(g));
+    }
+  }
+}
+
+}  // namespace
+
+void Rope(const RopeArgs& a, size_t begin, size_t end, std::byte*) noexcept {
+  for (size_t row = begin; row < end; ++row) RotateRow(a, row);
+}
+
+void KvWrite(const KvWriteArgs& a, size_t begin, size_t end, std::byte*) noexcept {
+  switch (a.cache.dtype) {
+    case KvDType::kF32:
+      return WriteKv<float>(a, begin, end);
+    case KvDType::kF16:
+      return WriteKv<F16>(a, begin, end);
+  }
+}
+
+void RopeKvWrite(const RopeKvWriteArgs& a, size_t begin, size_t end, std::byte*) noexcept {
+  switch (a.write.cache.dtype) {
+    case KvDType::kF32:
+      return RotateAndWriteKv<float>(a, begin, end);
+    case KvDType::kF16:
+      return RotateAndWriteKv<F16>(a, begin, end);
+  }
+}
+
+}  // namespace pelton::cpu::KERNEL_ISA

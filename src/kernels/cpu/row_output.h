@@ -1,0 +1,77 @@
+#pragma once
+
+#include "kernels/cpu/simd/functions.h"
+#include "kernels/ops/quantized_rows.h"
+
+// How row kernels read and write rows, compiled per ISA.
+namespace pelton::cpu::KERNEL_ISA {
+
+// Quantises 32 values to one block of QuantizedRows. Multiplies by 127 / max, which is finite down
+// to blocks so small (below 2^-119) that they count as zeros.
+inline void QuantizeBlock(const float* x, int8_t* values, float* scale, int32_t* sum) {
+  static_assert(QuantizedRows::kBlock == 32);
+  const uint32_t bits = MaxMagnitudeBits32(x);
+  const bool finite = bits < 0x7f800000u;
+  const bool tiny = bits < ((127u - 119u) << 23);
+  const float largest = __builtin_bit_cast(float, bits);
+  const float inverse = finite && !tiny ? 127.0f / largest : 0.0f;
+  if (finite) {
+    *sum = RoundToInt8x32(x, inverse, values);
+    *scale = tiny ? 0.0f : largest / 127.0f;
+  } else {
+    __builtin_memset(values, 0, QuantizedRows::kBlock);
+    *sum = 0;
+    *scale = __builtin_nanf("");
+  }
+}
+
+// Functors that read a whole vector, or its first lanes at the end of a row.
+struct LoadAll {
+  F32 operator()(const float* p) const { return Load(p); }
+};
+struct LoadFirst {
+  size_t count;
+  F32 operator()(const float* p) const { return LoadPartial(p, count); }
+};
+
+// Writes the row value_at(d, load), d < dim, to `out` and, quantised, to row `row` of `quantized`;
+// either may be absent. value_at reads with `load` at offset d of its inputs and returns the lanes
+// d, d + 1, ...; an input may be `out`.
+template <typename ValueAt>
+inline void WriteRow(const ValueAt& value_at, size_t dim, float* out,
+                     const QuantizedRows& quantized, size_t row) {
+  constexpr size_t kLanes = F32::kLanes;
+  if (quantized.data == nullptr) {
+    if (out == nullptr) return;
+    size_t d = 0;
+    for (; d + kLanes <= dim; d += kLanes) Store(value_at(d, LoadAll{}), out + d);
+    if (d < dim) StorePartial(value_at(d, LoadFirst{dim - d}), out + d, dim - d);
+    return;
+  }
+  int8_t* values = quantized.Values(row);
+  float* scales = quantized.Scales(row);
+  int32_t* sums = quantized.Sums(row);
+  alignas(64) float block[QuantizedRows::kBlock];
+  for (size_t first = 0; first < dim; first += QuantizedRows::kBlock) {
+    for (size_t i = 0; i < QuantizedRows::kBlock; i += kLanes) {
+      const size_t d = first + i;
+      if (d + kLanes <= dim) {
+        const F32 value = value_at(d, LoadAll{});
+        Store(value, block + i);
+        if (out != nullptr) Store(value, out + d);
+      } else if (d < dim) {
+        // The tail's other lanes may hold anything that the zeros read there turn into.
+        Store(Zero(), block + i);
+        const F32 value = value_at(d, LoadFirst{dim - d});
+        StorePartial(value, block + i, dim - d);
+        if (out != nullptr) StorePartial(value, out + d, dim - d);
+      } else {
+        Store(Zero(), block + i);
+      }
+    }
+    const size_t b = first / QuantizedRows::kBlock;
+    QuantizeBlock(block, values + first, scales + b, sums + b);
+  }
+}
+
+}  // namespace pelton::cpu::KERNEL_ISA

@@ -1,0 +1,17 @@
+// Tables of the row ops that are compiled per ISA.
+#include "kernels/cpu/isa_impls.h"
+#include "kernels/ops/elementwise.h"
+#include "kernels/ops/rms_norm.h"
+#include "kernels/ops/rope.h"
+
+namespace pelton {
+
+PELTON_ISA_IMPLS(RmsNorm);
+PELTON_ISA_IMPLS(Binary);
+PELTON_ISA_IMPLS(Unary);
+PELTON_ISA_IMPLS(QuantizeRows);
+PELTON_ISA_IMPLS(Rope);
+PELTON_ISA_IMPLS(KvWrite);
+PELTON_ISA_IMPLS(RopeKvWrite);
+
+}  // namespace pelton

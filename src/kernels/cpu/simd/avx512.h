@@ -1,0 +1,146 @@
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu/f16.h"
+
+// The vocabulary of generic.h in 16 lanes.
+namespace pelton::cpu::avx512 {
+
+struct F32 {
+  static constexpr size_t kLanes = 16;
+  __m512 v;
+};
+namespace internal {
+inline __mmask16 FirstLanes(size_t count) { return static_cast<__mmask16>((1u << count) - 1); }
+}  // namespace internal
+
+inline F32 Broadcast(float x) { return {_mm512_set1_ps(x)}; }
+inline F32 Zero() { return {_mm512_setzero_ps()}; }
+inline F32 Load(const float* p) { return {_mm512_loadu_ps(p)}; }
+inline void Store(F32 a, float* p) { _mm512_storeu_ps(p, a.v); }
+inline F32 LoadPartial(const float* p, size_t count) {
+  return {_mm512_maskz_loadu_ps(internal::FirstLanes(count), p)};
+}
+inline void StorePartial(F32 a, float* p, size_t count) {
+  _mm512_mask_storeu_ps(p, internal::FirstLanes(count), a.v);
+}
+
+inline F32 Add(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }
+inline F32 Sub(F32 a, F32 b) { return {_mm512_sub_ps(a.v, b.v)}; }
+inline F32 Mul(F32 a, F32 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline F32 Div(F32 a, F32 b) { return {_mm512_div_ps(a.v, b.v)}; }
+inline F32 Max(F32 a, F32 b) { return {_mm512_max_ps(a.v, b.v)}; }
+inline F32 Min(F32 a, F32 b) { return {_mm512_min_ps(a.v, b.v)}; }
+inline F32 Abs(F32 a) { return {_mm512_abs_ps(a.v)}; }
+inline F32 MulAdd(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline F32 NegMulAdd(F32 a, F32 b, F32 c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
+inline F32 SelectLess(F32 a, F32 b, F32 yes, F32 no) {
+  return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), no.v, yes.v)};
+}
+inline F32 CopySign(F32 magnitude, F32 sign) {
+  return {_mm512_or_ps(Abs(magnitude).v, _mm512_and_ps(_mm512_set1_ps(-0.0f), sign.v))};
+}
+inline F32 Round(F32 a) {
+  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+inline F32 ScaleByPow2(F32 a, F32 n) { return {_mm512_scalef_ps(a.v, n.v)}; }
+
+inline float SumLanes(F32 a) {
+  const __m256 high = _mm512_extractf32x8_ps(a.v, 1);
+  const __m256 s8 = _mm256_add_ps(_mm512_castps512_ps256(a.v), high);
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+inline float MaxLanes(F32 a) {
+  const __m256 high = _mm512_extractf32x8_ps(a.v, 1);
+  const __m256 s8 = _mm256_max_ps(_mm512_castps512_ps256(a.v), high);
+  __m128 s = _mm_max_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
+  s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+
+inline F32 SwapPairs(F32 a) { return {_mm512_permute_ps(a.v, 0xb1)}; }
+inline F32 LoadTwice(const float* p) {
+  const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+  return {_mm512_permutexvar_ps(twice, _mm512_castps256_ps512(_mm256_loadu_ps(p)))};
+}
+inline F32 LoadTwicePartial(const float* p, size_t count) {
+  const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+  return {_mm512_permutexvar_ps(twice, LoadPartial(p, count).v)};
+}
+inline F32 NegateEven(F32 a) {
+  return {_mm512_mask_xor_ps(a.v, 0x5555, a.v, _mm512_set1_ps(-0.0f))};
+}
+
+namespace internal {
+inline __m256i ToHalves(F32 a) {
+  const __m512 limit = _mm512_set1_ps(kMaxF16);
+  const __m512 magnitude = _mm512_abs_ps(a.v);
+  const __mmask16 finite =
+      _mm512_cmp_ps_mask(magnitude, _mm512_set1_ps(__builtin_inff()), _CMP_LT_OQ);
+  const __mmask16 too_large = _mm512_mask_cmp_ps_mask(finite, magnitude, limit, _CMP_GT_OQ);
+  const __m512 clamped = _mm512_mask_mov_ps(a.v, too_large, CopySign({limit}, a).v);
+  return _mm512_cvtps_ph(clamped, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+}  // namespace internal
+inline F32 Load(const F16* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+inline void Store(F32 a, F16* p) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), internal::ToHalves(a));
+}
+inline F32 LoadPartial(const F16* p, size_t count) {
+  return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(internal::FirstLanes(count), p))};
+}
+inline void StorePartial(F32 a, F16* p, size_t count) {
+  _mm256_mask_storeu_epi16(p, internal::FirstLanes(count), internal::ToHalves(a));
+}
+
+inline void Transpose(F32 (&v)[F32::kLanes]) {
+  __m512 a[16], b[16];
+  for (int i = 0; i < 16; i += 2) {
+    a[i] = _mm512_unpacklo_ps(v[i].v, v[i + 1].v);
+    a[i + 1] = _mm512_unpackhi_ps(v[i].v, v[i + 1].v);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    b[i] = _mm512_shuffle_ps(a[i], a[i + 2], 0x44);
+    b[i + 1] = _mm512_shuffle_ps(a[i], a[i + 2], 0xee);
+    b[i + 2] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0x44);
+    b[i + 3] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0xee);
+  }
+  // b[4g + c] holds, in 128-bit part q, column 4q + c of rows 4g .. 4g + 3.
+  for (int c = 0; c < 4; ++c) {
+    const __m512 low01 = _mm512_shuffle_f32x4(b[c], b[c + 4], 0x88);
+    const __m512 high01 = _mm512_shuffle_f32x4(b[c], b[c + 4], 0xdd);
+    const __m512 low23 = _mm512_shuffle_f32x4(b[c + 8], b[c + 12], 0x88);
+    const __m512 high23 = _mm512_shuffle_f32x4(b[c + 8], b[c + 12], 0xdd);
+    v[c].v = _mm512_shuffle_f32x4(low01, low23, 0x88);
+    v[c + 4].v = _mm512_shuffle_f32x4(high01, high23, 0x88);
+    v[c + 8].v = _mm512_shuffle_f32x4(low01, low23, 0xdd);
+    v[c + 12].v = _mm512_shuffle_f32x4(high01, high23, 0xdd);
+  }
+}
+
+inline uint32_t MaxMagnitudeBits32(const float* x) {
+  const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+  const __m512i a = _mm512_and_si512(_mm512_loadu_si512(x), magnitude);
+  const __m512i b = _mm512_and_si512(_mm512_loadu_si512(x + 16), magnitude);
+  return static_cast<uint32_t>(_mm512_reduce_max_epi32(_mm512_max_epi32(a, b)));
+}
+inline int32_t RoundToInt8x32(const float* x, float inverse, int8_t* out) {
+  const __m512 factor = _mm512_set1_ps(inverse);
+  const __m512i a = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), factor));
+  const __m512i b = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + 16), factor));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi32_epi8(a));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16), _mm512_cvtepi32_epi8(b));
+  return _mm512_reduce_add_epi32(_mm512_add_epi32(a, b));
+}
+
+inline void Prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+
+}  // namespace pelton::cpu::avx512
