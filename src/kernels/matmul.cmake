@@ -1,0 +1,13 @@
+# Matrix products over packed weights, and their meaning in f64 for tests and benchmarks.
+pelton_library(NAME kernels_matmul_reference LAYER kernels
+  SRCS reference/matmul.cc reference/matmul_case.cc
+  DEPS base kernels_weights)
+pelton_library(NAME kernels_matmul LAYER kernels
+  SRCS cpu/matmul.cc
+  DEPS base
+  TESTS cpu/matmul_test.cc
+  TEST_DEPS kernels_matmul_reference kernels_weights base)
+pelton_isa_kernels(kernels_matmul
+  FILES cpu/matmul.kernel.cc cpu/matmul_dot_simple.kernel.cc cpu/matmul_dot_five.kernel.cc
+        cpu/matmul_dot_super.kernel.cc cpu/matmul_fma.kernel.cc
+  ISAS generic avx2 avx512)

@@ -1,0 +1,49 @@
+#include "kernels/ops/matmul.h"
+
+#include "base/cpu_features.h"
+#include "kernels/cpu/matmul_entry.h"
+#include "kernels/cpu/matmul_scratch.h"
+
+namespace pelton {
+namespace {
+
+bool SupportsAll(bool quantized_x, DType weights) {
+  const std::optional<PanelFormat> format = PanelFormatOf(weights);
+  return format.has_value() && (!quantized_x || format->code_bits != 0);
+}
+
+size_t VectorScratchBytes(const MatmulArgs& args) {
+  size_t bytes =
+      kPanelScratchBytes + MatmulSumsBytes(args.rows, args.gate != GateActivation::kNone);
+  if (args.x_quantized != nullptr) bytes += MatmulFactorBytes(args.rows, args.weights.cols);
+  return RoundUp(bytes, 64);
+}
+
+constexpr MatmulImpl kImpls[] = {
+    {"avx512", kCpuAvx512 | kCpuAvx512Vnni, true, 1, SupportsAll, VectorScratchBytes,
+     cpu::avx512::RunMatmul},
+    {"avx2", kCpuAvx2, true, 1, SupportsAll, VectorScratchBytes, cpu::avx2::RunMatmul},
+    {"generic", kCpuGeneric, true, 1, SupportsAll, VectorScratchBytes, cpu::generic::RunMatmul},
+};
+
+}  // namespace
+
+size_t MatmulUnits(const MatmulArgs& args) {
+  const bool gated = args.gate != GateActivation::kNone;
+  return DivUp(gated ? args.weights.rows / 2 : args.weights.rows, 2 * kPanelRows);
+}
+
+std::span<const MatmulImpl> MatmulImpls() { return kImpls; }
+
+const MatmulImpl& ChooseMatmul(const MatmulArgs& args, bool need_invariant) {
+  const std::span<const MatmulImpl> impls = MatmulImpls();
+  for (const MatmulImpl& impl : impls) {
+    if ((impl.required_features & ~CpuFeatures()) != 0) continue;
+    if (need_invariant && !impl.invariant) continue;
+    if (args.rows < impl.min_rows) continue;
+    if (impl.supports(args.x_quantized != nullptr, args.weights.dtype)) return impl;
+  }
+  return impls.back();
+}
+
+}  // namespace pelton

@@ -1,0 +1,12 @@
+#include "kernels/cpu/matmul_dot.h"
+
+namespace pelton::cpu::KERNEL_ISA {
+
+template void DotPanelPair<DType::kQ5_0>(const std::byte*, size_t, const DotRows&, float*, size_t,
+                                         std::byte*) noexcept;
+template void DotPanelPair<DType::kQ5_1>(const std::byte*, size_t, const DotRows&, float*, size_t,
+                                         std::byte*) noexcept;
+template void DotPanelPair<DType::kIQ4_NL>(const std::byte*, size_t, const DotRows&, float*, size_t,
+                                           std::byte*) noexcept;
+
+}  // namespace pelton::cpu::KERNEL_ISA

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu/row_output.h"
+#include "kernels/ops/matmul.h"
+
+namespace pelton::cpu::KERNEL_ISA {
+
+// What a matmul does with the sums of one unit, rows [first_row, first_row + rows): bias, residual
+// or gate, then store or quantise. A row of `y` is 32 sums, or, when gated, 16 of gate, 16 of up,
+// 16 of gate, 16 of up. `columns` is N.
+inline void FinishUnit(const MatmulArgs& args, size_t unit, size_t columns, size_t first_row,
+                       size_t rows, const float* y, size_t y_stride) {
+  constexpr size_t kLanes = F32::kLanes;
+  const size_t first = unit * 32;
+  const size_t width = columns - first < 32 ? columns - first : 32;
+  const QuantizedRows quantized = {args.out_quantized, columns};
+  alignas(64) float block[QuantizedRows::kBlock];
+  for (size_t row = first_row; row < first_row + rows; ++row, y += y_stride) {
+    for (size_t i = 0; i < width; i += kLanes) {
+      const size_t column = first + i;
+      const size_t lanes = width - i < kLanes ? width - i : kLanes;
+      F32 value;
+      if (args.gate != GateActivation::kNone) {
+        const float* pair = y + i / 16 * 32 + i % 16;
+        const F32 gate = Load(pair);
+        value =
+            Mul(args.gate == GateActivation::kSilu ? Silu(gate) : GeluTanh(gate), Load(pair + 16));
+      } else {
+        value = Load(y + i);
+        const auto add = [&](const float* p) {
+          value = Add(value, lanes == kLanes ? Load(p) : LoadPartial(p, lanes));
+        };
+        if (args.bias != nullptr) add(args.bias + column);
+        if (args.residual != nullptr) add(args.residual + row * args.residual_stride + column);
+      }
+      if (args.out == nullptr) {
+        Store(value, block + i);
+      } else if (lanes == kLanes) {
+        Store(value, args.out + row * args.out_stride + column);
+      } else {
+        StorePartial(value, args.out + row * args.out_stride + column, lanes);
+      }
+    }
+    if (args.out == nullptr) {
+      QuantizeBlock(block, quantized.Values(row) + first, quantized.Scales(row) + unit,
+                    quantized.Sums(row) + unit);
+    }
+  }
+}
+
+}  // namespace pelton::cpu::KERNEL_ISA
