@@ -1,0 +1,130 @@
+#include "runtime/engine/engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/checked_math.h"
+#include "runtime/sample/philox.h"
+
+namespace pelton {
+namespace {
+
+// The seed of a request that brought none: another one for each id.
+uint64_t DeriveSeed(uint64_t engine_seed, uint64_t id) {
+  // The third counter word keeps these draws apart from those of a sequence (philox.h).
+  const auto words =
+      Philox4x32({static_cast<uint32_t>(id), static_cast<uint32_t>(id >> 32), 1, 0},
+                 {static_cast<uint32_t>(engine_seed), static_cast<uint32_t>(engine_seed >> 32)});
+  return uint64_t{words[1]} << 32 | words[0];
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options,
+                                               const KvCacheView& geometry,
+                                               const ExecutorFactory& make_executor,
+                                               const Clock& clock, MetricRegistry& metrics) {
+  KvCacheView sized = geometry;
+  sized.num_blocks = options.kv_blocks;
+  // Executors address a token's place in the cache with 32 bits.
+  const auto places = CheckedMul(sized.num_blocks, sized.block_tokens);
+  if (!places || *places > INT32_MAX) {
+    return InvalidArgument(fmt::format("kv_blocks is {}, but {} blocks of {} tokens are the most",
+                                       sized.num_blocks, INT32_MAX / sized.block_tokens,
+                                       sized.block_tokens));
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<BlockPool> pool, BlockPool::Create(sized));
+  ASSIGN_OR_RETURN(std::unique_ptr<StepExecutor> executor, make_executor(pool->view()));
+  ASSIGN_OR_RETURN(EngineOptions resolved,
+                   ResolveEngineOptions(options, executor->limits(), executor->vocab_size()));
+  return std::unique_ptr<Engine>(
+      new Engine(std::move(resolved), std::move(pool), std::move(executor), clock, metrics));
+}
+
+Engine::Engine(EngineOptions options, std::unique_ptr<BlockPool> pool,
+               std::unique_ptr<StepExecutor> executor, const Clock& clock, MetricRegistry& metrics)
+    : options_(std::move(options)),
+      pool_(std::move(pool)),
+      executor_(std::move(executor)),
+      clock_(clock),
+      core_(options_, *pool_, *executor_, clock_, metrics) {
+  thread_ = std::thread([this] { Loop(); });
+}
+
+Engine::~Engine() {
+  {
+    const MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.WakeOne();
+  thread_.join();
+}
+
+Result<uint64_t> Engine::Submit(Request request) {
+  const size_t most_live = options_.max_queued + options_.max_sequences;
+  const auto full = [&] {
+    return Unavailable(fmt::format("{} requests run or wait, the most that max_queued = {} allows",
+                                   most_live, options_.max_queued));
+  };
+  {
+    // Refused before the prompt is looked at: an overloaded engine must not spend time on it.
+    const MutexLock lock(mutex_);
+    if (live_in_core_ + submitted_.size() >= most_live) return full();
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<LiveRequest> live,
+                   PrepareRequest(std::move(request), {.options = options_,
+                                                       .step = executor_->limits(),
+                                                       .geometry = pool_->view(),
+                                                       .vocab_size = executor_->vocab_size()}));
+  live->submitted_ns = clock_.NowNs();
+  uint64_t id;
+  {
+    const MutexLock lock(mutex_);
+    if (live_in_core_ + submitted_.size() >= most_live) return full();
+    id = next_id_++;
+    live->sequence.id = id;
+    if (!live->sequence.params.seed) live->sequence.seed = DeriveSeed(options_.seed, id);
+    submitted_.push_back(std::move(live));
+  }
+  wake_.WakeOne();
+  return id;
+}
+
+void Engine::Cancel(uint64_t id) {
+  {
+    const MutexLock lock(mutex_);
+    // Repeated calls within one step must not grow the list.
+    if (std::find(cancelled_.begin(), cancelled_.end(), id) != cancelled_.end()) return;
+    cancelled_.push_back(id);
+  }
+  wake_.WakeOne();
+}
+
+void Engine::Loop() {
+  std::vector<std::unique_ptr<LiveRequest>> submitted;
+  std::vector<uint64_t> cancelled;
+  while (true) {
+    bool stopping;
+    {
+      const MutexLock lock(mutex_);
+      while (submitted_.empty() && cancelled_.empty() && !stopping_ && core_.num_live() == 0) {
+        live_in_core_ = 0;
+        wake_.Wait(mutex_);
+      }
+      submitted.swap(submitted_);
+      cancelled.swap(cancelled_);
+      live_in_core_ = core_.num_live() + submitted.size();
+      stopping = stopping_;
+    }
+    for (auto& request : submitted) core_.Add(std::move(request));
+    submitted.clear();
+    for (const uint64_t id : cancelled) core_.Cancel(id);
+    cancelled.clear();
+    if (stopping) return core_.CancelAll(Cancelled("the engine has stopped"));
+    core_.Step();
+  }
+}
+
+}  // namespace pelton

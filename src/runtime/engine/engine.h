@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/mutex.h"
+#include "base/status.h"
+#include "graph/execute/step_executor.h"
+#include "runtime/engine/engine_core.h"
+#include "runtime/engine/engine_options.h"
+#include "runtime/engine/live_request.h"
+#include "runtime/engine/request.h"
+#include "runtime/kv/block_pool.h"
+
+namespace pelton {
+
+// One model's engine: a thread that owns scheduler, KV blocks, prefix index and sampler state, and
+// takes requests as messages. Between requests the thread sleeps.
+class Engine {
+ public:
+  // Makes the executor over the engine's KV cache, once, inside Create.
+  using ExecutorFactory =
+      std::function<Result<std::unique_ptr<StepExecutor>>(const KvCacheView& cache)>;
+
+  // `geometry` describes the model's KV blocks; its num_blocks and data are the engine's to set.
+  // Borrows clock and metrics for its lifetime. Fails if the options do not fit the executor's
+  // limits, or if there is no memory for options.kv_blocks.
+  static Result<std::unique_ptr<Engine>> Create(const EngineOptions& options,
+                                                const KvCacheView& geometry,
+                                                const ExecutorFactory& make_executor,
+                                                const Clock& clock, MetricRegistry& metrics);
+
+  // Every request that has not finished ends with kCancelled.
+  ~Engine();
+
+  // Checks and queues a request; requests are served in the order of the calls. Returns its id, or
+  // why it can never run (InvalidArgument, ResourceExhausted), or Unavailable if max_queued
+  // requests wait already; on failure no event happens. Any thread.
+  Result<uint64_t> Submit(Request request);
+
+  // Ends a request before the next step starts, with kCancelled, unless it has finished; its
+  // observer may see one more token. Any thread, any number of times, any id that Submit gave.
+  void Cancel(uint64_t id);
+
+  const EngineOptions& options() const { return options_; }  // with the defaults filled in
+  const StepLimits& limits() const { return executor_->limits(); }
+  size_t vocab_size() const { return executor_->vocab_size(); }
+
+ private:
+  Engine(EngineOptions options, std::unique_ptr<BlockPool> pool,
+         std::unique_ptr<StepExecutor> executor, const Clock& clock, MetricRegistry& metrics);
+  void Loop();
+
+  const EngineOptions options_;
+  const std::unique_ptr<BlockPool> pool_;
+  const std::unique_ptr<StepExecutor> executor_;
+  const Clock& clock_;
+  EngineCore core_;  // engine thread only
+
+  Mutex mutex_;
+  CondVar wake_;
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  uint64_t next_id_ GUARDED_BY(mutex_) = 1;
+  size_t live_in_core_ GUARDED_BY(mutex_) = 0;  // at least the true number
+  std::vector<std::unique_ptr<LiveRequest>> submitted_ GUARDED_BY(mutex_);
+  std::vector<uint64_t> cancelled_ GUARDED_BY(mutex_);
+
+  std::thread thread_;  // last: it starts when everything else is there
+};
+
+}  // namespace pelton

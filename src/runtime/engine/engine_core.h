@@ -1,0 +1,96 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/clock.h"
+#include "graph/execute/step_executor.h"
+#include "runtime/engine/engine_metrics.h"
+#include "runtime/engine/engine_options.h"
+#include "runtime/engine/live_request.h"
+#include "runtime/engine/step_assembler.h"
+#include "runtime/kv/block_pool.h"
+#include "runtime/kv/prefix_index.h"
+#include "runtime/sample/sampler.h"
+#include "runtime/schedule/step_plan.h"
+
+namespace pelton {
+
+// Runs requests step by step: plan, run the executor, sample, tell the observers. Everything that
+// happens is a function of the calls, their order and the clock. One thread; Engine gives it one,
+// tests and the simulator call it directly. Observers must not call back into it.
+//
+// Once requests have been added, a step allocates nothing unless a sequence starts or ends in it.
+class EngineCore {
+ public:
+  // `options` are resolved; everything else is borrowed for the core's lifetime.
+  EngineCore(const EngineOptions& options, BlockPool& pool, StepExecutor& executor,
+             const Clock& clock, MetricRegistry& metrics);
+  ~EngineCore();
+
+  // Queues a prepared request. Requires: ids ascend from call to call; at most max_queued +
+  // max_sequences requests are inside at once.
+  void Add(std::unique_ptr<LiveRequest> request);
+
+  // Ends a request with kCancelled; an id that has finished already is ignored.
+  void Cancel(uint64_t id);
+
+  // Ends every request with kCancelled and this reason.
+  void CancelAll(const Status& reason);
+
+  // Runs one step. Requires: nothing; without requests it does nothing.
+  void Step();
+
+  size_t num_running() const { return running_.size(); }
+  size_t num_waiting() const { return waiting_.size(); }
+  size_t num_live() const { return running_.size() + waiting_.size(); }
+
+ private:
+  using Requests = std::vector<std::unique_ptr<LiveRequest>>;
+  // A request's part of the step that is being run.
+  struct StepPart {
+    LiveRequest* request;
+    size_t count;       // tokens
+    size_t logit_rows;  // of these, the last ones that have logits
+  };
+
+  void MakePlan(int64_t now_ns);
+  SequenceView ViewRunning(const Sequence& sequence, bool count_sole) const;
+  SequenceView ViewWaiting(const LiveRequest& request, bool look_up) const;
+  std::span<const BlockKey> ReusableKeys(const Sequence& sequence) const;
+  void ApplyPreemptions();
+  void ApplyAdmissions(int64_t now_ns);
+  void AssembleStep();
+  void FinishPart(const StepPart& part, size_t first_logit_row, std::span<float> logits);
+  void Publish(Sequence& sequence);
+  // False if the row cannot be used.
+  bool ReportPromptToken(LiveRequest& request, size_t position, std::span<const float> row);
+  bool ReportNextToken(LiveRequest& request, std::span<float> row);
+  void Fail(LiveRequest& request);
+  void Finish(LiveRequest& request, FinishEvent event);
+  void RemoveFinished(Requests& requests);
+  void UpdateGauges();
+
+  const EngineOptions options_;
+  BlockPool& pool_;
+  StepExecutor& executor_;
+  const Clock& clock_;
+  EngineMetrics metrics_;
+  std::optional<PrefixIndex> prefix_index_;  // none if the prefix cache is off
+  Sampler sampler_;
+  StepAssembler assembler_;
+
+  Requests running_;  // ascending ids
+  Requests waiting_;  // ascending ids; preempted ones are at the front
+  std::vector<SequenceView> running_views_;
+  std::vector<SequenceView> waiting_views_;
+  StepPlan plan_;
+  std::vector<StepPart> parts_;
+  std::vector<TokenLogprob> top_;  // scratch of one event
+};
+
+}  // namespace pelton

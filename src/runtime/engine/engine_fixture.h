@@ -1,0 +1,124 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "runtime/engine/engine_core.h"
+#include "runtime/engine/hashing_executor.h"
+#include "runtime/engine/request.h"
+#include "runtime/engine/run_to_completion.h"
+
+namespace pelton {
+
+// For tests: writes everything down that happens to one request.
+class Recording final : public RequestObserver {
+ public:
+  explicit Recording(RequestResult& result) : result_(result) {}
+  void OnPromptToken(const PromptTokenEvent& event) override {
+    result_.prompt.push_back({event.id, event.logprob, {event.top.begin(), event.top.end()}});
+  }
+  void OnToken(const TokenEvent& event) override {
+    result_.output.push_back({event.id, event.logprob, {event.top.begin(), event.top.end()}});
+    result_.text.append(event.text);
+  }
+  void OnFinish(const FinishEvent& event) override {
+    PELTON_CHECK(result_.finish.prompt_tokens == 0, "a request finishes once");
+    result_.text.append(event.text);
+    result_.status = event.status;
+    result_.reason = event.reason;
+    result_.finish = event;
+  }
+
+ private:
+  RequestResult& result_;
+};
+
+// For tests: token i is the letter 'a' + i; the bytes of "é" come in two tokens, 26 and 27.
+class LetterDecoder final : public TextDecoder {
+ public:
+  void Append(int32_t id, std::string& out) override {
+    if (half_ && id == 27)
+      out += "é";
+    else if (half_)
+      out += "\xEF\xBF\xBD";
+    half_ = id == 26;
+    if (id < 26) out += static_cast<char>('a' + id);
+  }
+  void Finish(std::string& out) override {
+    if (std::exchange(half_, false)) out += "\xEF\xBF\xBD";
+  }
+
+ private:
+  bool half_ = false;
+};
+
+// A core over the hashing model, with all its parts in reach.
+class CoreFixture {
+ public:
+  struct Shape {
+    size_t num_blocks = 64;
+    size_t block_tokens = 4;
+    size_t vocab_size = 40;
+    StepLimits limits{.max_tokens = 32, .max_sequences = 8, .max_logit_rows = 8, .max_context = 96};
+  };
+
+  CoreFixture(const Shape& shape, EngineOptions options) {
+    pool = BlockPool::Create({.data = nullptr,
+                              .dtype = KvDType::kF32,
+                              .num_blocks = shape.num_blocks,
+                              .layers = 1,
+                              .kv_heads = 1,
+                              .head_dim = 1,
+                              .block_tokens = shape.block_tokens})
+               .value();
+    executor = std::make_unique<HashingExecutor>(pool->view(), shape.limits, shape.vocab_size);
+    options.kv_blocks = shape.num_blocks;
+    resolved = ResolveEngineOptions(options, shape.limits, shape.vocab_size).value();
+    core = std::make_unique<EngineCore>(resolved, *pool, *executor, clock, metrics);
+  }
+
+  // Queues a request; `result` must outlive it. The request's observer is made here.
+  Result<uint64_t> Add(Request request, RequestResult& result) {
+    request.observer = std::make_unique<Recording>(result);
+    auto live = PrepareRequest(std::move(request), {.options = resolved,
+                                                    .step = executor->limits(),
+                                                    .geometry = pool->view(),
+                                                    .vocab_size = executor->vocab_size()});
+    if (!live.ok()) return live.status();
+    const uint64_t id = ++last_id;
+    (*live)->sequence.id = id;
+    (*live)->submitted_ns = clock.NowNs();
+    core->Add(std::move(live).value());
+    return id;
+  }
+
+  RequestResult RunAlone(Request request) {
+    RequestResult result;
+    const Result<uint64_t> id = Add(std::move(request), result);
+    if (!id.ok()) result.status = id.status();
+    RunAll();
+    return result;
+  }
+
+  void RunAll() {
+    while (core->num_live() > 0) Step();
+  }
+  void Step() {
+    core->Step();
+    clock.Advance(1000);
+  }
+
+  ManualClock clock{1};
+  MetricRegistry metrics;
+  std::unique_ptr<BlockPool> pool;
+  std::unique_ptr<HashingExecutor> executor;
+  EngineOptions resolved;
+  std::unique_ptr<EngineCore> core;  // goes first
+  uint64_t last_id = 0;
+};
+
+}  // namespace pelton

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "graph/execute/step_executor.h"
+#include "runtime/sequence/sequence.h"
+
+namespace pelton {
+
+// Lays the planned parts of sequences end to end as one StepBatch. Memory is reserved for the
+// largest step, so that nothing is allocated later.
+class StepAssembler {
+ public:
+  StepAssembler(const StepLimits& limits, size_t block_tokens) : block_tokens_(block_tokens) {
+    tokens_.reserve(limits.max_tokens);
+    positions_.reserve(limits.max_tokens);
+    slots_.reserve(limits.max_tokens);
+    spans_.reserve(limits.max_sequences);
+    logit_rows_.reserve(limits.max_logit_rows);
+  }
+
+  void Clear() {
+    tokens_.clear();
+    positions_.clear();
+    slots_.clear();
+    spans_.clear();
+    logit_rows_.clear();
+  }
+
+  // Adds the next `count` tokens that are not computed; returns how many of them want logits, the
+  // last ones. Requires: the sequence's blocks cover them and stay until the batch has run.
+  size_t Add(const Sequence& sequence, size_t count) {
+    const size_t begin = sequence.computed_tokens;
+    const size_t end = begin + count;
+    const size_t logit_begin = sequence.LogitBegin();
+    const size_t rows_before = logit_rows_.size();
+    spans_.push_back({.first_row = static_cast<int32_t>(tokens_.size()),
+                      .count = static_cast<int32_t>(count),
+                      .context = static_cast<int32_t>(end),
+                      .block_table = sequence.blocks.data()});
+    for (size_t position = begin; position < end; ++position) {
+      const auto block = static_cast<size_t>(sequence.blocks[position / block_tokens_]);
+      if (position >= logit_begin) logit_rows_.push_back(static_cast<int32_t>(tokens_.size()));
+      tokens_.push_back(sequence.tokens[position]);
+      positions_.push_back(static_cast<int32_t>(position));
+      slots_.push_back(static_cast<int32_t>(block * block_tokens_ + position % block_tokens_));
+    }
+    return logit_rows_.size() - rows_before;
+  }
+
+  StepBatch batch() const {
+    return {.tokens = tokens_,
+            .positions = positions_,
+            .slots = slots_,
+            .sequences = spans_,
+            .logit_rows = logit_rows_};
+  }
+
+ private:
+  size_t block_tokens_;
+  std::vector<int32_t> tokens_;
+  std::vector<int32_t> positions_;
+  std::vector<int32_t> slots_;
+  std::vector<SequenceSpan> spans_;
+  std::vector<int32_t> logit_rows_;
+};
+
+}  // namespace pelton
