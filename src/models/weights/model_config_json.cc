@@ -28,7 +28,7 @@ Status ReadIds(const JsonFields& fields, std::string_view name, std::vector<uint
     return OkStatus();
   }
   ASSIGN_OR_RETURN(const auto numbers, fields.Numbers(name, 0, double{kIdRange.max}));
-  for (const double number : *numbers) {
+  for (const double number : numbers.value_or(std::vector<double>())) {
     const auto id = static_cast<uint32_t>(number);
     if (static_cast<double>(id) != number) {
       return FieldError(fields.file(), fields.PathOf(name), fmt::format("{}", number), "an id");
