@@ -184,7 +184,9 @@ TEST(QuantizeRowsTest, EveryImplRoundsToNearestWithinHalfAStep) {
             largest = std::max(largest, std::abs(v));
             sum += q.Values(row)[d];
             ASSERT_LE(std::abs(v - q.Values(row)[d] * double{scale}), scale * 0.50001);
-            if (d >= dim) ASSERT_EQ(q.Values(row)[d], 0);
+            if (d >= dim) {
+              ASSERT_EQ(q.Values(row)[d], 0);
+            }
           }
           ASSERT_EQ(q.Sums(row)[b], sum);
           ASSERT_EQ(q.Scales(row)[b], largest / 127);

@@ -142,7 +142,9 @@ TEST(KvWriteTest, EveryImplStoresTheRoundedRowsAndNothingElse) {
           }
         }
         for (size_t i = 0; i < bytes.size(); ++i) {
-          if (!written[i]) ASSERT_EQ(bytes.data()[i], std::byte{0xa5}) << "byte " << i;
+          if (!written[i]) {
+            ASSERT_EQ(bytes.data()[i], std::byte{0xa5}) << "byte " << i;
+          }
         }
       }
     }

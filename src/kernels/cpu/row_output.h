@@ -27,11 +27,17 @@ inline void QuantizeBlock(const float* x, int8_t* values, float* scale, int32_t*
 
 // Functors that read a whole vector, or its first lanes at the end of a row.
 struct LoadAll {
-  F32 operator()(const float* p) const { return Load(p); }
+  template <typename Element>
+  F32 operator()(const Element* p) const {
+    return Load(p);
+  }
 };
 struct LoadFirst {
   size_t count;
-  F32 operator()(const float* p) const { return LoadPartial(p, count); }
+  template <typename Element>
+  F32 operator()(const Element* p) const {
+    return LoadPartial(p, count);
+  }
 };
 
 // Writes the row value_at(d, load), d < dim, to `out` and, quantised, to row `row` of `quantized`;

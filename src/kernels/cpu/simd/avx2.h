@@ -62,6 +62,7 @@ inline F32 ScaleByPow2(F32 a, F32 n) {
       _mm256_mul_ps(_mm256_mul_ps(a.v, _mm256_castsi256_ps(first)), _mm256_castsi256_ps(second))};
 }
 
+inline float FirstLane(F32 a) { return _mm256_cvtss_f32(a.v); }
 inline float SumLanes(F32 a) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));

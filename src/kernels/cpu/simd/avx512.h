@@ -49,6 +49,7 @@ inline F32 Round(F32 a) {
 }
 inline F32 ScaleByPow2(F32 a, F32 n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 
+inline float FirstLane(F32 a) { return _mm512_cvtss_f32(a.v); }
 inline float SumLanes(F32 a) {
   const __m256 high = _mm512_extractf32x8_ps(a.v, 1);
   const __m256 s8 = _mm256_add_ps(_mm512_castps512_ps256(a.v), high);

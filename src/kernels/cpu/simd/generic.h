@@ -77,6 +77,7 @@ inline F32 ScaleByPow2(F32 a, F32 n) {
   return Mul(Mul(a, first), second);
 }
 
+inline float FirstLane(F32 a) { return a.v[0]; }
 // Over all lanes, in a fixed order.
 inline float SumLanes(F32 a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
 inline float MaxLanes(F32 a) {

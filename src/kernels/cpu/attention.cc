@@ -1,0 +1,77 @@
+// Units, scratch memory and tables of the attention ops.
+#include "kernels/ops/attention.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/checked_math.h"
+#include "kernels/cpu/attention_tiles.h"
+#include "kernels/cpu/isa_impls.h"
+
+namespace pelton {
+namespace cpu {
+
+AttentionTile AttentionTileOf(const AttentionArgs& a, size_t unit) noexcept {
+  for (size_t s = 0; s < a.num_sequences; ++s) {
+    const auto count = static_cast<size_t>(a.sequences[s].count);
+    const size_t tiles = DivUp(count, kTileRows);
+    if (unit >= tiles * a.heads) {
+      unit -= tiles * a.heads;
+      continue;
+    }
+    // Later tiles see more keys. Taking one from each end in turn gives every contiguous part of
+    // the units about the same work.
+    const size_t turn = unit / a.heads;
+    const size_t tile = turn % 2 == 0 ? turn / 2 : tiles - 1 - turn / 2;
+    const size_t first = tile * kTileRows;
+    return {&a.sequences[s], first, std::min(kTileRows, count - first), unit % a.heads};
+  }
+  PELTON_CHECK(false, "attention units lie below AttentionUnits");
+  return {};
+}
+
+AttentionScratch AttentionScratchOf(const AttentionArgs& a) noexcept {
+  size_t longest = 0;
+  for (size_t s = 0; s < a.num_sequences; ++s) {
+    longest = std::max(longest, static_cast<size_t>(a.sequences[s].count));
+  }
+  const size_t group = a.heads / a.cache.kv_heads;
+  const size_t dim = a.cache.head_dim;
+  AttentionScratch out{};
+  out.pairs = std::min(kTilePairs, std::min(kTileRows, longest) * group);
+  out.padded_dim = RoundUp(dim, 16);
+  const auto take = [&](size_t elements, size_t element_bytes) {
+    const size_t offset = out.bytes;
+    out.bytes += RoundUp(elements * element_bytes, 64);
+    return offset;
+  };
+  out.keys = take(kPartitionKeys, sizeof(void*));
+  out.values = take(kPartitionKeys, sizeof(void*));
+  out.queries = take(out.pairs * dim, sizeof(float));
+  out.key_block = take(dim * kKeyBlock, sizeof(float));
+  out.value_block = take(kKeyBlock * out.padded_dim, sizeof(float));
+  out.scores = take(out.pairs * kPartitionKeys, sizeof(float));
+  out.sums = take(out.pairs * out.padded_dim, sizeof(float));
+  out.maxima = take(out.pairs, sizeof(float));
+  out.totals = take(out.pairs, sizeof(float));
+  return out;
+}
+
+}  // namespace cpu
+
+size_t AttentionUnits(const AttentionArgs& a) {
+  size_t tiles = 0;
+  for (size_t s = 0; s < a.num_sequences; ++s) {
+    tiles += DivUp(static_cast<size_t>(a.sequences[s].count), cpu::kTileRows);
+  }
+  return tiles * a.heads;
+}
+
+size_t AttentionScratchBytes(const AttentionArgs& a) { return cpu::AttentionScratchOf(a).bytes; }
+
+PELTON_ISA_IMPLS(Attention);
+PELTON_ISA_IMPLS(KvScores);
+PELTON_ISA_IMPLS(MaskedSoftmax);
+PELTON_ISA_IMPLS(KvMix);
+
+}  // namespace pelton

@@ -1,0 +1,139 @@
+#pragma once
+
+#include <algorithm>
+#include <numeric>
+
+#include "kernels/cpu/test_rows.h"
+#include "kernels/ops/attention.h"
+#include "kernels/reference/rows.h"
+
+namespace pelton {
+
+// What an attention test is run on.
+struct AttentionShape {
+  size_t heads = 4;
+  size_t kv_heads = 2;
+  size_t dim = 64;
+  KvDType dtype = KvDType::kF32;
+  size_t block_tokens = 16;
+  // (new rows, context) of each sequence.
+  std::vector<std::pair<int32_t, int32_t>> sequences;
+};
+
+// Random q and cache for a step. Cache entries that no sequence owns are NaN, blocks are scattered,
+// and strides are larger than rows.
+class AttentionCase {
+ public:
+  AttentionCase(std::mt19937& rng, const AttentionShape& shape)
+      : shape_(shape), cache_bytes_(CacheBytes(shape)) {
+    std::memset(cache_bytes_.data(), 0xff, cache_bytes_.size());
+    size_t blocks = 0;
+    for (const auto& [count, context] : shape.sequences) {
+      blocks += DivUp(static_cast<size_t>(context), shape.block_tokens);
+      rows_ += static_cast<size_t>(count);
+    }
+    cache_ = {.data = cache_bytes_.data(),
+              .dtype = shape.dtype,
+              .num_blocks = blocks,
+              .layers = kLayers,
+              .kv_heads = shape.kv_heads,
+              .head_dim = shape.dim,
+              .block_tokens = shape.block_tokens};
+    std::vector<int32_t> order(blocks);
+    std::iota(order.begin(), order.end(), 0);
+    std::shuffle(order.begin(), order.end(), rng);
+    int32_t row = 0;
+    size_t next_block = 0;
+    for (const auto& [count, context] : shape.sequences) {
+      const size_t used = DivUp(static_cast<size_t>(context), shape.block_tokens);
+      tables_.emplace_back(order.begin() + static_cast<std::ptrdiff_t>(next_block),
+                           order.begin() + static_cast<std::ptrdiff_t>(next_block + used));
+      next_block += used;
+      spans_.push_back({row, count, context, nullptr});
+      row += count;
+    }
+    for (size_t s = 0; s < spans_.size(); ++s) {
+      spans_[s].block_table = tables_[s].data();
+      for (int32_t p = 0; p < spans_[s].context; ++p) FillToken(rng, spans_[s], p);
+    }
+    q_stride_ = width() + 3;
+    q_ = RandomValues(rng, rows_ * q_stride_);
+  }
+
+  size_t rows() const { return rows_; }
+  size_t width() const { return shape_.heads * shape_.dim; }
+  std::vector<SequenceSpan>& spans() { return spans_; }
+
+  AttentionArgs Args(float* out) const {
+    return {.q = q_.data(),
+            .out = out,
+            .out_quantized = nullptr,
+            .q_stride = q_stride_,
+            .out_stride = width(),
+            .heads = shape_.heads,
+            .cache = cache_,
+            .layer = kLayer,
+            .sequences = spans_.data(),
+            .num_sequences = spans_.size(),
+            .scale = 1 / std::sqrt(static_cast<float>(shape_.dim)),
+            .soft_cap = 0,
+            .window = 0};
+  }
+
+  // Sets every element of the value (or key) at `position`.
+  void SetToken(const SequenceSpan& span, int32_t position, bool value, float x) {
+    for (size_t g = 0; g < shape_.kv_heads; ++g) {
+      std::byte* row = Row(span, position, g, value);
+      for (size_t d = 0; d < shape_.dim; ++d) SetElement(row, d, x);
+    }
+  }
+
+ private:
+  static constexpr size_t kLayers = 2, kLayer = 1;
+
+  static size_t CacheBytes(const AttentionShape& shape) {
+    size_t blocks = 0;
+    for (const auto& [count, context] : shape.sequences) {
+      blocks += DivUp(static_cast<size_t>(context), shape.block_tokens);
+    }
+    return blocks * kLayers * 2 * shape.kv_heads * shape.block_tokens * shape.dim *
+           KvElementBytes(shape.dtype);
+  }
+
+  std::byte* Row(const SequenceSpan& span, int32_t position, size_t g, bool value) {
+    const size_t p = static_cast<size_t>(position);
+    const auto block = static_cast<size_t>(span.block_table[p / shape_.block_tokens]);
+    std::byte* rows = value ? cache_.V(block, kLayer, g) : cache_.K(block, kLayer, g);
+    return rows + p % shape_.block_tokens * shape_.dim * KvElementBytes(shape_.dtype);
+  }
+
+  void SetElement(std::byte* row, size_t d, float x) {
+    if (shape_.dtype == KvDType::kF32) {
+      std::memcpy(row + d * sizeof(float), &x, sizeof(x));
+    } else {
+      const uint16_t half = reference::RoundToHalf(x);
+      std::memcpy(row + d * sizeof(half), &half, sizeof(half));
+    }
+  }
+
+  void FillToken(std::mt19937& rng, const SequenceSpan& span, int32_t position) {
+    std::normal_distribution<float> normal;
+    for (size_t g = 0; g < shape_.kv_heads; ++g) {
+      for (const bool value : {false, true}) {
+        std::byte* row = Row(span, position, g, value);
+        for (size_t d = 0; d < shape_.dim; ++d) SetElement(row, d, normal(rng));
+      }
+    }
+  }
+
+  AttentionShape shape_;
+  AlignedBytes cache_bytes_;
+  KvCacheView cache_;
+  size_t rows_ = 0;
+  std::vector<std::vector<int32_t>> tables_;
+  std::vector<SequenceSpan> spans_;
+  size_t q_stride_ = 0;
+  std::vector<float> q_;
+};
+
+}  // namespace pelton

@@ -1,0 +1,153 @@
+// Compiled once per ISA by pelton_isa_kernels(); include no std containers or algorithms here.
+#include "kernels/cpu/row_output.h"
+#include "kernels/ops/attention.h"
+
+namespace pelton::cpu::KERNEL_ISA {
+namespace {
+
+constexpr size_t kLanes = F32::kLanes;
+
+// The (row, head) pair of a unit.
+struct PlainUnit {
+  template <typename Args>
+  PlainUnit(const Args& a, size_t unit) : row(unit / a.heads), head(unit % a.heads) {
+    sequence = a.sequences;
+    while (row >= static_cast<size_t>(sequence->first_row) + static_cast<size_t>(sequence->count)) {
+      ++sequence;
+    }
+    context = static_cast<size_t>(sequence->context);
+    const size_t new_row = row - static_cast<size_t>(sequence->first_row);
+    position = context - static_cast<size_t>(sequence->count) + new_row;
+  }
+  size_t row;
+  size_t head;
+  size_t context;
+  size_t position;
+  const SequenceSpan* sequence;
+};
+
+// Calls visit(j, count, rows) for the pieces of [0, context) that lie in one cache block: `rows`
+// holds the keys (or values) of positions j .. j + count - 1.
+template <typename Element, typename Visit>
+void ForEachPiece(const KvCacheView& cache, const PlainUnit& unit, size_t layer, size_t kv_head,
+                  bool values, const Visit& visit) {
+  for (size_t j = 0; j < unit.context; j += cache.block_tokens) {
+    const auto block = static_cast<size_t>(unit.sequence->block_table[j / cache.block_tokens]);
+    const std::byte* rows =
+        values ? cache.V(block, layer, kv_head) : cache.K(block, layer, kv_head);
+    const size_t left = unit.context - j;
+    visit(j, left < cache.block_tokens ? left : cache.block_tokens,
+          reinterpret_cast<const Element*>(rows));
+  }
+}
+
+template <typename Element>
+float Dot(const float* q, const Element* k, size_t dim) {
+  F32 sum = Zero();
+  size_t d = 0;
+  for (; d + kLanes <= dim; d += kLanes) sum = MulAdd(Load(q + d), Load(k + d), sum);
+  if (d < dim) sum = MulAdd(LoadPartial(q + d, dim - d), LoadPartial(k + d, dim - d), sum);
+  return SumLanes(sum);
+}
+
+template <typename Element>
+void Scores(const KvScoresArgs& a, size_t begin, size_t end) {
+  const size_t dim = a.cache.head_dim, group = a.heads / a.cache.kv_heads;
+  for (size_t u = begin; u < end; ++u) {
+    const PlainUnit unit(a, u);
+    const float* q = a.q + unit.row * a.q_stride + unit.head * dim;
+    float* scores = a.scores + u * a.scores_stride;
+    ForEachPiece<Element>(a.cache, unit, a.layer, unit.head / group, false,
+                          [&](size_t j, size_t count, const Element* keys) {
+                            for (size_t i = 0; i < count; ++i) {
+                              scores[j + i] = Dot(q, keys + i * dim, dim);
+                            }
+                          });
+  }
+}
+
+// out += weight * v.
+template <typename Element>
+void AddScaled(float weight, const Element* v, size_t dim, float* out) {
+  const F32 factor = Broadcast(weight);
+  size_t d = 0;
+  for (; d + kLanes <= dim; d += kLanes) {
+    Store(MulAdd(factor, Load(v + d), Load(out + d)), out + d);
+  }
+  if (d < dim) {
+    const size_t rest = dim - d;
+    StorePartial(MulAdd(factor, LoadPartial(v + d, rest), LoadPartial(out + d, rest)), out + d,
+                 rest);
+  }
+}
+
+template <typename Element>
+void Mix(const KvMixArgs& a, size_t begin, size_t end) {
+  const size_t dim = a.cache.head_dim, group = a.heads / a.cache.kv_heads;
+  for (size_t u = begin; u < end; ++u) {
+    const PlainUnit unit(a, u);
+    const float* weights = a.weights + u * a.weights_stride;
+    float* out = a.out + unit.row * a.out_stride + unit.head * dim;
+    for (size_t d = 0; d < dim; ++d) out[d] = 0;
+    ForEachPiece<Element>(a.cache, unit, a.layer, unit.head / group, true,
+                          [&](size_t j, size_t count, const Element* values) {
+                            for (size_t i = 0; i < count; ++i) {
+                              AddScaled(weights[j + i], values + i * dim, dim, out);
+                            }
+                          });
+  }
+}
+
+}  // namespace
+
+void KvScores(const KvScoresArgs& a, size_t begin, size_t end, std::byte*) noexcept {
+  switch (a.cache.dtype) {
+    case KvDType::kF32:
+      return Scores<float>(a, begin, end);
+    case KvDType::kF16:
+      return Scores<F16>(a, begin, end);
+  }
+}
+
+void KvMix(const KvMixArgs& a, size_t begin, size_t end, std::byte*) noexcept {
+  switch (a.cache.dtype) {
+    case KvDType::kF32:
+      return Mix<float>(a, begin, end);
+    case KvDType::kF16:
+      return Mix<F16>(a, begin, end);
+  }
+}
+
+void MaskedSoftmax(const MaskedSoftmaxArgs& a, size_t begin, size_t end, std::byte*) noexcept {
+  for (size_t u = begin; u < end; ++u) {
+    const PlainUnit unit(a, u);
+    const auto window = static_cast<size_t>(a.window);
+    const size_t last = unit.position + 1;
+    const size_t first = window == 0 || window >= last ? 0 : last - window;
+    float* row = a.scores + u * a.scores_stride;
+    for (size_t j = 0; j < first; ++j) row[j] = 0;
+    for (size_t j = last; j < unit.context; ++j) row[j] = 0;
+    float* visible = row + first;
+    const size_t count = last - first;
+
+    F32 largest = Broadcast(visible[0]);
+    size_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) largest = Max(largest, Load(visible + i));
+    float maximum = MaxLanes(largest);
+    for (; i < count; ++i) maximum = visible[i] > maximum ? visible[i] : maximum;
+
+    const F32 subtrahend = Broadcast(maximum);
+    const auto exp_at = [&](size_t d, auto load) {
+      return Exp(Sub(load(visible + d), subtrahend));
+    };
+    WriteRow(exp_at, count, visible, QuantizedRows{nullptr, count}, 0);
+    F32 sum = Zero();
+    for (i = 0; i + kLanes <= count; i += kLanes) sum = Add(sum, Load(visible + i));
+    if (i < count) sum = Add(sum, LoadPartial(visible + i, count - i));
+    const F32 factor = Broadcast(1.0f / SumLanes(sum));
+    WriteRow([&](size_t d, auto load) { return Mul(load(visible + d), factor); }, count, visible,
+             QuantizedRows{nullptr, count}, 0);
+  }
+}
+
+}  // namespace pelton::cpu::KERNEL_ISA

@@ -1,0 +1,237 @@
+#include "kernels/ops/attention.h"
+
+#include <gtest/gtest.h>
+
+#include "kernels/cpu/attention_case.h"
+#include "kernels/ops/elementwise.h"
+#include "kernels/reference/attention.h"
+
+namespace pelton {
+namespace {
+
+// Runs units [begin, end) with scratch memory of exactly the promised size, full of NaNs.
+void RunUnits(const OpImpl<AttentionArgs>& impl, const AttentionArgs& args, size_t begin,
+              size_t end) {
+  const AlignedBytes scratch(AttentionScratchBytes(args));
+  std::memset(scratch.data(), 0xff, scratch.size());
+  impl.run(args, begin, end, scratch.data());
+}
+
+void RunAll(const OpImpl<AttentionArgs>& impl, const AttentionArgs& args) {
+  RunUnits(impl, args, 0, AttentionUnits(args));
+}
+
+AttentionShape RandomShape(std::mt19937& rng) {
+  const auto pick = [&](std::initializer_list<size_t> from) {
+    return *(from.begin() + static_cast<std::ptrdiff_t>(rng() % from.size()));
+  };
+  AttentionShape shape;
+  shape.kv_heads = pick({1, 2, 3});
+  shape.heads = shape.kv_heads * pick({1, 2, 3, 4, 8});
+  shape.dim = pick({2, 6, 16, 20, 40, 64, 64, 80, 96, 128, 256});
+  shape.dtype = rng() % 2 == 0 ? KvDType::kF32 : KvDType::kF16;
+  shape.block_tokens = pick({1, 5, 16, 32, 48, 64, 1000});
+  const size_t sequences = 1 + rng() % 4;
+  for (size_t s = 0; s < sequences; ++s) {
+    const auto count = static_cast<int32_t>(pick({1, 1, 1, 2, 5, 17, 49, 100}));
+    const auto past = static_cast<int32_t>(pick({0, 0, 1, 15, 63, 64, 200, 255, 256, 257, 530}));
+    shape.sequences.push_back({count, count + past});
+  }
+  return shape;
+}
+
+void Randomise(std::mt19937& rng, AttentionArgs& args) {
+  constexpr int32_t kWindows[] = {0, 0, 1, 7, 64, 300};
+  args.window = kWindows[rng() % 6];
+  if (rng() % 3 == 0) args.soft_cap = 1.5f;
+}
+
+std::string Describe(const AttentionShape& shape, const AttentionArgs& args) {
+  std::string out = "heads " + std::to_string(shape.heads) + "/" + std::to_string(shape.kv_heads) +
+                    " dim " + std::to_string(shape.dim) + " block " +
+                    std::to_string(shape.block_tokens) + " bytes " +
+                    std::to_string(KvElementBytes(shape.dtype)) + " window " +
+                    std::to_string(args.window) + " cap " + std::to_string(args.soft_cap);
+  for (const auto& [count, context] : shape.sequences) {
+    out += " (" + std::to_string(count) + "," + std::to_string(context) + ")";
+  }
+  return out;
+}
+
+TEST(AttentionTest, EveryImplMatchesReference) {
+  for (uint32_t seed = 1; seed <= 40; ++seed) {
+    std::mt19937 rng(seed);
+    const AttentionShape shape = RandomShape(rng);
+    const AttentionCase c(rng, shape);
+    std::vector<float> out(c.rows() * (c.width() + 2), -77);
+    AttentionArgs args = c.Args(out.data());
+    args.out_stride = c.width() + 2;
+    Randomise(rng, args);
+    SCOPED_TRACE(Describe(shape, args));
+    const std::vector<double> want = reference::Attention(args);
+    ForEachImpl(AttentionImpls(), [&](const OpImpl<AttentionArgs>& impl) {
+      std::fill(out.begin(), out.end(), -77.0f);
+      RunAll(impl, args);
+      for (size_t row = 0; row < c.rows(); ++row) {
+        for (size_t i = 0; i < c.width(); ++i) {
+          ASSERT_NEAR(out[row * args.out_stride + i], want[row * c.width() + i], 4e-6)
+              << "row " << row << " column " << i;
+        }
+        ASSERT_EQ(out[row * args.out_stride + c.width()], -77) << "wrote behind a row";
+      }
+    });
+  }
+}
+
+TEST(AttentionTest, LargeScoresNeitherOverflowNorLoseTheMaximum) {
+  std::mt19937 rng(7);
+  AttentionCase c(rng, {.sequences = {{5, 700}, {1, 300}}});
+  std::vector<float> out(c.rows() * c.width());
+  AttentionArgs args = c.Args(out.data());
+  args.scale = 40;  // scores of some hundreds, the best key anywhere
+  const std::vector<double> want = reference::Attention(args);
+  ForEachImpl(AttentionImpls(), [&](const OpImpl<AttentionArgs>& impl) {
+    RunAll(impl, args);
+    // A score of 1,000 in f32 has an error of some 1e-4, which the weights inherit.
+    for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(out[i], want[i], 2e-3) << i;
+  });
+}
+
+TEST(AttentionTest, BitsDoNotDependOnUnitsChunksOrNeighbours) {
+  for (uint32_t seed = 1; seed <= 30; ++seed) {
+    std::mt19937 rng(seed + 1000);
+    const AttentionShape shape = RandomShape(rng);
+    AttentionCase c(rng, shape);
+    std::vector<float> want(c.rows() * c.width()), got(want.size());
+    AttentionArgs args = c.Args(want.data());
+    Randomise(rng, args);
+    SCOPED_TRACE(Describe(shape, args));
+    ForEachImpl(AttentionImpls(), [&](const OpImpl<AttentionArgs>& impl) {
+      args.out = want.data();
+      args.sequences = c.spans().data();
+      args.num_sequences = c.spans().size();
+      RunAll(impl, args);
+
+      // Random cuts of the units, from the back.
+      args.out = got.data();
+      std::fill(got.begin(), got.end(), -77.0f);
+      for (size_t end = AttentionUnits(args); end > 0;) {
+        const size_t begin = rng() % 3 == 0 ? end - 1 : rng() % end;
+        RunUnits(impl, args, begin, end);
+        end = begin;
+      }
+      ASSERT_TRUE(SameBits(got.data(), want.data(), want.size())) << "units";
+
+      // Each sequence by itself, in chunks of random length, in their order.
+      std::fill(got.begin(), got.end(), -77.0f);
+      for (const SequenceSpan& span : c.spans()) {
+        for (int32_t first = 0; first < span.count;) {
+          const int32_t left = span.count - first;
+          const int32_t count = 1 + static_cast<int32_t>(rng() % static_cast<uint32_t>(left));
+          const SequenceSpan chunk = {0, count, span.context - span.count + first + count,
+                                      span.block_table};
+          AttentionArgs part = args;
+          const auto row = static_cast<size_t>(span.first_row + first);
+          part.q += row * args.q_stride;
+          part.out += row * args.out_stride;
+          part.sequences = &chunk;
+          part.num_sequences = 1;
+          RunAll(impl, part);
+          first += count;
+        }
+      }
+      ASSERT_TRUE(SameBits(got.data(), want.data(), want.size())) << "chunks";
+
+      // Every row as a sequence of its own, all in one call.
+      std::vector<SequenceSpan> rows;
+      for (const SequenceSpan& span : c.spans()) {
+        for (int32_t i = 0; i < span.count; ++i) {
+          rows.push_back(
+              {span.first_row + i, 1, span.context - span.count + i + 1, span.block_table});
+        }
+      }
+      std::fill(got.begin(), got.end(), -77.0f);
+      args.sequences = rows.data();
+      args.num_sequences = rows.size();
+      RunAll(impl, args);
+      ASSERT_TRUE(SameBits(got.data(), want.data(), want.size())) << "rows";
+    });
+  }
+}
+
+TEST(AttentionTest, UnseenKeysAreNotTouchedAndSeenNansAreKept) {
+  std::mt19937 rng(9);
+  const float inf = std::numeric_limits<float>::infinity();
+  for (const KvDType dtype : {KvDType::kF32, KvDType::kF16}) {
+    AttentionCase c(
+        rng, {.heads = 3, .kv_heads = 1, .dim = 40, .dtype = dtype, .sequences = {{20, 300}}});
+    std::vector<float> want(c.rows() * c.width()), got(want.size());
+    AttentionArgs args = c.Args(want.data());
+    args.window = 30;
+    ForEachImpl(AttentionImpls(), [&](const OpImpl<AttentionArgs>& impl) {
+      args.out = want.data();
+      RunAll(impl, args);
+      // Row r is at position 280 + r and sees (250 + r, 280 + r]. The two poisoned tokens are
+      // outside of what rows 5 .. 14 see, but not of what rows beside them see.
+      for (const int32_t position : {255, 295}) {
+        c.SetToken(c.spans()[0], position, true, inf);
+        c.SetToken(c.spans()[0], position, false, std::nanf(""));
+      }
+      args.out = got.data();
+      RunAll(impl, args);
+      for (size_t row = 0; row < 20; ++row) {
+        const float* a = &got[row * c.width()];
+        if (row >= 5 && row < 15) {
+          EXPECT_TRUE(SameBits(a, &want[row * c.width()], c.width())) << "row " << row;
+        } else {
+          for (size_t i = 0; i < c.width(); ++i) ASSERT_TRUE(std::isnan(a[i])) << "row " << row;
+        }
+      }
+      for (const int32_t position : {255, 295}) {
+        for (const bool value : {false, true}) c.SetToken(c.spans()[0], position, value, 0.25f);
+      }
+    });
+  }
+}
+
+TEST(AttentionTest, QuantisedOutputEqualsQuantizeRows) {
+  std::mt19937 rng(11);
+  for (const size_t dim : {32, 64, 96}) {
+    const AttentionCase c(
+        rng, {.heads = 6, .kv_heads = 2, .dim = dim, .sequences = {{1, 100}, {60, 60}, {3, 400}}});
+    std::vector<float> out(c.rows() * c.width());
+    ForEachImpl(AttentionImpls(), [&](const OpImpl<AttentionArgs>& impl) {
+      AttentionArgs args = c.Args(out.data());
+      RunAll(impl, args);
+      AlignedBytes got(c.rows() * QuantizedRows::RowBytes(c.width())), want(got.size());
+      args.out = nullptr;
+      args.out_quantized = got.data();
+      RunAll(impl, args);
+      QuantizeRowsImpls().back().run({.x = out.data(),
+                                      .out = want.data(),
+                                      .rows = c.rows(),
+                                      .dim = c.width(),
+                                      .x_stride = c.width()},
+                                     0, c.rows(), nullptr);
+      ExpectSameQuantized({got.data(), c.width()}, {want.data(), c.width()}, c.rows());
+    });
+  }
+}
+
+TEST(AttentionTest, ContiguousPartsOfAPromptHoldSimilarWork) {
+  std::mt19937 rng(13);
+  const AttentionCase c(rng, {.heads = 3, .kv_heads = 1, .dim = 2, .sequences = {{960, 960}}});
+  std::vector<float> out(c.rows() * c.width(), -77);
+  const AttentionArgs args = c.Args(out.data());
+  const size_t units = AttentionUnits(args);
+  ASSERT_GE(units, 30u);
+  RunUnits(AttentionImpls().back(), args, 0, units / 2);
+  double keys[2] = {0, 0};  // left out, visited
+  for (size_t row = 0; row < c.rows(); ++row) {
+    for (size_t h = 0; h < 3; ++h) keys[out[row * c.width() + h * 2] != -77] += row + 1;
+  }
+  EXPECT_NEAR(keys[1] / (keys[0] + keys[1]), 0.5, 0.05);
+}
+
+}  // namespace
+}  // namespace pelton

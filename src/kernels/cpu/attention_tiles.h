@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/ops/attention.h"
+
+// How attention is cut into units and what its scratch memory holds; the same for every ISA.
+namespace pelton::cpu {
+
+// Keys whose scores are held at once. Softmax state is rescaled once per partition, so that this
+// number is part of the arithmetic; partitions begin at its multiples.
+inline constexpr size_t kPartitionKeys = 256;
+
+// Keys that are transposed and multiplied at once: with D = 64, 16 KiB of f32 in the L1 cache.
+inline constexpr size_t kKeyBlock = 64;
+
+// Rows of one sequence that share a unit. A transposed block costs about as much as 4 rows of
+// products, and 48 is a multiple of the register tile's 6 rows.
+inline constexpr size_t kTileRows = 48;
+
+// (row, head) pairs computed together when a call's units hold several heads of one KV head:
+// 144 KiB of scores, which stay in the L2 cache.
+inline constexpr size_t kTilePairs = 144;
+
+// The unit `unit`: one head of up to kTileRows rows of a sequence.
+struct AttentionTile {
+  const SequenceSpan* sequence;
+  size_t first_row;  // of the sequence's new rows
+  size_t rows;
+  size_t head;
+};
+AttentionTile AttentionTileOf(const AttentionArgs& args, size_t unit) noexcept;
+
+// Byte offsets of the arrays in a thread's scratch memory; `pairs` is their capacity.
+struct AttentionScratch {
+  size_t pairs;
+  size_t padded_dim;   // D rounded up to 16
+  size_t keys;         // const void* [kPartitionKeys]: K row of each key
+  size_t values;       // const void* [kPartitionKeys]: V row of each key
+  size_t queries;      // f32 [pairs][D], scaled
+  size_t key_block;    // f32 [D][kKeyBlock]
+  size_t value_block;  // f32 [kKeyBlock][padded_dim]
+  size_t scores;       // f32 [pairs][kPartitionKeys]
+  size_t sums;         // f32 [pairs][padded_dim]: weighted sums of V
+  size_t maxima;       // f32 [pairs]: largest score so far
+  size_t totals;       // f32 [pairs]: sum of weights so far
+  size_t bytes;
+};
+AttentionScratch AttentionScratchOf(const AttentionArgs& args) noexcept;
+
+}  // namespace pelton::cpu
