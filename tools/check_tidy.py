@@ -4,9 +4,9 @@
 usage: check_tidy.py [--seconds N] [--base COMMIT] [FILE...] | check_tidy.py --self-test
 
 A file is skipped when it passed before with the same text, the same headers of ours, the same
-configuration and the same clang-tidy; the memory is build/tidy/. Files that differ from the base
-commit come first. When the time is over, the files left are counted, not failed: the next run goes
-on with them.
+configuration and the same clang-tidy; the memory is $XDG_CACHE_HOME/pelton/tidy, shared by all
+checkouts. Files that differ from the base commit come first. When the time is over, the files left
+are counted, not failed: the next run goes on with them.
 """
 import argparse
 import concurrent.futures
@@ -23,7 +23,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TIDY = "clang-tidy-19"
 DATABASE = ROOT / "build/release"
-MEMORY = ROOT / "build/tidy"
+CACHE = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+MEMORY = pathlib.Path(CACHE) / "pelton/tidy"
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 
 
