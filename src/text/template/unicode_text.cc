@@ -1,0 +1,437 @@
+#include "text/template/unicode_text.h"
+
+#include <string.h>
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "text/template/unicode_tables.h"
+
+namespace pelton::jinja {
+namespace {
+
+// Length of the sequence that `lead` starts, 0 if it starts none.
+size_t SequenceLength(uint8_t lead) {
+  if (lead < 0x80) return 1;
+  if (lead >= 0xC2 && lead <= 0xDF) return 2;
+  if (lead >= 0xE0 && lead <= 0xEF) return 3;
+  if (lead >= 0xF0 && lead <= 0xF4) return 4;
+  return 0;
+}
+
+// Smallest and largest second byte after `lead` (Unicode 3.9, table 3-7).
+uint8_t SecondByteMin(uint8_t lead) { return lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80; }
+uint8_t SecondByteMax(uint8_t lead) { return lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF; }
+
+// Bytes of the longest start of a sequence at `pos`; `complete` says whether it is a whole one.
+size_t SequencePrefix(std::string_view bytes, size_t pos, bool& complete) {
+  const auto byte = [&](size_t i) { return static_cast<uint8_t>(bytes[i]); };
+  const size_t length = SequenceLength(byte(pos));
+  complete = false;
+  if (length == 0) return 1;
+  for (size_t i = 1; i < length; ++i) {
+    if (pos + i >= bytes.size()) return i;
+    const uint8_t low = i == 1 ? SecondByteMin(byte(pos)) : 0x80;
+    const uint8_t high = i == 1 ? SecondByteMax(byte(pos)) : 0xBF;
+    if (byte(pos + i) < low || byte(pos + i) > high) return i;
+  }
+  complete = true;
+  return length;
+}
+
+utf8proc_category_t Category(char32_t c) {
+  return utf8proc_category(static_cast<utf8proc_int32_t>(c));
+}
+
+template <size_t N>
+bool InRanges(const CodePointRange (&ranges)[N], char32_t c) {
+  const auto* it =
+      std::upper_bound(std::begin(ranges), std::end(ranges), c,
+                       [](char32_t v, const CodePointRange& r) { return v < r.first; });
+  return it != std::begin(ranges) && c <= std::prev(it)->last;
+}
+
+template <size_t N>
+bool AppendLongCase(const LongCase (&table)[N], char32_t c, std::string& out) {
+  const auto* it = std::lower_bound(std::begin(table), std::end(table), c,
+                                    [](const LongCase& e, char32_t v) { return e.code_point < v; });
+  if (it == std::end(table) || it->code_point != c) return false;
+  for (const uint32_t mapped : it->mapped) {
+    if (mapped != 0) AppendUtf8(mapped, out);
+  }
+  return true;
+}
+
+void AppendUpper(char32_t c, std::string& out) {
+  if (AppendLongCase(kLongUpper, c, out)) return;
+  AppendUtf8(static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c))), out);
+}
+
+void AppendTitle(char32_t c, std::string& out) {
+  if (AppendLongCase(kLongTitle, c, out)) return;
+  AppendUtf8(static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c))), out);
+}
+
+// The property Case_Ignorable: some categories, and what may stand inside a word.
+bool IsCaseIgnorable(char32_t c) {
+  switch (c) {
+    case 0x27:
+    case 0x2E:
+    case 0x3A:
+    case 0xB7:
+    case 0x387:
+    case 0x55F:
+    case 0x5F4:
+    case 0x2018:
+    case 0x2019:
+    case 0x2024:
+    case 0x2027:
+    case 0xFE13:
+    case 0xFE52:
+    case 0xFE55:
+    case 0xFF07:
+    case 0xFF0E:
+    case 0xFF1A:
+      return true;
+    default:
+      break;
+  }
+  switch (Category(c)) {
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_SK:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Lower-cases a text one code point after the other. A capital sigma becomes the final form at the
+// end of a word, so the position of the last cased character is carried along.
+class Lowering {
+ public:
+  explicit Lowering(std::string_view text) : text_(text) {}
+
+  // `next` is the byte after c.
+  void Append(char32_t c, size_t next, std::string& out) {
+    if (c == 0x3A3) {
+      AppendUtf8(after_cased_ && !CasedFollows(next) ? 0x3C2 : 0x3C3, out);
+    } else if (c == 0x130) {
+      out += "i\xCC\x87";
+    } else {
+      AppendUtf8(static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))), out);
+    }
+    Pass(c);
+  }
+
+  void Pass(char32_t c) {
+    if (!IsCaseIgnorable(c)) after_cased_ = IsCased(c);
+  }
+
+ private:
+  bool CasedFollows(size_t pos) {
+    // The answer for this position holds for every one before it up to the last asked.
+    if (pos <= known_until_) return known_cased_;
+    while (pos < text_.size()) {
+      const char32_t c = DecodeAt(text_, pos);
+      if (IsCaseIgnorable(c)) continue;
+      known_until_ = pos - 1;
+      return known_cased_ = IsCased(c);
+    }
+    known_until_ = text_.size();
+    return known_cased_ = false;
+  }
+
+  std::string_view text_;
+  bool after_cased_ = false;
+  size_t known_until_ = 0;
+  bool known_cased_ = false;
+};
+
+}  // namespace
+
+char32_t DecodeAt(std::string_view text, size_t& pos) {
+  const auto byte = [&](size_t i) { return static_cast<char32_t>(static_cast<uint8_t>(text[i])); };
+  const char32_t lead = byte(pos);
+  if (lead < 0x80) {
+    ++pos;
+    return lead;
+  }
+  const size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+  char32_t c = lead & (0xFF >> (length + 1));
+  for (size_t i = 1; i < length && pos + i < text.size(); ++i) c = c << 6 | (byte(pos + i) & 0x3F);
+  pos = std::min(pos + length, text.size());
+  return c;
+}
+
+void AppendUtf8(char32_t c, std::string& out) {
+  if (c >= 0xD800 && c <= 0xDFFF) c = 0xFFFD;
+  if (c < 0x80) {
+    out += static_cast<char>(c);
+  } else if (c < 0x800) {
+    out += static_cast<char>(0xC0 | c >> 6);
+    out += static_cast<char>(0x80 | (c & 0x3F));
+  } else if (c < 0x10000) {
+    out += static_cast<char>(0xE0 | c >> 12);
+    out += static_cast<char>(0x80 | (c >> 6 & 0x3F));
+    out += static_cast<char>(0x80 | (c & 0x3F));
+  } else {
+    out += static_cast<char>(0xF0 | c >> 18);
+    out += static_cast<char>(0x80 | (c >> 12 & 0x3F));
+    out += static_cast<char>(0x80 | (c >> 6 & 0x3F));
+    out += static_cast<char>(0x80 | (c & 0x3F));
+  }
+}
+
+int64_t CountCodePoints(std::string_view text) {
+  return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; });
+}
+
+size_t ByteOffset(std::string_view text, int64_t index) {
+  size_t pos = 0;
+  for (; pos < text.size(); ++pos) {
+    if ((text[pos] & 0xC0) == 0x80) continue;
+    if (index-- == 0) break;
+  }
+  return pos;
+}
+
+bool IsValidUtf8(std::string_view bytes) {
+  bool complete = true;
+  for (size_t pos = 0; pos < bytes.size();) {
+    if (static_cast<uint8_t>(bytes[pos]) < 0x80) {
+      ++pos;
+      continue;
+    }
+    pos += SequencePrefix(bytes, pos, complete);
+    if (!complete) return false;
+  }
+  return true;
+}
+
+std::string ToValidUtf8(std::string_view bytes) {
+  std::string out;
+  out.reserve(bytes.size());
+  for (size_t pos = 0; pos < bytes.size();) {
+    bool complete = false;
+    const size_t length = SequencePrefix(bytes, pos, complete);
+    if (complete) {
+      out += bytes.substr(pos, length);
+    } else {
+      out += "\xEF\xBF\xBD";
+    }
+    pos += length;
+  }
+  return out;
+}
+
+bool IsSpace(char32_t c) {
+  if (c < 0x80) return c == ' ' || (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x1F);
+  if (c == 0x85) return true;
+  const utf8proc_category_t category = Category(c);
+  return category == UTF8PROC_CATEGORY_ZS || category == UTF8PROC_CATEGORY_ZL ||
+         category == UTF8PROC_CATEGORY_ZP;
+}
+
+bool IsAlpha(char32_t c) {
+  if (c < 0x80) return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+  const utf8proc_category_t category = Category(c);
+  return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;
+}
+
+bool IsDecimal(char32_t c) {
+  if (c < 0x80) return c >= '0' && c <= '9';
+  return Category(c) == UTF8PROC_CATEGORY_ND;
+}
+
+bool IsDigit(char32_t c) { return IsDecimal(c) || (c >= 0x80 && InRanges(kOtherDigits, c)); }
+
+bool IsNumeric(char32_t c) {
+  if (c < 0x80) return c >= '0' && c <= '9';
+  const utf8proc_category_t category = Category(c);
+  if (category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL ||
+      category == UTF8PROC_CATEGORY_NO) {
+    return true;
+  }
+  return InRanges(kNumericLetters, c);
+}
+
+bool IsLower(char32_t c) {
+  if (c < 0x80) return c >= 'a' && c <= 'z';
+  return Category(c) == UTF8PROC_CATEGORY_LL || InRanges(kOtherLower, c);
+}
+
+bool IsUpper(char32_t c) {
+  if (c < 0x80) return c >= 'A' && c <= 'Z';
+  return Category(c) == UTF8PROC_CATEGORY_LU || InRanges(kOtherUpper, c);
+}
+
+bool IsTitle(char32_t c) { return c >= 0x80 && Category(c) == UTF8PROC_CATEGORY_LT; }
+
+bool IsPrintable(char32_t c) {
+  if (c < 0x80) return c >= 0x20 && c < 0x7F;
+  const utf8proc_category_t category = Category(c);
+  return category != UTF8PROC_CATEGORY_CN &&
+         !(category >= UTF8PROC_CATEGORY_ZS && category <= UTF8PROC_CATEGORY_CO);
+}
+
+bool IsIdentifierPart(char32_t c) {
+  if (c < 0x80) return IsAlnum(c) || c == '_';
+  const utf8proc_category_t category = Category(c);
+  return IsAlnum(c) || category == UTF8PROC_CATEGORY_PC ||
+         (category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME);
+}
+
+std::string Upper(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t pos = 0; pos < text.size();) AppendUpper(DecodeAt(text, pos), out);
+  return out;
+}
+
+std::string Lower(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  Lowering lowering(text);
+  for (size_t pos = 0; pos < text.size();) {
+    const char32_t c = DecodeAt(text, pos);
+    lowering.Append(c, pos, out);
+  }
+  return out;
+}
+
+std::string TitleMethod(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  Lowering lowering(text);
+  bool after_cased = false;
+  for (size_t pos = 0; pos < text.size();) {
+    const char32_t c = DecodeAt(text, pos);
+    if (after_cased) {
+      lowering.Append(c, pos, out);
+    } else {
+      AppendTitle(c, out);
+      lowering.Pass(c);
+    }
+    after_cased = IsCased(c);
+  }
+  return out;
+}
+
+std::string Capitalize(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  Lowering lowering(text);
+  for (size_t pos = 0; pos < text.size();) {
+    const bool first = pos == 0;
+    const char32_t c = DecodeAt(text, pos);
+    if (first) {
+      AppendTitle(c, out);
+      lowering.Pass(c);
+    } else {
+      lowering.Append(c, pos, out);
+    }
+  }
+  return out;
+}
+
+std::string SwapCase(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  Lowering lowering(text);
+  for (size_t pos = 0; pos < text.size();) {
+    const char32_t c = DecodeAt(text, pos);
+    if (IsUpper(c)) {
+      lowering.Append(c, pos, out);
+      continue;
+    }
+    if (IsLower(c)) {
+      AppendUpper(c, out);
+    } else {
+      AppendUtf8(c, out);
+    }
+    lowering.Pass(c);
+  }
+  return out;
+}
+
+std::string CaseFold(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t pos = 0; pos < text.size();) {
+    const char32_t c = DecodeAt(text, pos);
+    // A folding has at most three code points.
+    utf8proc_int32_t folded[8];
+    const utf8proc_ssize_t count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), folded,
+                                                           8, UTF8PROC_CASEFOLD, nullptr);
+    for (utf8proc_ssize_t i = 0; i < count && i < 8; ++i) {
+      AppendUtf8(static_cast<char32_t>(folded[i]), out);
+    }
+  }
+  return out;
+}
+
+bool IsLowerText(std::string_view text) {
+  bool any = false;
+  for (size_t pos = 0; pos < text.size();) {
+    const char32_t c = DecodeAt(text, pos);
+    if (IsUpper(c) || IsTitle(c)) return false;
+    any = any || IsLower(c);
+  }
+  return any;
+}
+
+bool IsUpperText(std::string_view text) {
+  bool any = false;
+  for (size_t pos = 0; pos < text.size();) {
+    const char32_t c = DecodeAt(text, pos);
+    if (IsLower(c) || IsTitle(c)) return false;
+    any = any || IsUpper(c);
+  }
+  return any;
+}
+
+std::string_view StripLeft(std::string_view text) {
+  size_t pos = 0;
+  while (pos < text.size()) {
+    size_t next = pos;
+    if (!IsSpace(DecodeAt(text, next))) break;
+    pos = next;
+  }
+  return text.substr(pos);
+}
+
+std::string_view StripRight(std::string_view text) {
+  size_t end = text.size();
+  while (end > 0) {
+    size_t start = end - 1;
+    while (start > 0 && (text[start] & 0xC0) == 0x80) --start;
+    size_t pos = start;
+    if (!IsSpace(DecodeAt(text, pos))) break;
+    end = start;
+  }
+  return text.substr(0, end);
+}
+
+size_t FindBytes(std::string_view text, std::string_view needle, size_t from) {
+  if (from > text.size()) return std::string_view::npos;
+  if (needle.empty()) return from;
+  const void* found = memmem(text.data() + from, text.size() - from, needle.data(), needle.size());
+  if (found == nullptr) return std::string_view::npos;
+  return static_cast<size_t>(static_cast<const char*>(found) - text.data());
+}
+
+size_t FindLastBytes(std::string_view text, std::string_view needle, size_t end) {
+  text = text.substr(0, end);
+  if (needle.size() > text.size()) return std::string_view::npos;
+  if (needle.size() <= 16) return text.rfind(needle);  // bounded work at each position
+  const std::string reversed_text(text.rbegin(), text.rend());
+  const std::string reversed_needle(needle.rbegin(), needle.rend());
+  const size_t found = FindBytes(reversed_text, reversed_needle);
+  return found == std::string_view::npos ? found : text.size() - found - needle.size();
+}
+
+}  // namespace pelton::jinja
