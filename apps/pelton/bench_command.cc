@@ -1,0 +1,310 @@
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "command.h"
+#include "model_options.h"
+#include "request_options.h"
+
+namespace pelton {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using SteadyClock = std::chrono::steady_clock;
+
+// Prompt of each sequence of a batch, computed before the clock starts.
+constexpr size_t kBatchPromptTokens = 16;
+
+struct BenchOptions {
+  ModelOptions model;
+  std::string prompt_sizes = "512";
+  std::string output_sizes = "128";
+  std::string batches = "1";
+  int64_t repetitions = 5;
+  std::string format = "md";
+};
+
+struct Test {
+  std::string name;
+  size_t prompt = 0;
+  size_t output = 0;
+  size_t batch = 1;
+  std::vector<double> rates;  // tokens/s over all sequences, one of each repetition
+
+  double Mean() const {
+    double sum = 0;
+    for (double rate : rates) sum += rate;
+    return sum / static_cast<double>(rates.size());
+  }
+  double Deviation() const {
+    if (rates.size() < 2) return 0;
+    double squares = 0;
+    for (double rate : rates) squares += (rate - Mean()) * (rate - Mean());
+    return std::sqrt(squares / static_cast<double>(rates.size() - 1));
+  }
+};
+
+// Times of one batch, written on the engine thread.
+struct Progress {
+  std::mutex mutex;
+  std::condition_variable done;
+  size_t running = 0;
+  Status status;
+  SteadyClock::time_point last_first_token;
+  std::vector<SteadyClock::time_point> tokens;
+  int64_t prompt_ns = 0;
+};
+
+class TimingObserver final : public RequestObserver {
+ public:
+  explicit TimingObserver(Progress* progress) : progress_(progress) {}
+  void OnToken(const TokenEvent&) override {
+    const auto now = SteadyClock::now();
+    if (!std::exchange(started_, true)) {
+      progress_->last_first_token = std::max(progress_->last_first_token, now);
+    }
+    progress_->tokens.push_back(now);
+  }
+  void OnFinish(const FinishEvent& event) override {
+    const std::lock_guard lock(progress_->mutex);
+    if (!event.status.ok()) progress_->status = event.status;
+    progress_->prompt_ns = event.prompt_ns;
+    if (--progress_->running == 0) progress_->done.notify_all();
+  }
+
+ private:
+  Progress* progress_;
+  bool started_ = false;
+};
+
+// Submits the real requests from the engine's own thread, so that all of them are in its first
+// step.
+class StartTogether final : public RequestObserver {
+ public:
+  StartTogether(Engine* engine, Progress* progress, std::vector<Request> requests)
+      : engine_(engine), progress_(progress), requests_(std::move(requests)) {}
+  void OnToken(const TokenEvent&) override {}
+  void OnFinish(const FinishEvent& event) override {
+    Status failure = event.status;
+    for (Request& request : requests_) {
+      if (!failure.ok()) break;
+      failure = engine_->Submit(std::move(request)).status();
+    }
+    if (failure.ok()) return;
+    const std::lock_guard lock(progress_->mutex);
+    progress_->status = failure;
+    progress_->running = 0;
+    progress_->done.notify_all();
+  }
+
+ private:
+  Engine* engine_;
+  Progress* progress_;
+  std::vector<Request> requests_;
+};
+
+Request MakeRequest(const LanguageModel& model, size_t prompt, size_t output, std::mt19937& rng) {
+  Request request;
+  std::uniform_int_distribution<int32_t> any(0, static_cast<int32_t>(model.files.config.vocab) - 1);
+  for (size_t i = 0; i < prompt; ++i) request.prompt_ids.push_back(any(rng));
+  request.params.temperature = 0;
+  request.params.max_tokens = static_cast<uint32_t>(output);
+  request.params.ignore_eos = true;
+  return request;
+}
+
+// Tokens per second of one run of the test.
+Result<double> RunOnce(const LanguageModel& model, const Test& test, std::mt19937& rng) {
+  Progress progress;
+  progress.running = test.batch;
+  progress.tokens.reserve(test.batch * (test.output + 1));
+  std::vector<Request> requests;
+  for (size_t b = 0; b < test.batch; ++b) {
+    const size_t prompt = test.prompt > 0 ? test.prompt : test.batch == 1 ? 1 : kBatchPromptTokens;
+    requests.push_back(MakeRequest(model, prompt, test.prompt > 0 ? 0 : test.output + 1, rng));
+    requests.back().observer = std::make_unique<TimingObserver>(&progress);
+  }
+  Request gate = MakeRequest(model, 1, 1, rng);
+  gate.observer =
+      std::make_unique<StartTogether>(model.engine.get(), &progress, std::move(requests));
+  RETURN_IF_ERROR(model.engine->Submit(std::move(gate)).status());
+  std::unique_lock lock(progress.mutex);
+  progress.done.wait(lock, [&] { return progress.running == 0; });
+  RETURN_IF_ERROR(progress.status);
+  if (test.prompt > 0) {
+    return static_cast<double>(test.prompt) * 1e9 / static_cast<double>(progress.prompt_ns);
+  }
+  // Steps after every sequence has its first token.
+  const auto start = progress.last_first_token;
+  const auto end = *std::max_element(progress.tokens.begin(), progress.tokens.end());
+  const auto counted = std::count_if(progress.tokens.begin(), progress.tokens.end(),
+                                     [&](auto time) { return time > start; });
+  return static_cast<double>(counted) / std::chrono::duration<double>(end - start).count();
+}
+
+size_t PeakResidentBytes() {
+  struct rusage usage;
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<size_t>(usage.ru_maxrss) << 10;
+}
+
+Result<std::vector<size_t>> Sizes(const char* name, const std::string& text) {
+  ASSIGN_OR_RETURN(const std::vector<int32_t> numbers, ParseIds(text));
+  std::vector<size_t> sizes;
+  for (int32_t number : numbers) {
+    if (number > 1 << 20)
+      return InvalidArgument(fmt::format("{}: found {}, expected at most 1048576", name, number));
+    if (number > 0) sizes.push_back(static_cast<size_t>(number));
+  }
+  return sizes;
+}
+
+double Parameters(const LanguageModel& model) {
+  double parameters = 0;
+  for (const TensorInfo& tensor : model.files.weights.tensors()) {
+    parameters += static_cast<double>(tensor.NumElements());
+  }
+  return parameters;
+}
+
+void Print(const BenchOptions& options, const LanguageModel& model, const std::vector<Test>& tests,
+           double load_s) {
+  const std::string name =
+      model.files.config.name.empty() ? model.files.config.architecture : model.files.config.name;
+  if (options.format == "json") {
+    Json out = Json::array();
+    for (const Test& test : tests) {
+      out.push_back({{"test", test.name},
+                     {"n_prompt", test.prompt},
+                     {"n_gen", test.output},
+                     {"batch", test.batch},
+                     {"avg_ts", test.Mean()},
+                     {"stddev_ts", test.Deviation()}});
+    }
+    out.push_back({{"model", name},
+                   {"threads", model.pool->size()},
+                   {"numerics", model.numerics == Numerics::kExact ? "exact" : "fast"},
+                   {"invariant", model.invariant},
+                   {"peak_rss_bytes", PeakResidentBytes()},
+                   {"load_s", load_s}});
+    fmt::print("{}\n", out.dump(2));
+    return;
+  }
+  if (options.format == "csv") {
+    fmt::print("model,threads,test,n_prompt,n_gen,batch,avg_ts,stddev_ts\n");
+    for (const Test& test : tests) {
+      fmt::print("\"{}\",{},{},{},{},{},{:.2f},{:.2f}\n", name, model.pool->size(), test.name,
+                 test.prompt, test.output, test.batch, test.Mean(), test.Deviation());
+    }
+    return;
+  }
+  const double mib = static_cast<double>(model.files.weights.TotalBytes()) / (1 << 20);
+  const double parameters = Parameters(model) / 1e6;
+  fmt::print("| model | size | params | backend | threads | test | t/s |\n");
+  fmt::print("| --- | ---: | ---: | --- | ---: | ---: | ---: |\n");
+  for (const Test& test : tests) {
+    fmt::print("| {} | {:.2f} MiB | {:.2f} M | CPU | {} | {} | {:.2f} ± {:.2f} |\n", name, mib,
+               parameters, model.pool->size(), test.name, test.Mean(), test.Deviation());
+  }
+}
+
+Result<std::vector<Test>> ListTests(const BenchOptions& options) {
+  ASSIGN_OR_RETURN(const std::vector<size_t> prompts, Sizes("-p", options.prompt_sizes));
+  ASSIGN_OR_RETURN(const std::vector<size_t> outputs, Sizes("-n", options.output_sizes));
+  ASSIGN_OR_RETURN(const std::vector<size_t> batches, Sizes("--batch", options.batches));
+  std::vector<Test> tests;
+  for (size_t prompt : prompts) {
+    tests.push_back({.name = fmt::format("pp{}", prompt), .prompt = prompt});
+  }
+  for (size_t output : outputs) {
+    for (size_t batch : batches) {
+      if (batch > 1024)
+        return InvalidArgument(fmt::format("--batch: found {}, expected at most 1024", batch));
+      tests.push_back(
+          {.name = batch == 1 ? fmt::format("tg{}", output) : fmt::format("tg{}@{}", output, batch),
+           .output = output,
+           .batch = batch});
+    }
+  }
+  if (tests.empty()) return InvalidArgument("nothing to do: expected a size with -p or -n");
+  return tests;
+}
+
+int Run(const BenchOptions& options) {
+  Result<std::vector<Test>> tests = ListTests(options);
+  if (!tests.ok()) return Fail(tests.status());
+  if (options.repetitions < 1 || options.repetitions > 1000) {
+    return Fail(
+        InvalidArgument(fmt::format("-r: found {}, expected 1 to 1000", options.repetitions)));
+  }
+  size_t context = 1, kv_tokens = 0, max_batch = 1;
+  for (const Test& test : *tests) {
+    const size_t tokens = test.prompt + kBatchPromptTokens + test.output + 2;
+    context = std::max(context, tokens);
+    kv_tokens = std::max(kv_tokens, test.batch * (tokens + 32) + 64);
+    max_batch = std::max(max_batch, test.batch);
+  }
+  Result<LoadOptions> load = options.model.Load(max_batch);
+  if (!load.ok()) return Fail(load.status());
+  if (load->context_tokens == 0) load->context_tokens = context;
+  if (load->kv_tokens == 0) load->kv_tokens = std::max(kv_tokens, load->context_tokens);
+  load->prefix_cache = false;
+  const Result<std::string> path = options.model.Path();
+  if (!path.ok()) return Fail(path.status());
+  const auto start = SteadyClock::now();
+  const Result<std::unique_ptr<LanguageModel>> model = LoadLanguageModel(*path, *load);
+  if (!model.ok()) return Fail(model.status());
+  const double load_s = std::chrono::duration<double>(SteadyClock::now() - start).count();
+  std::mt19937 rng(1);
+  for (Test& test : *tests) {
+    // One run that is not counted: pages, caches and clock rates settle.
+    for (int64_t r = -1; r < options.repetitions; ++r) {
+      const Result<double> rate = RunOnce(**model, test, rng);
+      if (!rate.ok()) return Fail(rate.status());
+      if (r >= 0) test.rates.push_back(*rate);
+    }
+  }
+  Print(options, **model, *tests, load_s);
+  return kExitOk;
+}
+
+}  // namespace
+
+Command BenchCommand() {
+  auto options = std::make_shared<BenchOptions>();
+  Command command{.name = "bench",
+                  .summary = "tokens per second",
+                  .description =
+                      "Measures the reading of prompts (pp) and the generation of tokens (tg), "
+                      "through the whole engine, sampling included. Prompts are random ids, "
+                      "different for every sequence of a batch."};
+  options->model.AddModel(&command.options);
+  const auto add = [&](const char* names, const char* value, const char* help,
+                       decltype(Option::target) target, std::vector<std::string> choices = {}) {
+    command.options.push_back({.names = names,
+                               .value = value,
+                               .help = help,
+                               .group = "tests",
+                               .target = target,
+                               .choices = std::move(choices)});
+  };
+  add("-p,--n-prompt", "N,…", "prompt sizes; 0 for none [512]", &options->prompt_sizes);
+  add("-n,--n-gen", "N,…", "tokens to generate; 0 for none [128]", &options->output_sizes);
+  add("-b,--batch", "N,…", "sequences that generate at once [1]", &options->batches);
+  add("-r,--repetitions", "N", "runs of each test [5]", &options->repetitions);
+  add("-o,--output", "FORMAT", "how to print [md]", &options->format, {"md", "json", "csv"});
+  options->model.AddPlan(&command.options);
+  options->model.AddRuntime(&command.options);
+  command.run = [options] { return Run(*options); };
+  command.storage = options;
+  return command;
+}
+
+}  // namespace pelton

@@ -1,0 +1,90 @@
+#include "command.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace pelton {
+
+std::string Option::LongName() const {
+  if (positional()) return names;
+  const size_t dashes = names.find("--");
+  const size_t begin = dashes + 2;
+  return names.substr(begin, names.find(',', begin) - begin);
+}
+
+std::string Option::EnvironmentName() const {
+  if (positional()) return {};
+  std::string name = "PELTON_" + LongName();
+  for (char& c : name) {
+    if (c == '-') c = '_';
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  }
+  return name;
+}
+
+const std::vector<Command>& Commands() {
+  static const std::vector<Command> commands = [] {
+    std::vector<Command> all;
+    all.push_back(RunCommand());
+    all.push_back(BenchCommand());
+    all.push_back(PerplexityCommand());
+    all.push_back(TokenizeCommand());
+    all.push_back(RenderCommand());
+    all.push_back(InspectCommand());
+    all.push_back(ListCommand());
+    all.push_back(PullCommand());
+    all.push_back(DoctorCommand());
+    all.push_back(CompletionCommand());
+    return all;
+  }();
+  return commands;
+}
+
+int Fail(const Status& status) {
+  std::fprintf(stderr, "pelton: %s\n", status.message().c_str());
+  switch (status.code()) {
+    case StatusCode::kOk:
+      return kExitOk;
+    case StatusCode::kInvalidArgument:
+    case StatusCode::kNotFound:
+      return kExitUsage;
+    case StatusCode::kDataLoss:
+    case StatusCode::kUnimplemented:
+      return kExitBadModel;
+    case StatusCode::kResourceExhausted:
+      return kExitNoMemory;
+    case StatusCode::kCancelled:
+      return kExitInterrupted;
+    case StatusCode::kUnavailable:
+    case StatusCode::kDeadlineExceeded:
+    case StatusCode::kInternal:
+      return kExitFailure;
+  }
+  return kExitFailure;
+}
+
+std::string Nearest(std::string_view word, std::span<const std::string> candidates) {
+  std::string best;
+  size_t best_distance = std::max<size_t>(word.size() / 2, 1) + 1;
+  for (const std::string& candidate : candidates) {
+    // Levenshtein distance, one row at a time.
+    std::vector<size_t> row(candidate.size() + 1);
+    for (size_t j = 0; j < row.size(); ++j) row[j] = j;
+    for (size_t i = 1; i <= word.size(); ++i) {
+      size_t diagonal = row[0];
+      row[0] = i;
+      for (size_t j = 1; j < row.size(); ++j) {
+        const size_t substituted = diagonal + (word[i - 1] != candidate[j - 1]);
+        diagonal = row[j];
+        row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+      }
+    }
+    if (row.back() < best_distance) {
+      best_distance = row.back();
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+}  // namespace pelton

@@ -1,0 +1,3 @@
+#include "parse.h"
+
+int main(int argc, char** argv) { return pelton::ParseAndRun(argc, argv); }

@@ -1,0 +1,121 @@
+#include "model_options.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+
+#include "serving/model/model_store.h"
+
+namespace pelton {
+
+std::string DefaultModelsFolder() {
+  // Before any thread starts.
+  const char* cache = std::getenv("XDG_CACHE_HOME");  // NOLINT(concurrency-mt-unsafe)
+  if (cache != nullptr && cache[0] == '/') return std::string(cache) + "/pelton/models";
+  const char* home = std::getenv("HOME");  // NOLINT(concurrency-mt-unsafe)
+  return std::string(home != nullptr ? home : ".") + "/.cache/pelton/models";
+}
+
+void ModelOptions::AddModel(std::vector<Option>* options) {
+  models_folder = DefaultModelsFolder();
+  options->push_back({.names = "model",
+                      .value = "MODEL",
+                      .help = "a GGUF file, a Hugging Face folder, a name in the store, or smollm2",
+                      .group = "arguments",
+                      .target = &model,
+                      .required = true});
+  options->push_back({.names = "--models",
+                      .value = "FOLDER",
+                      .help = "where models are kept by name [$XDG_CACHE_HOME/pelton/models]",
+                      .group = "model",
+                      .target = &models_folder});
+}
+
+void ModelOptions::AddPlan(std::vector<Option>* options) {
+  options->push_back({.names = "--numerics",
+                      .value = "MODE",
+                      .help = "arithmetic: fast, or exact for fp32 throughout [fast]",
+                      .group = "plan",
+                      .target = &numerics,
+                      .choices = {"fast", "exact"}});
+  options->push_back({.names = "--fusion-level",
+                      .value = "N",
+                      .help = "how much the graph is rewritten, 0 (not at all) to 3 [3]",
+                      .group = "plan",
+                      .target = &fusion_level});
+  options->push_back({.names = "--pass-off",
+                      .value = "NAME",
+                      .help = "leave out one pass; may be given again",
+                      .group = "plan",
+                      .target = &passes_off});
+}
+
+void ModelOptions::AddRuntime(std::vector<Option>* options) {
+  options->push_back({.names = "--invariant",
+                      .value = "MODE",
+                      .help = "results that do not depend on batch, chunk or cache: on, off, or "
+                              "auto for on wherever it is free [auto]",
+                      .group = "plan",
+                      .target = &invariant,
+                      .choices = {"on", "off", "auto"}});
+  options->push_back({.names = "-t,--threads",
+                      .value = "N",
+                      .help = "threads that compute; 0 for one per core [0]",
+                      .group = "resources",
+                      .target = &threads});
+  options->push_back({.names = "-c,--ctx,--ctx-size,--max-model-len",
+                      .value = "TOKENS",
+                      .help = "longest sequence; 0 for what model and memory allow [0]",
+                      .group = "resources",
+                      .target = &context_tokens});
+  options->push_back({.names = "--kv-tokens",
+                      .value = "TOKENS",
+                      .help = "size of the KV cache; 0 for what the sequences need [0]",
+                      .group = "resources",
+                      .target = &kv_tokens});
+  options->push_back({.names = "--step-tokens,--ubatch-size",
+                      .value = "TOKENS",
+                      .help = "most rows of one step; longer prompts run in chunks [512]",
+                      .group = "resources",
+                      .target = &step_tokens});
+}
+
+Result<std::string> ModelOptions::Path() const {
+  Result<std::string> path = ResolveModel(model, models_folder);
+  if (path.ok()) return path;
+  const std::string nearest = Nearest(model, KnownModelNames(models_folder));
+  if (nearest.empty() || nearest == model) return path.status();
+  return NotFound(path.status().message() + fmt::format("; did you mean \"{}\"?", nearest));
+}
+
+Result<PassOptions> ModelOptions::Passes() const {
+  PassOptions options{.numerics = numerics == "exact" ? Numerics::kExact : Numerics::kFast,
+                      .fusion_level = static_cast<int>(fusion_level),
+                      .switched_off = passes_off};
+  RETURN_IF_ERROR(Validate(options));
+  return options;
+}
+
+Result<LoadOptions> ModelOptions::Load(size_t max_sequences) const {
+  const auto in_range = [](const char* name, int64_t value, int64_t low, int64_t high) {
+    if (value >= low && value <= high) return OkStatus();
+    return InvalidArgument(
+        fmt::format("--{}: found {}, expected {} to {}", name, value, low, high));
+  };
+  constexpr int64_t kMost = int64_t{1} << 30;
+  RETURN_IF_ERROR(in_range("threads", threads, 0, 1024));
+  RETURN_IF_ERROR(in_range("ctx", context_tokens, 0, kMost));
+  RETURN_IF_ERROR(in_range("kv-tokens", kv_tokens, 0, kMost));
+  RETURN_IF_ERROR(in_range("step-tokens", step_tokens, 1, 65536));
+  LoadOptions options;
+  ASSIGN_OR_RETURN(options.passes, Passes());
+  if (invariant != "auto") options.invariant = invariant == "on";
+  options.threads = static_cast<size_t>(threads);
+  options.context_tokens = static_cast<size_t>(context_tokens);
+  options.kv_tokens = static_cast<size_t>(kv_tokens);
+  options.max_sequences = max_sequences;
+  options.max_step_tokens = static_cast<size_t>(step_tokens);
+  return options;
+}
+
+}  // namespace pelton

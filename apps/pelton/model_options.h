@@ -1,0 +1,40 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "command.h"
+#include "serving/model/language_model.h"
+
+namespace pelton {
+
+// The options of every verb that opens a model, and what they mean.
+struct ModelOptions {
+  std::string model;
+  std::string models_folder;
+  std::string numerics = "fast";
+  std::string invariant = "auto";
+  int64_t fusion_level = 3;
+  std::vector<std::string> passes_off;
+  int64_t threads = 0;
+  int64_t context_tokens = 0;
+  int64_t kv_tokens = 0;
+  int64_t step_tokens = 512;
+
+  // The model argument and --models.
+  void AddModel(std::vector<Option>* options);
+  // How the graph is planned.
+  void AddPlan(std::vector<Option>* options);
+  // What it may use when it runs.
+  void AddRuntime(std::vector<Option>* options);
+
+  // The path that `model` means; an unknown name suggests the nearest.
+  Result<std::string> Path() const;
+  Result<PassOptions> Passes() const;
+  Result<LoadOptions> Load(size_t max_sequences) const;
+};
+
+// Where models are kept: $XDG_CACHE_HOME/pelton/models.
+std::string DefaultModelsFolder();
+
+}  // namespace pelton

@@ -1,0 +1,148 @@
+#include "parse.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+namespace pelton {
+namespace {
+
+constexpr const char* kVersion = PELTON_VERSION;
+
+void AddOption(CLI::App* app, const Option& option) {
+  CLI::Option* added = std::visit(
+      [&](auto* target) -> CLI::Option* {
+        using Target = std::remove_pointer_t<decltype(target)>;
+        if constexpr (std::is_same_v<Target, bool>) {
+          return app->add_flag(option.names, *target, option.help);
+        } else {
+          return app->add_option(option.names, *target, option.help);
+        }
+      },
+      option.target);
+  // One value for each time that a list option is given, so that it cannot swallow the prompt.
+  if (std::holds_alternative<std::vector<std::string>*>(option.target) && !option.positional()) {
+    added->expected(1)->take_all()->allow_extra_args(false);
+  }
+  if (!option.choices.empty()) added->check(CLI::IsMember(option.choices));
+  if (option.required) added->required();
+  if (!option.positional()) added->envname(option.EnvironmentName())->ignore_underscore();
+}
+
+std::string Capitalized(std::string text) {
+  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') {
+    text[0] = static_cast<char>(text[0] - 'a' + 'A');
+  }
+  return text;
+}
+
+// The verb meant by an unknown word, as a question; else nothing.
+std::string Suggestion(std::string_view word) {
+  std::vector<std::string> names;
+  for (const Command& command : Commands()) names.push_back(command.name);
+  const std::string nearest = Nearest(word, names);
+  return nearest.empty() ? std::string() : fmt::format("; did you mean \"{}\"?", nearest);
+}
+
+int RunVerb(const Command& command, int argc, char** argv) {
+  CLI::App app(command.summary, "pelton " + command.name);
+  app.set_help_flag();  // ours has a filter
+  std::string help;
+  CLI::Option* help_option = app.add_option("-h,--help", help)->expected(0, 1);
+  for (const Option& option : command.options) AddOption(&app, option);
+  try {
+    // Help is wanted even where something required is missing.
+    for (int i = 1; i < argc; ++i) {
+      const std::string_view word = argv[i];
+      if (word == "--") break;
+      if (word == "-h" || word == "--help" || word.rfind("--help=", 0) == 0) {
+        const std::string filter(word.size() > 7 ? word.substr(7) : "");
+        std::fputs(HelpText(command, filter == "all" ? "" : filter).c_str(), stdout);
+        return kExitOk;
+      }
+    }
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    std::fprintf(stderr, "pelton %s: %s (pelton %s --help lists the options)\n",
+                 command.name.c_str(), error.what(), command.name.c_str());
+    return kExitUsage;
+  }
+  (void)help_option;
+  return command.run();
+}
+
+}  // namespace
+
+std::string OverviewText() {
+  std::string text =
+      "Pelton runs language models.\n\nUsage: pelton COMMAND [OPTIONS]\n\nCommands:\n";
+  for (const Command& command : Commands()) {
+    text += fmt::format("  {:<12} {}\n", command.name, command.summary);
+  }
+  return text +
+         "\nTry: pelton run smollm2 \"What is the capital of France?\"\n"
+         "pelton COMMAND --help describes a command; pelton --version prints the version.\n";
+}
+
+std::string HelpText(const Command& command, std::string_view filter) {
+  std::string usage = "pelton " + command.name;
+  for (const Option& option : command.options) {
+    if (!option.positional()) continue;
+    std::string name = option.value;
+    usage += option.required ? " " + name : " [" + name + "]";
+  }
+  std::string text = fmt::format("{}\n\nUsage: {} [OPTIONS]\n", command.description, usage);
+  std::string group;
+  const auto add = [&](const Option& option) {
+    const std::string left = option.positional()
+                                 ? option.value
+                                 : option.names + (option.value.empty() ? "" : " " + option.value);
+    std::string help = option.help;
+    if (!option.choices.empty()) {
+      help += fmt::format(" ({})", fmt::join(option.choices, ", "));
+    }
+    if (!filter.empty() && left.find(filter) == std::string::npos &&
+        help.find(filter) == std::string::npos && option.group.find(filter) == std::string::npos) {
+      return;
+    }
+    if (option.group != group) {
+      group = option.group;
+      text += fmt::format("\n{}:\n", Capitalized(group));
+    }
+    text += left.size() <= 30 ? fmt::format("  {:<30} {}\n", left, help)
+                              : fmt::format("  {}\n  {:<30} {}\n", left, "", help);
+  };
+  for (const Option& option : command.options) {
+    if (option.positional()) add(option);
+  }
+  for (const Option& option : command.options) {
+    if (!option.positional()) add(option);
+  }
+  return text +
+         "\nEvery option may be set by an environment variable: --ctx is PELTON_CTX, and so on.\n"
+         "--help=WORD shows the options that mention a word.\n";
+}
+
+int ParseAndRun(int argc, char** argv) {
+  if (argc < 2) {
+    std::fputs(OverviewText().c_str(), stderr);
+    return kExitUsage;
+  }
+  const std::string_view verb = argv[1];
+  if (verb == "--help" || verb == "-h" || verb == "help") {
+    std::fputs(OverviewText().c_str(), stdout);
+    return kExitOk;
+  }
+  if (verb == "--version" || verb == "version") {
+    std::printf("pelton %s\n", kVersion);
+    return kExitOk;
+  }
+  for (const Command& command : Commands()) {
+    if (command.name == verb) return RunVerb(command, argc - 1, argv + 1);
+  }
+  std::fprintf(stderr, "pelton: unknown command \"%s\"%s\n", argv[1], Suggestion(verb).c_str());
+  return kExitUsage;
+}
+
+}  // namespace pelton

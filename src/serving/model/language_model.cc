@@ -1,0 +1,260 @@
+#include "serving/model/language_model.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "base/arena.h"
+#include "base/checked_math.h"
+#include "base/cpu_features.h"
+#include "models/build/build_graph.h"
+#include "models/weights/gguf.h"
+#include "serving/model/gguf_vocab.h"
+
+namespace pelton {
+namespace {
+
+constexpr size_t kBlockTokens = 32;
+// Left to the rest of the process and the system.
+constexpr size_t kReserveBytes = size_t{64} << 20;
+
+bool EndsWith(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+Result<std::string> ReadTextFile(const std::string& path) {
+  ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
+  return std::string(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+}
+
+std::string_view AsText(const MappedFile& file) {
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+// tokenizer_config.json beside a tokenizer.json, empty if there is none.
+std::string ConfigBeside(const std::string& tokenizer_json_path) {
+  const size_t slash = tokenizer_json_path.rfind('/');
+  const std::string folder =
+      slash == std::string::npos ? "." : tokenizer_json_path.substr(0, slash);
+  Result<std::string> text = ReadTextFile(folder + "/tokenizer_config.json");
+  return text.ok() ? std::move(text).value() : std::string();
+}
+
+Result<std::unique_ptr<Tokenizer>> TokenizerFromJsonFile(const std::string& path) {
+  ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
+  Result<std::unique_ptr<Tokenizer>> tokenizer =
+      TokenizerFromJson(AsText(file), ConfigBeside(path));
+  if (!tokenizer.ok()) return tokenizer.status().WithContext(path);
+  return tokenizer;
+}
+
+Result<std::unique_ptr<Tokenizer>> TokenizerFromModelFile(const std::string& path) {
+  ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
+  Result<std::unique_ptr<Tokenizer>> tokenizer = TokenizerFromSentencePiece(file.bytes());
+  if (!tokenizer.ok()) return tokenizer.status().WithContext(path);
+  return tokenizer;
+}
+
+Result<std::unique_ptr<Tokenizer>> TokenizerOf(const ModelFiles& files) {
+  if (files.gguf) {
+    Result<std::unique_ptr<Tokenizer>> tokenizer = TokenizerFromMetadata(GgufVocab(*files.gguf));
+    if (!tokenizer.ok()) return tokenizer.status().WithContext(files.path);
+    return tokenizer;
+  }
+  if (!files.tokenizer_json_path.empty()) return TokenizerFromJsonFile(files.tokenizer_json_path);
+  if (!files.tokenizer_model_path.empty())
+    return TokenizerFromModelFile(files.tokenizer_model_path);
+  return std::unique_ptr<Tokenizer>();  // the model takes and gives ids only
+}
+
+KvCacheView GeometryFor(const ModelConfig& config, Numerics numerics, size_t kv_tokens) {
+  KvCacheView view{};
+  view.dtype = numerics == Numerics::kExact ? KvDType::kF32 : KvDType::kF16;
+  view.layers = config.layers;
+  view.kv_heads = config.kv_heads;
+  view.head_dim = config.head_dim;
+  view.block_tokens = kBlockTokens;
+  view.num_blocks = DivUp(kv_tokens, kBlockTokens);
+  return view;
+}
+
+// The longest context that fits, the model's own limit at most.
+Status ChooseContext(const LoadOptions& options, const ModelConfig& config, size_t fixed_bytes,
+                     size_t* context_tokens, size_t* kv_tokens) {
+  const KvCacheView one = GeometryFor(config, options.passes.numerics, kBlockTokens);
+  const size_t block_bytes = one.BlockBytes();
+  const size_t available = AvailableMemoryBytes();
+  const auto mib = [](size_t bytes) { return DivUp(bytes, size_t{1} << 20); };
+  const size_t needed = fixed_bytes + kReserveBytes;
+  const size_t blocks_that_fit = available > needed ? (available - needed) / block_bytes : 0;
+  *context_tokens = options.context_tokens;
+  if (*context_tokens == 0) {
+    *context_tokens = std::min<size_t>(config.context_tokens, blocks_that_fit * kBlockTokens);
+  }
+  if (*context_tokens > config.context_tokens) {
+    return InvalidArgument(fmt::format("--ctx: found {}, expected at most {} (the model's limit)",
+                                       *context_tokens, config.context_tokens));
+  }
+  *kv_tokens = options.kv_tokens != 0 ? options.kv_tokens : *context_tokens;
+  const size_t blocks = DivUp(*kv_tokens, kBlockTokens);
+  if (blocks == 0 || blocks > blocks_that_fit) {
+    const std::string advice =
+        blocks_that_fit == 0 ? std::string("a smaller or more strongly quantised model is needed")
+                             : fmt::format("--ctx {} would fit", blocks_that_fit * kBlockTokens);
+    return ResourceExhausted(fmt::format(
+        "not enough memory: weights and activations take {} MiB and the KV cache of {} tokens {} "
+        "MiB, {} MiB are available; {}",
+        mib(fixed_bytes), *kv_tokens, mib(blocks * block_bytes), mib(available), advice));
+  }
+  return OkStatus();
+}
+
+// The ids with which the model ends an answer, from its configuration and from its vocabulary.
+std::vector<int32_t> EndIds(const LanguageModel& model) {
+  std::vector<int32_t> ids;
+  for (uint32_t id : model.files.config.eos_ids) ids.push_back(static_cast<int32_t>(id));
+  if (model.tokenizer != nullptr) {
+    const std::span<const int32_t> more = model.tokenizer->end_of_generation_ids();
+    ids.insert(ids.end(), more.begin(), more.end());
+  }
+  // A vocabulary may be larger than the head.
+  std::erase_if(ids, [&](int32_t id) {
+    return id < 0 || static_cast<uint32_t>(id) >= model.files.config.vocab;
+  });
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  return ids;
+}
+
+Status StartEngine(const LoadOptions& options, const StepLimits& limits, size_t kv_tokens,
+                   Graph graph, PackedStore weights, LanguageModel* model) {
+  model->metrics = std::make_unique<MetricRegistry>();
+  const ModelConfig& config = model->files.config;
+  const KvCacheView geometry = GeometryFor(config, model->numerics, kv_tokens);
+  const EngineOptions engine_options{
+      .kv_blocks = geometry.num_blocks,
+      .prefix_cache = options.prefix_cache,
+      .max_queued = options.max_queued,
+      .eos_ids = EndIds(*model),
+      .model_fingerprint = fmt::format("{} {} {}", config.file, model->files.weights.TotalBytes(),
+                                       static_cast<int>(model->numerics))};
+  const auto make_executor =
+      [&](const KvCacheView& cache) -> Result<std::unique_ptr<StepExecutor>> {
+    ASSIGN_OR_RETURN(
+        std::unique_ptr<GraphExecutor> executor,
+        GraphExecutor::Create(std::move(graph), std::move(weights), cache, *model->pool,
+                              {.limits = limits, .need_invariant = model->invariant}));
+    model->executor = executor.get();
+    return std::unique_ptr<StepExecutor>(std::move(executor));
+  };
+  ASSIGN_OR_RETURN(model->engine, Engine::Create(engine_options, geometry, make_executor,
+                                                 model->clock, *model->metrics));
+  model->memory = {.packed_weight_bytes = model->executor->weight_bytes(),
+                   .mapped_bytes = model->files.weights.TotalBytes(),
+                   .kv_bytes = geometry.num_blocks * geometry.BlockBytes(),
+                   .kv_bytes_per_token = geometry.BlockBytes() / geometry.block_tokens,
+                   .arena_bytes = model->executor->arena_bytes(),
+                   .arena_sum_bytes = model->executor->memory().sum_bytes,
+                   .scratch_bytes = model->executor->scratch_bytes()};
+  return OkStatus();
+}
+
+}  // namespace
+
+size_t UsableCores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (::sched_getaffinity(0, sizeof(set), &set) == 0) {
+    return std::max<size_t>(static_cast<size_t>(CPU_COUNT(&set)), 1);
+  }
+  return std::max<size_t>(std::thread::hardware_concurrency(), 1);
+}
+
+Result<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& path) {
+  if (EndsWith(path, ".json")) return TokenizerFromJsonFile(path);
+  if (EndsWith(path, ".model")) return TokenizerFromModelFile(path);
+  if (EndsWith(path, ".gguf")) {
+    // A bare vocabulary is no whole model, so only the metadata is looked at.
+    ASSIGN_OR_RETURN(const GgufModel file, OpenGguf(path));
+    Result<std::unique_ptr<Tokenizer>> tokenizer = TokenizerFromMetadata(GgufVocab(file.metadata));
+    if (!tokenizer.ok()) return tokenizer.status().WithContext(path);
+    return tokenizer;
+  }
+  ASSIGN_OR_RETURN(const ModelFiles files, OpenModel(path));
+  ASSIGN_OR_RETURN(std::unique_ptr<Tokenizer> tokenizer, TokenizerOf(files));
+  if (tokenizer == nullptr) {
+    return NotFound(fmt::format("{}: found no tokenizer.json and no tokenizer.model", path));
+  }
+  return tokenizer;
+}
+
+Result<PlannedModel> PlanModel(const std::string& path, const PassOptions& options) {
+  ASSIGN_OR_RETURN(ModelFiles files, OpenModel(path));
+  ASSIGN_OR_RETURN(Graph plain, BuildGraph(files.config, files.weights));
+  Graph planned = plain;
+  ASSIGN_OR_RETURN(std::vector<PassReport> reports, RunPasses(options, planned));
+  return PlannedModel{std::move(files), std::move(plain), std::move(planned), std::move(reports)};
+}
+
+Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path,
+                                                         const LoadOptions& options) {
+  ASSIGN_OR_RETURN(ModelFiles files, OpenModel(path));
+  auto model = std::make_unique<LanguageModel>(std::move(files));
+  const ModelConfig& config = model->files.config;
+
+  // The vocabulary is read on a thread of its own while the weights are packed.
+  Result<std::unique_ptr<Tokenizer>> tokenizer = std::unique_ptr<Tokenizer>();
+  std::jthread reader([&] { tokenizer = TokenizerOf(model->files); });
+
+  ASSIGN_OR_RETURN(Graph graph, BuildGraph(config, model->files.weights));
+  ASSIGN_OR_RETURN(model->pass_reports, RunPasses(options.passes, graph));
+
+  model->pool =
+      std::make_unique<ThreadPool>(options.threads == 0 ? UsableCores() : options.threads);
+  model->invariant = options.passes.numerics == Numerics::kExact ||
+                     options.invariant.value_or((CpuFeatures() & kCpuAmx) == 0);
+  model->numerics = options.passes.numerics;
+  const size_t step_tokens = std::max(options.max_step_tokens, options.max_sequences);
+  StepLimits limits{.max_tokens = step_tokens,
+                    .max_sequences = options.max_sequences,
+                    .max_logit_rows = std::max(options.max_sequences, options.max_logit_rows),
+                    .max_context = std::max<size_t>(options.context_tokens, kBlockTokens)};
+  ASSIGN_OR_RETURN(const size_t weight_bytes, PackedStore::BytesFor(graph));
+  const size_t arena_bytes = ArenaBytesFor(graph, limits);
+  size_t kv_tokens = 0;
+  RETURN_IF_ERROR(ChooseContext(options, config, weight_bytes + arena_bytes, &model->context_tokens,
+                                &kv_tokens));
+  limits.max_context = model->context_tokens;
+  ASSIGN_OR_RETURN(PackedStore weights,
+                   PackedStore::Pack(graph, *model->pool, [&](const StoredTensor& tensor) {
+                     const TensorInfo* info = model->files.weights.Find(tensor.name);
+                     if (info != nullptr) model->files.weights.Forget(*info);
+                   }));
+
+  reader.join();
+  RETURN_IF_ERROR(tokenizer.status());
+  model->tokenizer = std::move(tokenizer).value();
+  if (!model->files.chat_template.empty()) {
+    Result<jinja::Template> parsed = jinja::Template::Parse(model->files.chat_template);
+    if (!parsed.ok()) return parsed.status().WithContext(path + ": chat template");
+    model->chat_template = std::move(parsed).value();
+  }
+  model->bos_text = model->files.bos_text;
+  model->eos_text = model->files.eos_text;
+  if (model->tokenizer != nullptr) {
+    const auto piece = [&](std::optional<int32_t> id) {
+      return id ? std::string(model->tokenizer->Piece(*id)) : std::string();
+    };
+    if (model->bos_text.empty()) model->bos_text = piece(model->tokenizer->bos_id());
+    if (model->eos_text.empty()) model->eos_text = piece(model->tokenizer->eos_id());
+  }
+  RETURN_IF_ERROR(
+      StartEngine(options, limits, kv_tokens, std::move(graph), std::move(weights), model.get()));
+  return model;
+}
+
+}  // namespace pelton

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "graph/execute/graph_executor.h"
+#include "graph/passes/passes.h"
+#include "models/weights/model_files.h"
+#include "runtime/engine/engine.h"
+#include "text/template/template.h"
+#include "text/tokenizer/tokenizer.h"
+
+namespace pelton {
+
+struct LoadOptions {
+  PassOptions passes;             // numerics, fusion level
+  std::optional<bool> invariant;  // absent: on wherever it costs nothing
+  size_t threads = 0;             // 0: every core that this process may use
+  size_t context_tokens = 0;      // longest sequence; 0: what the model and the memory allow
+  size_t kv_tokens = 0;           // tokens in the KV cache; 0: one sequence of context_tokens
+  size_t max_sequences = 1;       // in one step
+  size_t max_step_tokens = 512;   // rows of one step
+  size_t max_logit_rows = 32;     // of one step; at least one for each sequence
+  bool prefix_cache = true;
+  size_t max_queued = 1024;
+};
+
+// Memory that a loaded model takes, by level (docs/design/memory.md).
+struct MemoryUse {
+  size_t packed_weight_bytes = 0;
+  size_t mapped_bytes = 0;  // the model file: tables read in place
+  size_t kv_bytes = 0;
+  size_t kv_bytes_per_token = 0;
+  size_t arena_bytes = 0;
+  size_t arena_sum_bytes = 0;  // without sharing
+  size_t scratch_bytes = 0;
+};
+
+// A model that is ready to run: files, text side, plan, packed weights, KV blocks and threads.
+// Members are destroyed in reverse order, so what borrows comes after what it borrows from. The
+// engine is safe to use from any thread, everything else is read-only.
+struct LanguageModel {
+  explicit LanguageModel(ModelFiles opened) : files(std::move(opened)) {}
+
+  ModelFiles files;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::optional<jinja::Template> chat_template;
+  std::string bos_text, eos_text;  // for templates
+  std::vector<PassReport> pass_reports;
+  std::unique_ptr<ThreadPool> pool;
+  MonotonicClock clock;
+  std::unique_ptr<MetricRegistry> metrics;
+  std::unique_ptr<Engine> engine;
+  GraphExecutor* executor = nullptr;  // the engine's; for inspection while no step runs
+  size_t context_tokens = 0;
+  Numerics numerics = Numerics::kFast;
+  bool invariant = true;
+  MemoryUse memory;
+};
+
+// Opens a model and makes it ready. Errors: those of OpenModel, BuildGraph and the tokenizers;
+// ResourceExhausted, with all sizes and the context that would fit, if memory does not suffice.
+Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path,
+                                                         const LoadOptions& options);
+
+// The text side of a model or of a bare vocabulary: a GGUF file, a model folder, a tokenizer.json
+// or a SentencePiece .model.
+Result<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& path);
+
+// The graph of a model after its passes, without weights in memory: for inspection.
+struct PlannedModel {
+  ModelFiles files;
+  Graph plain;
+  Graph planned;
+  std::vector<PassReport> pass_reports;
+};
+Result<PlannedModel> PlanModel(const std::string& path, const PassOptions& options);
+
+// Cores that this process may run on.
+size_t UsableCores();
+
+}  // namespace pelton

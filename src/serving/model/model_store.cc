@@ -1,0 +1,71 @@
+#include "serving/model/model_store.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace pelton {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool Exists(const std::string& path) {
+  struct stat info;
+  return ::stat(path.c_str(), &info) == 0;
+}
+
+uint64_t FolderBytes(const fs::path& folder) {
+  uint64_t bytes = 0;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (entry.is_regular_file(error)) bytes += entry.file_size(error);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+std::vector<StoredModel> ListStore(const std::string& folder) {
+  std::vector<StoredModel> models;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const fs::path& path = entry.path();
+    if (entry.is_directory(error)) {
+      if (!Exists(path / "config.json")) continue;
+      models.push_back({path.filename().string(), path.string(), FolderBytes(path)});
+    } else if (path.extension() == ".gguf") {
+      const std::string file = path.filename().string();
+      const std::string name = file == kDefaultModelFile ? kDefaultModelName : path.stem().string();
+      models.push_back({name, path.string(), entry.file_size(error)});
+    }
+  }
+  std::sort(models.begin(), models.end(),
+            [](const StoredModel& a, const StoredModel& b) { return a.name < b.name; });
+  return models;
+}
+
+std::vector<std::string> KnownModelNames(const std::string& store_folder) {
+  std::vector<std::string> names;
+  for (const StoredModel& model : ListStore(store_folder)) names.push_back(model.name);
+  if (std::find(names.begin(), names.end(), kDefaultModelName) == names.end()) {
+    names.push_back(kDefaultModelName);
+  }
+  return names;
+}
+
+Result<std::string> ResolveModel(const std::string& model, const std::string& store_folder) {
+  for (const StoredModel& stored : ListStore(store_folder)) {
+    if (stored.name == model || fs::path(stored.path).filename() == model) return stored.path;
+  }
+  if (Exists(model)) return model;
+  if (model == kDefaultModelName) {
+    return NotFound(fmt::format("{}: the default model is not in {} yet; run: pelton pull {}",
+                                model, store_folder, model));
+  }
+  return NotFound(
+      fmt::format("model \"{}\": found no such file, folder or name in {}", model, store_folder));
+}
+
+}  // namespace pelton

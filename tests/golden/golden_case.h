@@ -1,0 +1,72 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/arena.h"
+#include "base/thread_pool.h"
+#include "graph/execute/graph_executor.h"
+#include "models/weights/model_files.h"
+
+namespace pelton::golden {
+
+// The folder of independent results: $PELTON_GOLDEN, else ../shared/golden; nullopt if there is
+// none. tests/data/golden, which the repository carries, is always there.
+std::optional<std::string> FullSet();
+
+// What the reference computed for one prompt.
+struct Prompt {
+  std::string name;
+  std::vector<int32_t> ids;
+  std::vector<size_t> logits_positions;
+  std::vector<float> logits;  // [logits_positions, vocab]
+  std::vector<int32_t> greedy_ids;
+  std::vector<float> greedy_margins;
+};
+
+struct Case {
+  std::string name;        // "llama", "llama/Q4_0"
+  std::string model_path;  // a folder or a GGUF file
+  std::vector<Prompt> prompts;
+  double float32_tolerance = 0;
+  double coarse_tolerance = 0;  // of bfloat16, or of 8-bit activations for GGUF files
+};
+
+// The model of a folder and of each GGUF file in it, with their results.
+std::vector<Case> LoadCases(const std::string& folder, const std::string& name);
+
+struct RunnerOptions {
+  PassOptions passes;
+  size_t threads = 1;
+  size_t max_step_tokens = 256;
+  bool need_invariant = true;
+};
+
+// A model on the executor alone: one sequence, its cache blocks in a scrambled order.
+class Runner {
+ public:
+  Runner(const std::string& model_path, const RunnerOptions& options);
+
+  size_t vocab() const { return executor_->vocab_size(); }
+
+  // Forgets the sequence.
+  void Reset() { context_ = 0; }
+  // Appends tokens in steps of at most `chunk`; the logits of each, [tokens, vocab].
+  std::vector<float> Append(std::span<const int32_t> tokens, size_t chunk);
+
+ private:
+  static constexpr size_t kMaxContext = 512;
+
+  std::optional<ModelFiles> files_;
+  ThreadPool pool_;
+  Arena cache_;
+  std::vector<int32_t> block_table_;
+  size_t block_tokens_ = 0;
+  std::unique_ptr<GraphExecutor> executor_;
+  size_t context_ = 0;
+  size_t max_step_tokens_;
+};
+
+}  // namespace pelton::golden
