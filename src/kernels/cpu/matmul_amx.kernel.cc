@@ -1,7 +1,7 @@
-#include "kernels/cpu/amx/matmul_amx.h"
+#include "kernels/cpu/matmul_amx.h"
 
-#include "kernels/cpu/amx/bf16.h"
-#include "kernels/cpu/amx/dequantize.h"
+#include "kernels/cpu/bf16_rounding.h"
+#include "kernels/cpu/matmul_amx_weights.h"
 #include "kernels/cpu/matmul_epilogue.h"
 #if defined(__AMX_TILE__)
 #include "kernels/cpu/amx/tile.h"

@@ -1,4 +1,4 @@
-#include "kernels/cpu/amx/matmul_amx.h"
+#include "kernels/cpu/matmul_amx.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cpu/amx/bf16.h"
+#include "kernels/cpu/bf16_rounding.h"
 #include "kernels/cpu/matmul_rows.h"
 #include "kernels/cpu/panel_decode.h"
 
