@@ -44,18 +44,18 @@ void DotFew(const std::byte* panel, size_t blocks, const DotRows& rows, float* y
   for (size_t done = 0; done < blocks; done += C::kGroup) {
     const size_t n = blocks - done < C::kGroup ? blocks - done : C::kGroup;
     const std::byte* codes = group + C::HeaderBytes(n);
-    for (size_t i = 0; i < C::HeaderBytes(n); i += 64) PrefetchLine(group + kPrefetchBytes + i);
+    for (size_t i = 0; i < C::HeaderBytes(n); i += 64) PrefetchStreamLine(group + i);
     for (size_t b = 0; b < n; ++b, codes += C::kCodeBytes) {
       PELTON_UNROLL
-      for (size_t i = 0; i < C::kCodeBytes; i += 64) PrefetchLine(codes + kPrefetchBytes + i);
-      F32x16 scale[C::kSubs], minimum[C::kSubs];
-      PELTON_UNROLL
-      for (int s = 0; s < C::kSubs; ++s) {
-        scale[s] = SubScale<kDType>(group, b, s);
-        if constexpr (C::kMinimum) minimum[s] = SubMinimum<kDType>(group, n, b, s);
-      }
+      for (size_t i = 0; i < C::kCodeBytes; i += 64) PrefetchStreamLine(codes + i);
       if constexpr (R == 1) {
         // Two sums, of the two halves of the block, halve the latency.
+        F32x16 scale[C::kSubs], minimum[C::kSubs];
+        PELTON_UNROLL
+        for (int s = 0; s < C::kSubs; ++s) {
+          scale[s] = SubScale<kDType>(group, b, s);
+          if constexpr (C::kMinimum) minimum[s] = SubMinimum<kDType>(group, n, b, s);
+        }
         const float* f = AsFloats(factors.At(0));
         I32x16 low = FirstTerm<C::kMinimum>(f, 0), high = ZeroI32();
         if constexpr (C::kSubs == 2) high = FirstTerm<C::kMinimum>(f, 1);
@@ -74,23 +74,33 @@ void DotFew(const std::byte* panel, size_t blocks, const DotRows& rows, float* y
           acc[0] = AddScaled<C::kMinimum>(acc[0], high, scale[1], minimum + 1, f, 1);
         }
       } else {
-        Quad w[8];
-        ForEachQuadPair<kDType>(codes, [&](int i, Quad w0, Quad w1) {
-          w[i] = C::kWide ? WidePrepared(w0) : w0;
-          w[i + 4] = C::kWide ? WidePrepared(w1) : w1;
-        });
+        // Half by half, so that 8 rows with two scales fit the registers too.
         PELTON_UNROLL
-        for (int r = 0; r < R; ++r) {
-          const float* f = AsFloats(factors.At(r));
-          const int8_t* x = AsInt8(values.At(r));
+        for (int s = 0; s < C::kSubs; ++s) {
+          constexpr int kQuads = 8 / C::kSubs;
+          Quad w[kQuads];
+          const F32x16 scale = SubScale<kDType>(group, b, s);
+          F32x16 minimum;
+          if constexpr (C::kMinimum) minimum = SubMinimum<kDType>(group, n, b, s);
+          if constexpr (C::kSubs == 1) {
+            ForEachQuadPair<kDType>(codes, [&](int i, Quad w0, Quad w1) {
+              w[i] = C::kWide ? WidePrepared(w0) : w0;
+              w[i + 4] = C::kWide ? WidePrepared(w1) : w1;
+            });
+          } else {
+            ForEachQuadPair<kDType>(codes,
+                                    [&](int i, Quad w0, Quad w1) { w[i] = s == 0 ? w0 : w1; });
+          }
           PELTON_UNROLL
-          for (int s = 0; s < C::kSubs; ++s) {
+          for (int r = 0; r < R; ++r) {
+            const float* f = AsFloats(factors.At(r));
+            const int8_t* x = AsInt8(values.At(r)) + s * 16;
             I32x16 dot = FirstTerm<C::kMinimum>(f, s);
             PELTON_UNROLL
-            for (int q = s * 8 / C::kSubs; q < (s + 1) * 8 / C::kSubs; ++q) {
+            for (int q = 0; q < kQuads; ++q) {
               dot = Dot<C::kWide>(dot, w[q], LoadSignedQuad(x + 4 * q));
             }
-            acc[r] = AddScaled<C::kMinimum>(acc[r], dot, scale[s], minimum + s, f, s);
+            acc[r] = AddScaled<C::kMinimum>(acc[r], dot, scale, &minimum, f, s);
           }
         }
       }
@@ -163,7 +173,7 @@ void DotTile(const std::byte* w, size_t blocks, const DotRows& rows, float* y, s
   RowPointers<R> values(rows.values, rows.values_stride);
   RowPointers<R> factors(rows.factors, rows.factor_stride * sizeof(float));
   for (size_t b = 0; b < blocks; ++b, w += D::kBytes) {
-    for (size_t i = 0; i < prefetch.per_block; ++i, prefetch.at += 64) PrefetchLine(prefetch.at);
+    for (size_t i = 0; i < prefetch.per_block; ++i, prefetch.at += 64) PrefetchLineToL2(prefetch.at);
     PELTON_UNROLL
     for (int s = 0; s < kSubs; ++s) {
       I32x16 dot[R][P];

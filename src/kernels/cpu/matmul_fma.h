@@ -35,7 +35,7 @@ void FmaFew(const std::byte* panel, size_t cols, const FmaRows& rows, float* y, 
   F32x16 even, odd;
   for (size_t k = 0; k + 2 <= cols; k += 2, w += kStep) {
     PELTON_UNROLL
-    for (size_t i = 0; i < kStep; i += 64) PrefetchLine(w + kPrefetchBytes + i);
+    for (size_t i = 0; i < kStep; i += 64) PrefetchStreamLine(w + i);
     LoadPair<kDType>(w, even, odd);
     PELTON_UNROLL
     for (int r = 0; r < R; ++r) acc[r] = Fma(even, SetF32(AsFloats(x.At(r))[0]), acc[r]);

@@ -36,8 +36,18 @@ inline int32_t LoadInt(const float* p) {
   return x;
 }
 
-// How far ahead of use a stream of weights is fetched: the time to memory, 100 ns at 16 to 30 GB/s,
-// and as much again.
-inline constexpr size_t kPrefetchBytes = 4096;
+// How far ahead of use a stream of weights is fetched: into the L2 cache by the time to memory,
+// some 100 ns at 16 to 30 GB/s, twice; into L1 by the time to L2. Measured on Emerald Rapids, one
+// thread, weights in memory, as a share of the read probe: one L1 prefetch 4 KB ahead gives 92, 78
+// and 75 % for 1, 4 and 8 rows of Q8_0 and 86 % for a row of Q4_0; these two 97, 90, 81 and 94 %.
+inline constexpr size_t kPrefetchBytes = 4096;  // for streams with one prefetch
+inline constexpr size_t kFarPrefetchBytes = 6144;
+inline constexpr size_t kNearPrefetchBytes = 640;
+
+// For every 64 bytes of a stream that is read front to back.
+inline void PrefetchStreamLine(const std::byte* p) {
+  PrefetchLineToL2(p + kFarPrefetchBytes);
+  PrefetchLine(p + kNearPrefetchBytes);
+}
 
 }  // namespace pelton::cpu::KERNEL_ISA

@@ -1,5 +1,7 @@
 #include "kernels/reference/matmul_case.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -87,11 +89,15 @@ void FillPanel(DType dtype, size_t cols, std::byte* panel, size_t bytes, Random&
 
 }  // namespace
 
-AlignedBytes::AlignedBytes(size_t size)
-    : data_(
-          static_cast<std::byte*>(std::aligned_alloc(64, std::max<size_t>(64, RoundUp(size, 64))))),
-      size_(size) {
+AlignedBytes::AlignedBytes(size_t size) : size_(size) {
+  // Large ones in huge pages where the system grants them, as an engine's weights are.
+  constexpr size_t kHugePage = size_t{2} << 20;
+  const bool large = size >= 4 * kHugePage;
+  const size_t alignment = large ? kHugePage : 64;
+  const size_t bytes = std::max(alignment, RoundUp(size, alignment));
+  data_.reset(static_cast<std::byte*>(std::aligned_alloc(alignment, bytes)));
   PELTON_CHECK(data_ != nullptr, "memory for a test case");
+  if (large) madvise(data_.get(), bytes, MADV_HUGEPAGE);
 }
 
 MatmulCase::MatmulCase(const MatmulShape& shape, uint64_t seed)
@@ -174,7 +180,7 @@ std::vector<std::byte> MatmulCase::Run(const MatmulImpl& impl, const MatmulArgs&
   AlignedBytes scratch(impl.scratch_bytes(run));
   std::memset(scratch.data(), 0xff, scratch.size());
   size_t begin = 0;
-  const size_t units = MatmulUnits(run);
+  const size_t units = DivUp(shape_.columns, 32);
   for (const size_t cut : cuts) {
     const size_t end = std::clamp(cut, begin, units);
     impl.run(run, begin, end, scratch.data());

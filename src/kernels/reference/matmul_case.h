@@ -9,7 +9,7 @@
 
 namespace pelton {
 
-// 64-byte aligned memory of exactly `size` bytes rounded up to 64.
+// 64-byte aligned memory of `size` bytes, rounded up to 64 (large ones to 2 MB).
 class AlignedBytes {
  public:
   explicit AlignedBytes(size_t size);

@@ -173,5 +173,6 @@ inline int32_t SumOf16(const int8_t* p) {
 }
 
 inline void PrefetchLine(const void* p) { __builtin_prefetch(p); }
+inline void PrefetchLineToL2(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 }  // namespace pelton::cpu::KERNEL_ISA

@@ -1,0 +1,233 @@
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/checked_math.h"
+#include "base/cpu_features.h"
+#include "base/thread_pool.h"
+#include "bench/kernels/peaks.h"
+#include "kernels/ops/attention.h"
+
+// Attention over the paged cache, as a share of what this machine can do at most. Rows are named
+//   implementation / type of the cache / H/G heads x D / rows x sequences @ context
+// with the counters GB/s and %read (keys and values read once per KV head) and GOP/s and %peak
+// (two multiply-adds per visible key and element; the peak is that of f32). The peaks are measured
+// with as many threads before the first row. Cases of one row per sequence cycle through enough
+// layers to read from memory. PELTON_BENCH_THREADS sets the number of threads; as many as
+// processors otherwise.
+
+namespace pelton {
+namespace {
+
+struct Shape {
+  size_t heads;
+  size_t kv_heads;
+  size_t dim;
+  KvDType dtype;
+  size_t rows;  // new rows per sequence
+  size_t sequences;
+  size_t context;
+};
+
+constexpr size_t kBlockTokens = 32;
+constexpr size_t kMemoryBytes = size_t{768} << 20;
+
+double Seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Anonymous memory in large pages.
+class Mapping {
+ public:
+  explicit Mapping(size_t bytes) : bytes_(RoundUp(bytes, size_t{2} << 20)) {
+    data_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data_ == MAP_FAILED) std::abort();
+    madvise(data_, bytes_, MADV_HUGEPAGE);
+  }
+  ~Mapping() { munmap(data_, bytes_); }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+
+  std::byte* data() const { return static_cast<std::byte*>(data_); }
+  size_t size() const { return bytes_; }
+
+ private:
+  size_t bytes_;
+  void* data_;
+};
+
+struct Peaks {
+  double read_bytes = 0;  // per second
+  double float_operations = 0;
+};
+
+Peaks MeasurePeaks(ThreadPool& pool) {
+  const bench::PeakLoops& loops = bench::WidestPeakLoops();
+  const auto median = [](auto measure) {
+    std::vector<double> rates;
+    for (int i = 0; i < 7; ++i) rates.push_back(measure());
+    std::nth_element(rates.begin(), rates.begin() + 3, rates.end());
+    return rates[3];
+  };
+  Peaks peaks;
+  const Mapping memory(kMemoryBytes);
+  std::memset(memory.data(), 1, memory.size());
+  peaks.read_bytes = median([&] {
+    const double start = Seconds();
+    pool.ParallelFor(kMemoryBytes / 4096, [&](size_t begin, size_t end) {
+      loops.read(memory.data() + begin * 4096, (end - begin) * 4096);
+    });
+    return kMemoryBytes / (Seconds() - start);
+  });
+  peaks.float_operations = median([&] {
+    std::vector<double> done(pool.size());
+    const double start = Seconds();
+    pool.Run([&](size_t worker) { done[worker] = loops.float_operations(4'000'000); });
+    const double seconds = Seconds() - start;
+    double all = 0;
+    for (const double d : done) all += d;
+    return all / seconds;
+  });
+  return peaks;
+}
+
+void RunCase(benchmark::State& state, ThreadPool& pool, const Peaks& peaks,
+             const OpImpl<AttentionArgs>& impl, const Shape& shape) {
+  const size_t blocks_each = DivUp(shape.context, kBlockTokens);
+  KvCacheView cache = {.data = nullptr,
+                       .dtype = shape.dtype,
+                       .num_blocks = blocks_each * shape.sequences,
+                       .layers = 1,
+                       .kv_heads = shape.kv_heads,
+                       .head_dim = shape.dim,
+                       .block_tokens = kBlockTokens};
+  if (shape.rows == 1) {
+    cache.layers = std::max<size_t>(1, kMemoryBytes / (cache.num_blocks * cache.BlockBytes()));
+  }
+  const Mapping bytes(cache.num_blocks * cache.BlockBytes());
+  cache.data = bytes.data();
+  std::mt19937 rng(1);
+  // 1.0 to 2.0 in either type.
+  if (shape.dtype == KvDType::kF32) {
+    for (size_t i = 0; i < bytes.size(); i += 4) {
+      const uint32_t bits = 0x3f800000 | (rng() >> 9);
+      std::memcpy(bytes.data() + i, &bits, sizeof(bits));
+    }
+  } else {
+    for (size_t i = 0; i < bytes.size(); i += 4) {
+      const uint32_t bits = 0x3c003c00 | (static_cast<uint32_t>(rng()) & 0x03ff03ff);
+      std::memcpy(bytes.data() + i, &bits, sizeof(bits));
+    }
+  }
+  std::vector<int32_t> table(cache.num_blocks);
+  for (size_t i = 0; i < table.size(); ++i) table[i] = static_cast<int32_t>(i);
+  std::shuffle(table.begin(), table.end(), rng);
+  std::vector<SequenceSpan> spans;
+  for (size_t s = 0; s < shape.sequences; ++s) {
+    spans.push_back({static_cast<int32_t>(s * shape.rows), static_cast<int32_t>(shape.rows),
+                     static_cast<int32_t>(shape.context), table.data() + s * blocks_each});
+  }
+  const size_t width = shape.heads * shape.dim, rows = shape.rows * shape.sequences;
+  std::vector<float> q(rows * width, 0.125f), out(rows * width);
+  AttentionArgs args = {.q = q.data(),
+                        .out = out.data(),
+                        .out_quantized = nullptr,
+                        .q_stride = width,
+                        .out_stride = width,
+                        .heads = shape.heads,
+                        .cache = cache,
+                        .layer = 0,
+                        .sequences = spans.data(),
+                        .num_sequences = spans.size(),
+                        .scale = 0.125f,
+                        .soft_cap = 0,
+                        .window = 0};
+  std::vector<std::unique_ptr<Mapping>> scratch;
+  for (size_t i = 0; i < pool.size(); ++i) {
+    scratch.push_back(std::make_unique<Mapping>(AttentionScratchBytes(args)));
+  }
+  const size_t units = AttentionUnits(args);
+  const auto step = [&] {
+    pool.Run([&](size_t worker) {
+      impl.run(args, units * worker / pool.size(), units * (worker + 1) / pool.size(),
+               scratch[worker]->data());
+    });
+    args.layer = (args.layer + 1) % cache.layers;
+  };
+  step();
+  for (auto _ : state) step();
+
+  const double past = static_cast<double>(shape.context - shape.rows);
+  const double keys_seen = shape.rows * (past + (shape.rows + 1) / 2.0) * shape.sequences;
+  const double operations = 4.0 * keys_seen * static_cast<double>(width);
+  const double read = 2.0 * shape.context * shape.sequences * shape.kv_heads * shape.dim *
+                      KvElementBytes(shape.dtype);
+  const double iterations = static_cast<double>(state.iterations());
+  using benchmark::Counter;
+  state.counters["GB/s"] = Counter(read * 1e-9 * iterations, Counter::kIsRate);
+  state.counters["%read"] = Counter(100 * read / peaks.read_bytes * iterations, Counter::kIsRate);
+  state.counters["GOP/s"] = Counter(operations * 1e-9 * iterations, Counter::kIsRate);
+  state.counters["%peak"] =
+      Counter(100 * operations / peaks.float_operations * iterations, Counter::kIsRate);
+}
+
+void Register(ThreadPool& pool, const Peaks& peaks) {
+  struct Heads {
+    size_t heads, kv_heads, dim;
+  };
+  struct Work {
+    size_t rows, sequences, context;
+  };
+  for (const OpImpl<AttentionArgs>& impl : AttentionImpls()) {
+    if ((impl.required_features & ~CpuFeatures()) != 0) continue;
+    for (const KvDType dtype : {KvDType::kF16, KvDType::kF32}) {
+      for (const Heads& h : {Heads{9, 3, 64}, Heads{32, 4, 64}, Heads{32, 8, 128}}) {
+        for (const Work& w : {Work{1, 1, 128}, Work{1, 1, 512}, Work{1, 1, 4096}, Work{1, 1, 16384},
+                              Work{1, 16, 512}, Work{512, 1, 512}, Work{512, 1, 2048}}) {
+          const Shape shape = {h.heads, h.kv_heads, h.dim, dtype, w.rows, w.sequences, w.context};
+          const std::string name = fmt::format("attention/{}/{}/{}/{}x{}/{}x{}@{}", impl.name,
+                                               dtype == KvDType::kF16 ? "f16" : "f32", h.heads,
+                                               h.kv_heads, h.dim, w.rows, w.sequences, w.context);
+          benchmark::RegisterBenchmark(name.c_str(),
+                                       [&pool, &peaks, &impl, shape](benchmark::State& state) {
+                                         RunCase(state, pool, peaks, impl, shape);
+                                       })
+              ->UseRealTime()
+              ->Unit(benchmark::kMicrosecond);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pelton
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  const char* env = std::getenv("PELTON_BENCH_THREADS");
+  const int wanted = env != nullptr ? std::atoi(env) : 0;
+  const size_t threads =
+      wanted > 0 ? static_cast<size_t>(wanted) : std::max(1u, std::thread::hardware_concurrency());
+  pelton::ThreadPool pool(threads);
+  const pelton::Peaks peaks = pelton::MeasurePeaks(pool);
+  std::printf("%s, %s, %zu threads: read %.1f GB/s, f32 %.0f GOP/s\n",
+              pelton::CpuModelName().c_str(),
+              pelton::CpuFeatureNames(pelton::CpuFeatures()).c_str(), threads,
+              peaks.read_bytes * 1e-9, peaks.float_operations * 1e-9);
+  pelton::Register(pool, peaks);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
