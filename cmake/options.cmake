@@ -22,6 +22,11 @@ if(PELTON_SANITIZE)
   target_compile_options(pelton_options INTERFACE -fsanitize=${PELTON_SANITIZE}
     -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(pelton_options INTERFACE -fsanitize=${PELTON_SANITIZE})
+  if(PELTON_SANITIZE STREQUAL "thread")
+    # Tests that count allocations define operator new, and so does this run-time library (not
+    # weakly, unlike that of the address sanitizer): the test's, which is linked first, counts.
+    target_link_options(pelton_options INTERFACE -Wl,-z,muldefs)
+  endif()
 endif()
 if(PELTON_LLD AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_link_options(pelton_options INTERFACE --ld-path=${PELTON_LLD})
