@@ -45,8 +45,10 @@ AttentionScratch AttentionScratchOf(const AttentionArgs& a) noexcept {
     out.bytes += RoundUp(elements * element_bytes, 64);
     return offset;
   };
-  out.keys = take(kPartitionKeys, sizeof(void*));
-  out.values = take(kPartitionKeys, sizeof(void*));
+  out.keys = take(2 * kPartitionKeys, sizeof(void*));
+  out.values = take(2 * kPartitionKeys, sizeof(void*));
+  out.zeros = take(out.padded_dim, sizeof(float));
+  out.seen = take(out.pairs, 2 * sizeof(size_t));
   out.queries = take(out.pairs * dim, sizeof(float));
   out.key_block = take(dim * kKeyBlock, sizeof(float));
   out.value_block = take(kKeyBlock * out.padded_dim, sizeof(float));

@@ -28,6 +28,15 @@ struct Range {
 Range Intersect(Range a, Range b) { return {Larger(a.begin, b.begin), Smaller(a.end, b.end)}; }
 Range Shift(Range a, size_t origin) { return {a.begin - origin, a.end - origin}; }
 
+// Up to kPartitionKeys keys and values of one KV head.
+template <typename Element>
+struct Partition {
+  size_t origin;           // position of its first key, a multiple of kPartitionKeys
+  Range keys;              // those that some pair of the tile sees, counted from origin
+  const Element** k_rows;  // [kPartitionKeys]
+  const Element** v_rows;  // [kPartitionKeys]
+};
+
 template <typename Element>
 class TileAttention {
  public:
@@ -35,8 +44,12 @@ class TileAttention {
       : args_(args), dim_(args.cache.head_dim) {
     const AttentionScratch layout = AttentionScratchOf(args);
     padded_dim_ = layout.padded_dim;
-    keys_ = reinterpret_cast<const Element**>(scratch + layout.keys);
-    values_ = reinterpret_cast<const Element**>(scratch + layout.values);
+    const auto k_rows = reinterpret_cast<const Element**>(scratch + layout.keys);
+    const auto v_rows = reinterpret_cast<const Element**>(scratch + layout.values);
+    now_ = {0, {0, 0}, k_rows, v_rows};
+    next_ = {0, {0, 0}, k_rows + kPartitionKeys, v_rows + kPartitionKeys};
+    zeros_ = reinterpret_cast<Element*>(scratch + layout.zeros);
+    seen_ = reinterpret_cast<Range*>(scratch + layout.seen);
     const auto floats = [scratch](size_t offset) {
       return reinterpret_cast<float*>(scratch + offset);
     };
@@ -47,6 +60,7 @@ class TileAttention {
     sums_ = floats(layout.sums);
     maxima_ = floats(layout.maxima);
     totals_ = floats(layout.totals);
+    for (size_t d = 0; d < dim_; ++d) zeros_[d] = Element{};
   }
 
   // Heads [tile.head, tile.head + heads), which share a KV head.
@@ -54,46 +68,37 @@ class TileAttention {
     tile_ = &tile;
     heads_ = heads;
     pairs_ = tile.rows * heads;
+    direct_ = pairs_ <= kDirectRows && dim_ % kLanes == 0 && dim_ % 8 == 0;
+    block_rows_ = direct_ ? pairs_ : kBlockRows;
     kv_head_ = tile.head / (args_.heads / args_.cache.kv_heads);
     first_position_ =
         static_cast<size_t>(tile.sequence->context - tile.sequence->count) + tile.first_row;
     Begin();
-    const Range all = {VisibleTo(0).begin, VisibleTo(pairs_ - 1).end};
-    for (size_t origin = all.begin / kPartitionKeys * kPartitionKeys; origin < all.end;
-         origin += kPartitionKeys) {
-      origin_ = origin;
-      partition_ = Shift(Intersect(all, {origin, origin + kPartitionKeys}), origin);
-      FindRows();
-      for (size_t block = 0; block < partition_.end; block += kKeyBlock) {
-        if (block + kKeyBlock > partition_.begin) ScoreBlock(block);
-      }
-      for (size_t pair = 0; pair < pairs_; ++pair) Softmax(pair);
-      for (size_t block = 0; block < partition_.end; block += kKeyBlock) {
-        if (block + kKeyBlock > partition_.begin) MixBlock(block);
-      }
+    all_ = {VisibleTo(0).begin, VisibleTo(tile.rows - 1).end};
+    FindRows(all_.begin / kPartitionKeys * kPartitionKeys, next_);
+    PrefetchRows(next_.v_rows, next_.keys);
+    while (!next_.keys.empty()) {
+      const Partition<Element> free = now_;
+      now_ = next_;
+      next_ = free;
+      FindRows(now_.origin + kPartitionKeys, next_);
+      RunPartition();
     }
     for (size_t pair = 0; pair < pairs_; ++pair) Finish(pair);
   }
 
  private:
-  size_t RowOf(size_t pair) const { return pair / heads_; }
-
-  // Positions that the pair's row may see; both ends grow with the pair.
-  Range VisibleTo(size_t pair) const {
-    const size_t end = first_position_ + RowOf(pair) + 1;
+  // Positions that a row may see; both ends grow with the row.
+  Range VisibleTo(size_t row) const {
+    const size_t end = first_position_ + row + 1;
     const auto window = static_cast<size_t>(args_.window);
     return {window == 0 || window >= end ? 0 : end - window, end};
-  }
-  // The same inside the current partition, counted from its first key.
-  Range VisibleInPartition(size_t pair) const {
-    const Range in = Intersect(VisibleTo(pair), {origin_, origin_ + kPartitionKeys});
-    return in.empty() ? Range{0, 0} : Shift(in, origin_);
   }
 
   // Where the pair's q or output begins in a row-major [T, H * D] array of the given stride.
   size_t OffsetOf(size_t pair, size_t stride) const {
     const size_t row =
-        static_cast<size_t>(tile_->sequence->first_row) + tile_->first_row + RowOf(pair);
+        static_cast<size_t>(tile_->sequence->first_row) + tile_->first_row + pair / heads_;
     return row * stride + (tile_->head + pair % heads_) * dim_;
   }
 
@@ -110,66 +115,118 @@ class TileAttention {
     }
   }
 
-  // Looks the partition's keys up in the block table.
-  void FindRows() {
+  // Looks the keys of the partition at `origin` up in the block table.
+  void FindRows(size_t origin, Partition<Element>& partition) {
+    const Range positions = Intersect(all_, {origin, origin + kPartitionKeys});
+    partition.origin = origin;
+    partition.keys = positions.empty() ? Range{0, 0} : Shift(positions, origin);
     const size_t block_tokens = args_.cache.block_tokens;
-    for (size_t key = partition_.begin; key < partition_.end;) {
-      const size_t position = origin_ + key;
+    for (size_t key = partition.keys.begin; key < partition.keys.end;) {
+      const size_t position = origin + key;
       const auto block = static_cast<size_t>(tile_->sequence->block_table[position / block_tokens]);
       size_t offset = position % block_tokens;
       const auto* k = reinterpret_cast<const Element*>(args_.cache.K(block, args_.layer, kv_head_));
       const auto* v = reinterpret_cast<const Element*>(args_.cache.V(block, args_.layer, kv_head_));
-      for (; offset < block_tokens && key < partition_.end; ++offset, ++key) {
-        keys_[key] = k + offset * dim_;
-        values_[key] = v + offset * dim_;
+      for (; offset < block_tokens && key < partition.keys.end; ++offset, ++key) {
+        partition.k_rows[key] = k + offset * dim_;
+        partition.v_rows[key] = v + offset * dim_;
+      }
+    }
+    // Whole vectors of keys are transposed.
+    const Range whole = WholeVectors(partition.keys);
+    for (size_t key = whole.begin; key < partition.keys.begin; ++key)
+      partition.k_rows[key] = zeros_;
+    for (size_t key = partition.keys.end; key < whole.end; ++key) partition.k_rows[key] = zeros_;
+  }
+
+  static Range WholeVectors(Range range) {
+    return {range.begin / kLanes * kLanes, (range.end + kLanes - 1) / kLanes * kLanes};
+  }
+
+  // Long contexts are read from memory once per step: while one partition is worked on, the next
+  // is on its way.
+  void PrefetchRows(const Element* const* rows, Range keys) const {
+    for (size_t key = keys.begin; key < keys.end; ++key) {
+      const auto* row = reinterpret_cast<const std::byte*>(rows[key]);
+      for (size_t i = 0; i < dim_ * sizeof(Element); i += 64) PrefetchFar(row + i);
+    }
+  }
+
+  void RunPartition() {
+    for (size_t row = 0; row < tile_->rows; ++row) {
+      const Range visible = VisibleTo(row);
+      const auto inside = [this](size_t position) {
+        return Smaller(Larger(position, now_.origin) - now_.origin, kPartitionKeys);
+      };
+      const Range seen = {inside(visible.begin), inside(visible.end)};
+      for (size_t h = 0; h < heads_; ++h) seen_[row * heads_ + h] = seen;
+    }
+    for (size_t block = 0; block < now_.keys.end; block += kKeyBlock) {
+      PrefetchRows(next_.k_rows, Intersect(next_.keys, {block, block + kKeyBlock}));
+      ScoreBlock(Intersect(now_.keys, {block, block + kKeyBlock}));
+    }
+    for (size_t pair = 0; pair < pairs_; ++pair) Softmax(pair);
+    for (size_t block = 0; block < now_.keys.end; block += kKeyBlock) {
+      PrefetchRows(next_.v_rows, Intersect(next_.keys, {block, block + kKeyBlock}));
+      MixBlock(Intersect(now_.keys, {block, block + kKeyBlock}));
+    }
+  }
+
+  // key_block_[d][i] = element d of key first + i, for one vector of keys.
+  void TransposeKeys(size_t first, float* out) {
+    const Element* const* rows = now_.k_rows + first;
+    size_t d = 0;
+    for (; d + 8 <= dim_; d += 8) {
+      F32 columns[8];
+      Transpose8(rows, d, columns);
+      for (size_t i = 0; i < 8; ++i) Store(columns[i], out + (d + i) * kKeyBlock);
+    }
+    if (d == dim_) return;
+    for (size_t i = 0; i < kLanes; ++i) {
+      for (size_t e = d; e < dim_; ++e) {
+        out[e * kKeyBlock + i] = FirstLane(LoadPartial(rows[i] + e, 1));
       }
     }
   }
 
-  // key_block_[d][i] = element d of key block + i, for `groups` vectors of keys; 0 for keys outside
-  // the partition.
-  void TransposeKeys(size_t block, size_t groups) {
-    for (size_t g = 0; g < groups; ++g) {
-      const size_t first = block + g * kLanes;
-      for (size_t d = 0; d < dim_; d += kLanes) {
-        const size_t count = Smaller(kLanes, dim_ - d);
-        F32 v[kLanes];
-        for (size_t i = 0; i < kLanes; ++i) {
-          const size_t key = first + i;
-          if (key < partition_.begin || key >= partition_.end) {
-            v[i] = Zero();
-          } else {
-            v[i] = count == kLanes ? Load(keys_[key] + d) : LoadPartial(keys_[key] + d, count);
-          }
-        }
-        Transpose(v);
-        float* out = key_block_ + d * kKeyBlock + g * kLanes;
-        for (size_t i = 0; i < count; ++i) Store(v[i], out + i * kKeyBlock);
+  void ScoreBlock(Range keys) {
+    if (keys.empty()) return;
+    const Range whole = WholeVectors(keys);
+    if (direct_) {
+      for (size_t key = whole.begin; key < whole.end; key += kLanes) {
+        PrefetchVector(now_.k_rows, key + kLanes);
+        DotKeysOfRows(pairs_, queries_, now_.k_rows + key, dim_, scores_ + key, kPartitionKeys);
       }
+      return;
     }
-  }
-
-  void ScoreBlock(size_t block) {
-    const size_t groups = (Smaller(partition_.end - block, kKeyBlock) + kLanes - 1) / kLanes;
-    TransposeKeys(block, groups);
+    for (size_t key = whole.begin; key < whole.end; key += kLanes) {
+      TransposeKeys(key, key_block_ + (key - whole.begin));
+    }
     for (size_t pair = 0; pair < pairs_; pair += kBlockRows) {
       const size_t rows = Smaller(kBlockRows, pairs_ - pair);
-      const Range seen = {VisibleTo(pair).begin, VisibleTo(pair + rows - 1).end};
-      const size_t first = origin_ + block;
-      if (Intersect(seen, {first, first + kKeyBlock}).empty()) continue;
-      MulAddRows(rows, groups, queries_ + pair * dim_, dim_, key_block_, kKeyBlock, dim_, false,
-                 scores_ + pair * kPartitionKeys + block, kPartitionKeys);
+      if (Intersect(keys, {seen_[pair].begin, seen_[pair + rows - 1].end}).empty()) continue;
+      MulAddRows(rows, (whole.end - whole.begin) / kLanes, queries_ + pair * dim_, dim_,
+                 DenseRows{key_block_, kKeyBlock}, dim_, false,
+                 scores_ + pair * kPartitionKeys + whole.begin, kPartitionKeys);
+    }
+  }
+
+  // Brings the rows of one vector of keys from `key` on near.
+  void PrefetchVector(const Element* const* rows, size_t key) const {
+    const size_t end = Smaller(key + kLanes, now_.keys.end);
+    for (; key < end; ++key) {
+      const auto* row = reinterpret_cast<const std::byte*>(rows[key]);
+      for (size_t i = 0; i < dim_ * sizeof(Element); i += 64) PrefetchNear(row + i);
     }
   }
 
   // Turns the pair's scores of this partition into weights exp(score - maximum) and brings what was
   // summed before to the new maximum.
   void Softmax(size_t pair) {
-    const Range seen = VisibleInPartition(pair);
+    const Range seen = seen_[pair];
     if (seen.empty()) return;
     float* scores = scores_ + pair * kPartitionKeys;
-    const size_t begin = seen.begin / kLanes * kLanes;
-    const size_t end = (seen.end + kLanes - 1) / kLanes * kLanes;
+    const auto [begin, end] = WholeVectors(seen);
     if (args_.soft_cap > 0) {
       const F32 cap = Broadcast(args_.soft_cap);
       for (size_t i = begin; i < end; i += kLanes) {
@@ -200,39 +257,49 @@ class TileAttention {
     totals_[pair] += SumLanes(total);
   }
 
-  // Adds the pairs' weighted sums over the keys `keys` of the block that begins at `block`.
-  void MixKeys(size_t pair, size_t rows, size_t block, Range keys) {
+  // Adds the pairs' weighted sums over `keys`, which value_block_ holds from `first` on, unless
+  // they are used where they lie.
+  void MixKeys(size_t pair, size_t rows, size_t first, Range keys) {
     if (keys.empty()) return;
-    MulAddRows(rows, (dim_ + kLanes - 1) / kLanes, scores_ + pair * kPartitionKeys + keys.begin,
-               kPartitionKeys, value_block_ + (keys.begin - block) * padded_dim_, padded_dim_,
-               keys.end - keys.begin, true, sums_ + pair * padded_dim_, padded_dim_);
+    const size_t vectors = (dim_ + kLanes - 1) / kLanes, n = keys.end - keys.begin;
+    const float* weights = scores_ + pair * kPartitionKeys + keys.begin;
+    float* sums = sums_ + pair * padded_dim_;
+    if (direct_) {
+      MulAddRows(rows, vectors, weights, kPartitionKeys,
+                 ScatteredRows<Element>{now_.v_rows + keys.begin, 0}, n, true, sums, padded_dim_);
+    } else {
+      MulAddRows(rows, vectors, weights, kPartitionKeys,
+                 DenseRows{value_block_ + (keys.begin - first) * padded_dim_, padded_dim_}, n, true,
+                 sums, padded_dim_);
+    }
   }
 
-  void MixBlock(size_t block) {
-    const Range keys = Intersect(partition_, {block, block + kKeyBlock});
+  void CopyValues(Range keys) {
     for (size_t key = keys.begin; key < keys.end; ++key) {
-      const Element* v = values_[key];
-      float* out = value_block_ + (key - block) * padded_dim_;
+      const Element* v = now_.v_rows[key];
+      float* out = value_block_ + (key - keys.begin) * padded_dim_;
       size_t d = 0;
       for (; d + kLanes <= dim_; d += kLanes) Store(Load(v + d), out + d);
       if (d < dim_) Store(LoadPartial(v + d, dim_ - d), out + d);
     }
-    for (size_t pair = 0; pair < pairs_; pair += kBlockRows) {
-      const size_t rows = Smaller(kBlockRows, pairs_ - pair);
-      // Keys that all these pairs see are added together; a key that a pair may not see is not even
-      // multiplied by 0, which would turn an infinity there into a NaN.
-      const Range first = Intersect(VisibleInPartition(pair), keys);
-      const Range last = Intersect(VisibleInPartition(pair + rows - 1), keys);
-      Range common = {last.begin, first.end};
-      if (first.empty() || last.empty() || common.empty()) common = {keys.end, keys.end};
-      for (size_t i = 0; i < rows; ++i) {
-        const Range seen = Intersect(VisibleInPartition(pair + i), keys);
-        MixKeys(pair + i, 1, block, {seen.begin, Smaller(seen.end, common.begin)});
+  }
+
+  void MixBlock(Range keys) {
+    if (!direct_) CopyValues(keys);
+    for (size_t pair = 0; pair < pairs_; pair += block_rows_) {
+      const size_t rows = Smaller(block_rows_, pairs_ - pair);
+      // Keys that all these pairs see are added together, those before and behind them one pair at
+      // a time: a key that a pair may not see is not even multiplied by 0, which would turn an
+      // infinity there into a NaN.
+      const Range* seen = seen_ + pair;
+      Range common = Intersect(keys, {seen[rows - 1].begin, seen[0].end});
+      if (common.empty()) common = {keys.end, keys.end};
+      for (size_t i = 0; i < rows && seen[i].begin < common.begin; ++i) {
+        MixKeys(pair + i, 1, keys.begin, Intersect(seen[i], {keys.begin, common.begin}));
       }
-      MixKeys(pair, rows, block, common);
-      for (size_t i = 0; i < rows; ++i) {
-        const Range seen = Intersect(VisibleInPartition(pair + i), keys);
-        MixKeys(pair + i, 1, block, {Larger(seen.begin, common.end), seen.end});
+      MixKeys(pair, rows, keys.begin, common);
+      for (size_t i = rows; i > 0 && seen[i - 1].end > common.end; --i) {
+        MixKeys(pair + i - 1, 1, keys.begin, Intersect(seen[i - 1], {common.end, keys.end}));
       }
     }
   }
@@ -261,8 +328,8 @@ class TileAttention {
   const size_t dim_;
   size_t padded_dim_;
 
-  const Element** keys_;
-  const Element** values_;
+  Element* zeros_;
+  Range* seen_;
   float* queries_;
   float* key_block_;
   float* value_block_;
@@ -274,10 +341,13 @@ class TileAttention {
   const AttentionTile* tile_ = nullptr;
   size_t heads_ = 0;
   size_t pairs_ = 0;
+  bool direct_ = false;  // so few pairs that keys and values are used where they lie
+  size_t block_rows_ = 0;
   size_t kv_head_ = 0;
   size_t first_position_ = 0;
-  size_t origin_ = 0;         // position of the partition's first key
-  Range partition_ = {0, 0};  // its keys that some pair sees, counted from origin_
+  Range all_ = {0, 0};  // positions that some pair sees
+  Partition<Element> now_;
+  Partition<Element> next_;
 };
 
 template <typename Element>

@@ -35,8 +35,10 @@ AttentionTile AttentionTileOf(const AttentionArgs& args, size_t unit) noexcept;
 struct AttentionScratch {
   size_t pairs;
   size_t padded_dim;   // D rounded up to 16
-  size_t keys;         // const void* [kPartitionKeys]: K row of each key
-  size_t values;       // const void* [kPartitionKeys]: V row of each key
+  size_t keys;         // const void* [2][kPartitionKeys]: K rows of this and the next partition
+  size_t values;       // const void* [2][kPartitionKeys]: V rows of the same
+  size_t zeros;        // [padded_dim] elements of value 0, for keys that do not exist
+  size_t seen;         // size_t [pairs][2]: keys of the partition that a pair sees
   size_t queries;      // f32 [pairs][D], scaled
   size_t key_block;    // f32 [D][kKeyBlock]
   size_t value_block;  // f32 [kKeyBlock][padded_dim]

@@ -111,11 +111,13 @@ inline void StorePartial(F32 a, F16* p, size_t count) {
   for (size_t i = 0; i < count; ++i) p[i] = lanes[i];
 }
 
-inline void Transpose(F32 (&v)[F32::kLanes]) {
+template <typename Element>
+inline void Transpose8(const Element* const* rows, size_t first, F32 (&out)[8]) {
   __m256 a[8], b[8];
   for (int i = 0; i < 8; i += 2) {
-    a[i] = _mm256_unpacklo_ps(v[i].v, v[i + 1].v);
-    a[i + 1] = _mm256_unpackhi_ps(v[i].v, v[i + 1].v);
+    const __m256 x = Load(rows[i] + first).v, y = Load(rows[i + 1] + first).v;
+    a[i] = _mm256_unpacklo_ps(x, y);
+    a[i + 1] = _mm256_unpackhi_ps(x, y);
   }
   for (int i = 0; i < 8; i += 4) {
     b[i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44);
@@ -123,9 +125,9 @@ inline void Transpose(F32 (&v)[F32::kLanes]) {
     b[i + 2] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0x44);
     b[i + 3] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0xee);
   }
-  for (int i = 0; i < 4; ++i) {
-    v[i].v = _mm256_permute2f128_ps(b[i], b[i + 4], 0x20);
-    v[i + 4].v = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
+  for (size_t i = 0; i < 4; ++i) {
+    out[i] = {_mm256_permute2f128_ps(b[i], b[i + 4], 0x20)};
+    out[i + 4] = {_mm256_permute2f128_ps(b[i], b[i + 4], 0x31)};
   }
 }
 
@@ -159,6 +161,7 @@ inline int32_t RoundToInt8x32(const float* x, float inverse, int8_t* out) {
   return _mm_cvtsi128_si32(s);
 }
 
-inline void Prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+inline void PrefetchNear(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+inline void PrefetchFar(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
 }  // namespace pelton::cpu::avx2

@@ -102,28 +102,54 @@ inline void StorePartial(F32 a, F16* p, size_t count) {
   _mm256_mask_storeu_epi16(p, internal::FirstLanes(count), internal::ToHalves(a));
 }
 
-inline void Transpose(F32 (&v)[F32::kLanes]) {
-  __m512 a[16], b[16];
-  for (int i = 0; i < 16; i += 2) {
-    a[i] = _mm512_unpacklo_ps(v[i].v, v[i + 1].v);
-    a[i + 1] = _mm512_unpackhi_ps(v[i].v, v[i + 1].v);
+namespace internal {
+// 16 bytes each of rows k, k + 4, k + 8 and k + 12. Insertions from memory do not need the one
+// port that shuffles.
+inline __m512i FourRows(const void* a, const void* b, const void* c, const void* d) {
+  __m512i out = _mm512_castsi128_si512(_mm_loadu_si128(static_cast<const __m128i*>(a)));
+  out = _mm512_inserti32x4(out, _mm_loadu_si128(static_cast<const __m128i*>(b)), 1);
+  out = _mm512_inserti32x4(out, _mm_loadu_si128(static_cast<const __m128i*>(c)), 2);
+  return _mm512_inserti32x4(out, _mm_loadu_si128(static_cast<const __m128i*>(d)), 3);
+}
+// out[i] = 32-bit word i, i < 4, of the 16 rows at `first` elements.
+template <typename Element>
+inline void TransposeWords(const Element* const* rows, size_t first, __m512i (&out)[4]) {
+  __m512i in[4];
+#pragma GCC unroll 4
+  for (int k = 0; k < 4; ++k) {
+    in[k] =
+        FourRows(rows[k] + first, rows[k + 4] + first, rows[k + 8] + first, rows[k + 12] + first);
   }
-  for (int i = 0; i < 16; i += 4) {
-    b[i] = _mm512_shuffle_ps(a[i], a[i + 2], 0x44);
-    b[i + 1] = _mm512_shuffle_ps(a[i], a[i + 2], 0xee);
-    b[i + 2] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0x44);
-    b[i + 3] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0xee);
+  const __m512i low01 = _mm512_unpacklo_epi32(in[0], in[1]);
+  const __m512i high01 = _mm512_unpackhi_epi32(in[0], in[1]);
+  const __m512i low23 = _mm512_unpacklo_epi32(in[2], in[3]);
+  const __m512i high23 = _mm512_unpackhi_epi32(in[2], in[3]);
+  out[0] = _mm512_unpacklo_epi64(low01, low23);
+  out[1] = _mm512_unpackhi_epi64(low01, low23);
+  out[2] = _mm512_unpacklo_epi64(high01, high23);
+  out[3] = _mm512_unpackhi_epi64(high01, high23);
+}
+}  // namespace internal
+inline void Transpose8(const float* const* rows, size_t first, F32 (&out)[8]) {
+  __m512i low[4], high[4];
+  internal::TransposeWords(rows, first, low);
+  internal::TransposeWords(rows, first + 4, high);
+  for (int i = 0; i < 4; ++i) {
+    out[i] = {_mm512_castsi512_ps(low[i])};
+    out[i + 4] = {_mm512_castsi512_ps(high[i])};
   }
-  // b[4g + c] holds, in 128-bit part q, column 4q + c of rows 4g .. 4g + 3.
-  for (int c = 0; c < 4; ++c) {
-    const __m512 low01 = _mm512_shuffle_f32x4(b[c], b[c + 4], 0x88);
-    const __m512 high01 = _mm512_shuffle_f32x4(b[c], b[c + 4], 0xdd);
-    const __m512 low23 = _mm512_shuffle_f32x4(b[c + 8], b[c + 12], 0x88);
-    const __m512 high23 = _mm512_shuffle_f32x4(b[c + 8], b[c + 12], 0xdd);
-    v[c].v = _mm512_shuffle_f32x4(low01, low23, 0x88);
-    v[c + 4].v = _mm512_shuffle_f32x4(high01, high23, 0x88);
-    v[c + 8].v = _mm512_shuffle_f32x4(low01, low23, 0xdd);
-    v[c + 12].v = _mm512_shuffle_f32x4(high01, high23, 0xdd);
+}
+inline void Transpose8(const F16* const* rows, size_t first, F32 (&out)[8]) {
+  // A word holds two halves; all the even ones go to the lower 256 bits.
+  const __m512i split = _mm512_set_epi16(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1,
+                                         30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  __m512i words[4];
+  internal::TransposeWords(rows, first, words);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const __m512i halves = _mm512_permutexvar_epi16(split, words[i]);
+    out[2 * i] = {_mm512_cvtph_ps(_mm512_castsi512_si256(halves))};
+    out[2 * i + 1] = {_mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1))};
   }
 }
 
@@ -142,6 +168,7 @@ inline int32_t RoundToInt8x32(const float* x, float inverse, int8_t* out) {
   return _mm512_reduce_add_epi32(_mm512_add_epi32(a, b));
 }
 
-inline void Prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+inline void PrefetchNear(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+inline void PrefetchFar(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
 }  // namespace pelton::cpu::avx512

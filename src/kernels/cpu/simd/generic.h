@@ -140,13 +140,14 @@ inline void StorePartial(F32 a, F16* p, size_t count) {
 }
 inline void Store(F32 a, F16* p) { StorePartial(a, p, F32::kLanes); }
 
-// v as a kLanes x kLanes matrix, transposed in place.
-inline void Transpose(F32 (&v)[F32::kLanes]) {
-  for (size_t i = 0; i < F32::kLanes; ++i) {
-    for (size_t j = i + 1; j < F32::kLanes; ++j) {
-      const float t = v[i].v[j];
-      v[i].v[j] = v[j].v[i];
-      v[j].v[i] = t;
+// Lane l of out[i] = rows[l][first + i].
+template <typename Element>
+inline void Transpose8(const Element* const* rows, size_t first, F32 (&out)[8]) {
+  for (size_t half = 0; half < 8; half += 4) {
+    F32 v[4];
+    for (size_t i = 0; i < 4; ++i) v[i] = Load(rows[i] + first + half);
+    for (size_t i = 0; i < 4; ++i) {
+      out[half + i] = {F32::Vector{v[0].v[i], v[1].v[i], v[2].v[i], v[3].v[i]}};
     }
   }
 }
@@ -179,7 +180,8 @@ inline int32_t RoundToInt8x32(const float* x, float inverse, int8_t* out) {
   return sum;
 }
 
-// Asks for the cache line of p.
-inline void Prefetch(const void* p) { __builtin_prefetch(p); }
+// Asks for the cache line of p to be brought to the first-level, or only the second-level, cache.
+inline void PrefetchNear(const void* p) { __builtin_prefetch(p, 0, 3); }
+inline void PrefetchFar(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 }  // namespace pelton::cpu::generic
