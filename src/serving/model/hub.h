@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+
+namespace pelton {
+
+// A model on a hub that speaks Hugging Face's protocol: "hf:USER/REPO:QUANT".
+struct HubName {
+  std::string user;
+  std::string repo;
+  std::string quant;  // "Q4_K_M"; empty: any
+};
+
+// nullopt if `text` does not begin with "hf:"; InvalidArgument if what follows is no name. Names
+// become parts of paths, so they hold letters, digits, '.', '_' and '-' only, and no "..".
+Result<std::optional<HubName>> ParseHubName(std::string_view text);
+
+struct HubFile {
+  std::string name;  // a plain file name
+  uint64_t bytes = 0;
+  std::string sha256;  // 64 hexadecimal digits; empty if the hub does not say
+};
+
+// The GGUF files to fetch, from the hub's JSON list of a repository: one, or all parts of a split
+// one. Chosen by quantisation; without one the first of Q4_K_M, Q4_0, Q8_0 that is there, else the
+// only one. NotFound, listing what there is. DataLoss for a list that is not as the protocol says.
+Result<std::vector<HubFile>> ChooseHubFiles(std::string_view list_json, const HubName& name);
+
+struct PullOptions {
+  std::string hub = "https://huggingface.co";
+  std::string token;   // for private repositories
+  std::string folder;  // where models are kept
+  bool quiet = false;  // no progress on stderr
+};
+
+// Fetches a model into the store and gives the path of its (first) file. `what` is
+// "hf:USER/REPO:QUANT" or the URL of a GGUF file. An interrupted fetch goes on when it is called
+// again; a file that is there already is checked and kept.
+Result<std::string> PullModel(const std::string& what, const PullOptions& options);
+
+}  // namespace pelton

@@ -1,0 +1,120 @@
+// The tokens and log-probabilities of a request do not depend on what runs beside it: property test
+// over random batches, chunk sizes, threads, prefix cache and preemption, with real small models.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+
+#include "model_engine.h"
+#include "runtime/engine/run_to_completion.h"
+
+namespace pelton {
+namespace {
+
+const std::vector<std::string> kModels = {"tests/data/golden/llama/model-Q4_0.gguf",
+                                          "tests/data/golden/mistral-window"};
+
+struct Asked {
+  std::vector<int32_t> prompt_ids;
+  SamplingParams params;
+};
+
+// Prompts of different lengths, some with a common beginning; greedy and sampled, some with
+// log-probabilities of the prompt.
+std::vector<Asked> RandomRequests(std::mt19937& rng, size_t count, size_t vocab) {
+  std::vector<int32_t> common(40);
+  for (int32_t& id : common) id = static_cast<int32_t>(rng() % vocab);
+  std::vector<Asked> asked(count);
+  for (size_t i = 0; i < count; ++i) {
+    Asked& a = asked[i];
+    if (rng() % 2 == 0) {
+      a.prompt_ids.assign(common.begin(),
+                          common.begin() + static_cast<std::ptrdiff_t>(1 + rng() % common.size()));
+    }
+    const size_t more = 1 + rng() % 20;
+    for (size_t t = 0; t < more; ++t) a.prompt_ids.push_back(static_cast<int32_t>(rng() % vocab));
+    a.params.temperature = rng() % 2 == 0 ? 0.0f : 1.0f;
+    a.params.top_p = 0.9f;
+    a.params.seed = rng();
+    a.params.max_tokens = static_cast<uint32_t>(1 + rng() % 60);
+    a.params.logprobs = 2;
+    if (rng() % 3 == 0) a.params.prompt_logprobs = 1;
+  }
+  return asked;
+}
+
+std::vector<RequestResult> RunAll(Engine& engine, const std::vector<Asked>& asked) {
+  std::vector<Request> requests;
+  for (const Asked& a : asked) {
+    Request& request = requests.emplace_back();
+    request.prompt_ids = a.prompt_ids;
+    request.params = a.params;
+  }
+  return RunToCompletion(engine, std::move(requests));
+}
+
+bool SameBits(float a, float b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
+
+void ExpectSame(const std::vector<TokenRecord>& got, const std::vector<TokenRecord>& want) {
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < want.size(); ++i) {
+    ASSERT_EQ(got[i].id, want[i].id) << "token " << i;
+    ASSERT_TRUE(SameBits(got[i].logprob, want[i].logprob)) << "token " << i;
+    ASSERT_EQ(got[i].top.size(), want[i].top.size());
+    for (size_t k = 0; k < want[i].top.size(); ++k) {
+      ASSERT_EQ(got[i].top[k].id, want[i].top[k].id);
+      ASSERT_TRUE(SameBits(got[i].top[k].logprob, want[i].top[k].logprob));
+    }
+  }
+}
+
+class InvarianceTest : public testing::TestWithParam<Numerics> {};
+
+TEST_P(InvarianceTest, ResultsDoNotDependOnWhatRunsBeside) {
+  std::mt19937 rng(20261125);
+  size_t preemptions = 0, cached = 0;
+  for (const std::string& model : kModels) {
+    // Each request alone, its prompt in one piece, one thread, nothing cached.
+    ModelEngine alone(
+        {.path = model, .numerics = GetParam(), .max_sequences = 1, .prefix_cache = false});
+    const std::vector<Asked> asked = RandomRequests(rng, 24, alone.vocab());
+    std::vector<RequestResult> want;
+    for (const Asked& a : asked) want.push_back(RunAll(alone.engine(), {a})[0]);
+
+    for (int round = 0; round < 6; ++round) {
+      ModelEngineOptions options{.path = model, .numerics = GetParam()};
+      options.threads = 1 + rng() % 2;
+      options.step_tokens = 8 + rng() % 120;
+      options.max_sequences = 2 + rng() % 7;
+      // Few blocks force sequences to give way to each other.
+      options.kv_blocks = round % 2 == 0 ? 10 : 128;
+      options.prefix_cache = round % 3 != 0;
+      SCOPED_TRACE(fmt::format("{} threads {} step {} sequences {} blocks {} cache {}", model,
+                               options.threads, options.step_tokens, options.max_sequences,
+                               options.kv_blocks, options.prefix_cache));
+      ModelEngine together(options);
+      const std::vector<RequestResult> got = RunAll(together.engine(), asked);
+      for (size_t i = 0; i < asked.size(); ++i) {
+        SCOPED_TRACE(fmt::format("request {}", i));
+        ASSERT_TRUE(got[i].status.ok()) << got[i].status.message();
+        EXPECT_EQ(got[i].reason, want[i].reason);
+        ExpectSame(got[i].output, want[i].output);
+        ExpectSame(got[i].prompt, want[i].prompt);
+        preemptions += got[i].finish.preemptions;
+        cached += got[i].finish.cached_tokens;
+      }
+    }
+  }
+  // The test saw what it is about.
+  EXPECT_GT(preemptions, 0u);
+  EXPECT_GT(cached, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Numerics, InvarianceTest,
+                         testing::Values(Numerics::kExact, Numerics::kFast), [](const auto& info) {
+                           return info.param == Numerics::kExact ? "exact" : "fast";
+                         });
+
+}  // namespace
+}  // namespace pelton

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/thread_pool.h"
+#include "graph/execute/graph_executor.h"
+#include "models/weights/model_files.h"
+#include "runtime/engine/engine.h"
+
+namespace pelton {
+
+struct ModelEngineOptions {
+  std::string path;
+  Numerics numerics = Numerics::kFast;
+  size_t threads = 1;
+  size_t step_tokens = 256;
+  size_t max_sequences = 8;
+  size_t kv_blocks = 64;
+  bool prefix_cache = true;
+};
+
+// A small model under a whole engine, without the text side.
+class ModelEngine {
+ public:
+  explicit ModelEngine(const ModelEngineOptions& options);
+
+  Engine& engine() { return *engine_; }
+  size_t vocab() const { return files_.config.vocab; }
+
+ private:
+  ModelFiles files_;
+  ThreadPool pool_;
+  MonotonicClock clock_;
+  MetricRegistry metrics_;
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace pelton
