@@ -1,12 +1,14 @@
 #include "text/template/access.h"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <utility>
 
 #include "text/template/iteration.h"
 #include "text/template/methods_data.h"
 #include "text/template/number_text.h"
+#include "text/template/operators.h"
 #include "text/template/printing.h"
 #include "text/template/unicode_text.h"
 
@@ -97,8 +99,15 @@ Result<Value> PlainItem(Interpreter& vm, const Value& object, const Value& key) 
   return vm.NewString(text.substr(pos, end - pos), object.is_safe_text());
 }
 
+int64_t ClampToInt64(Int value) {
+  constexpr Int kMin = std::numeric_limits<int64_t>::min();
+  constexpr Int kMax = std::numeric_limits<int64_t>::max();
+  return static_cast<int64_t>(std::clamp(value, kMin, kMax));
+}
+
 struct SliceBounds {
   int64_t start;
+  int64_t end;
   int64_t step;
   int64_t count;
 };
@@ -127,8 +136,8 @@ Result<SliceBounds> FindBounds(Interpreter& vm, int64_t size, const Value& start
   ASSIGN_OR_RETURN(const int64_t from, number(start, 0));
   ASSIGN_OR_RETURN(const int64_t to, number(stop, 0));
   bounds.start = start.is_none() ? (backwards ? highest : lowest) : place(from);
-  const int64_t end = stop.is_none() ? (backwards ? lowest : highest) : place(to);
-  const int64_t span = backwards ? bounds.start - end : end - bounds.start;
+  bounds.end = stop.is_none() ? (backwards ? lowest : highest) : place(to);
+  const int64_t span = backwards ? bounds.start - bounds.end : bounds.end - bounds.start;
   const int64_t stride = backwards ? -bounds.step : bounds.step;
   bounds.count = span <= 0 ? 0 : (span - 1) / stride + 1;
   return bounds;
@@ -194,7 +203,7 @@ Result<Value> GetOwnAttribute(Interpreter& vm, const Value& object, std::string_
     if (name == "grouper") return object.items()[0];
     if (name == "list") return object.items()[1];
   }
-  if (object.is_number() && (name == "real" || name == "numerator")) return object;
+  if (object.is_number() && name == "real") return Plus(vm, object);
   if (object.is_number() && name == "imag") {
     return object.is(Kind::kFloat) ? Value::Float(0) : Value::Integer(0);
   }
@@ -240,8 +249,8 @@ Result<Value> GetSlice(Interpreter& vm, const Value& object, const Value& start,
     auto range = std::make_shared<RangeObject>();
     range->start = whole.At(bounds.start);
     range->size = bounds.count;
-    range->step = bounds.count > 1 ? whole.step * bounds.step : 1;
-    range->stop = range->At(bounds.count);
+    range->step = ClampToInt64(Int{whole.step} * bounds.step);
+    range->stop = whole.At(bounds.end);
     return vm.Adopt(Kind::kRange, std::move(range), sizeof(RangeObject));
   }
   const size_t count = static_cast<size_t>(bounds.count);

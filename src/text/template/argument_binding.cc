@@ -19,7 +19,8 @@ Status BindArguments(RenderContext& context, std::string_view function, size_t n
   std::move(arguments.positional.begin(), arguments.positional.end(), out);
   for (auto& [name, value] : arguments.named) {
     const auto it = std::find(names.begin(), names.end(), name);
-    if (it == names.end()) return context.RuntimeError(prefix + "has no argument '" + name + "'");
+    if (it == names.end() || it->starts_with('/'))
+      return context.RuntimeError(prefix + "has no argument '" + name + "'");
     Value& slot = out[it - names.begin()];
     if (!slot.is_missing()) {
       return context.RuntimeError(prefix + "has two values for '" + name + "'");

@@ -11,7 +11,8 @@
 namespace pelton::jinja {
 
 // Fills out[0...names.size()) from the arguments; what is not given is missing. The first
-// `num_required` must be given. Fails for too many, unknown or doubled arguments.
+// `num_required` must be given. A name that starts with a slash cannot be used as one. Fails for
+// too many, unknown or doubled arguments.
 Status BindArguments(RenderContext& context, std::string_view function, size_t num_required,
                      std::initializer_list<std::string_view> names, Arguments& arguments,
                      Value* out);

@@ -78,6 +78,7 @@ class MapIterator : public LazyIterator {
 };
 
 Result<Value> Map(Interpreter& vm, const Value& input, Arguments& arguments) {
+  if (!IsTruthy(input)) return NewGenerator(vm, nullptr);  // whatever the arguments are
   const Filter* filter = nullptr;
   AttributePath path;
   Value fallback = Value::Missing();
@@ -95,7 +96,6 @@ Result<Value> Map(Interpreter& vm, const Value& input, Arguments& arguments) {
       return vm.RuntimeError("there is no filter '" + name.substr(0, 80) + "'");
     arguments.positional.erase(arguments.positional.begin());
   }
-  if (!IsTruthy(input)) return NewGenerator(vm, nullptr);
   return NewGenerator(vm, std::make_unique<MapIterator>(input, filter, std::move(arguments),
                                                         std::move(path), std::move(fallback)));
 }
@@ -136,6 +136,7 @@ class SelectIterator : public LazyIterator {
 
 template <bool kWanted, bool kByAttribute>
 Result<Value> Select(Interpreter& vm, const Value& input, Arguments& arguments) {
+  if (!IsTruthy(input)) return NewGenerator(vm, nullptr);  // whatever the arguments are
   AttributePath path;
   std::vector<Value>& positional = arguments.positional;
   if (kByAttribute) {
@@ -152,7 +153,6 @@ Result<Value> Select(Interpreter& vm, const Value& input, Arguments& arguments) 
     }
     positional.erase(positional.begin());
   }
-  if (!IsTruthy(input)) return NewGenerator(vm, nullptr);
   return NewGenerator(vm, std::make_unique<SelectIterator>(input, std::move(path), predicate,
                                                            std::move(arguments), kWanted));
 }

@@ -6,6 +6,7 @@
 #include "text/template/attribute_path.h"
 #include "text/template/filters.h"
 #include "text/template/iteration.h"
+#include "text/template/loop_object.h"
 #include "text/template/operators.h"
 #include "text/template/printing.h"
 #include "text/template/sorting.h"
@@ -79,7 +80,7 @@ Result<Value> Last(Interpreter& vm, const Value& input, Arguments& arguments) {
     if (text.empty()) return MakeUndefined("No last item, sequence was empty.");
     size_t start = text.size() - 1;
     while (start > 0 && (text[start] & 0xC0) == 0x80) --start;
-    return vm.NewString(text.substr(start));
+    return vm.NewString(text.substr(start), input.is_safe_text());
   }
   ASSIGN_OR_RETURN(std::vector<Value> items, Collect(vm, input));
   if (items.empty()) return MakeUndefined("No last item, sequence was empty.");
@@ -146,6 +147,12 @@ Result<Value> Length(Interpreter& vm, const Value& input, Arguments& arguments) 
   RETURN_IF_ERROR(BindArguments(vm, "length", 0, {}, arguments, nullptr));
   const int64_t length = LengthOf(input);
   if (length >= 0) return Value::Integer(length);
+  if (input.is(Kind::kObject)) {
+    if (auto* loop = dynamic_cast<LoopObject*>(&input.host())) {
+      ASSIGN_OR_RETURN(const int64_t turns, loop->Length(vm));
+      return Value::Integer(turns);
+    }
+  }
   return vm.RuntimeError("a value of type '" + std::string(TypeName(input)) + "' has no length");
 }
 

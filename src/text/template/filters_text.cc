@@ -54,6 +54,12 @@ std::string TitleWords(std::string_view text) {
   return out;
 }
 
+Result<Value> Title(Interpreter& vm, const Value& input, Arguments& arguments) {
+  RETURN_IF_ERROR(BindArguments(vm, "title", 0, {}, arguments, nullptr));
+  ASSIGN_OR_RETURN(const std::string text, TextOf(vm, input));
+  return vm.NewString(TitleWords(text));
+}
+
 Result<Value> Center(Interpreter& vm, const Value& input, Arguments& arguments) {
   Value argument;
   RETURN_IF_ERROR(BindArguments(vm, "center", 0, {"width"}, arguments, &argument));
@@ -259,7 +265,7 @@ constexpr Filter kFilters[] = {
     {"lower", &Convert<&Lower>},
     {"replace", &ReplaceFilter},
     {"string", &StringFilter},
-    {"title", &Convert<&TitleWords>},
+    {"title", &Title},
     {"tojson", &ToJson},
     {"trim", &Trim},
     {"truncate", &Truncate},

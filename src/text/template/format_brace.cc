@@ -73,7 +73,9 @@ class BraceFormatter {
         return vm_.RuntimeError("a format has an unknown conversion");
       }
       TextBuilder text(vm_);
-      RETURN_IF_ERROR(conversion == 's' ? AddText(text, value) : AddRepr(text, value));
+      RETURN_IF_ERROR(conversion == 's'   ? AddText(text, value)
+                      : conversion == 'r' ? AddRepr(text, value)
+                                          : AddAscii(text, value));
       value = vm_.NewString(text.Take());
       rest.remove_prefix(2);
     }

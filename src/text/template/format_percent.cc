@@ -151,7 +151,9 @@ class PercentFormatter {
       case 'r':
       case 'a': {
         TextBuilder text(vm_);
-        RETURN_IF_ERROR(spec.type == 's' ? AddText(text, value) : AddRepr(text, value));
+        RETURN_IF_ERROR(spec.type == 's'   ? AddText(text, value)
+                        : spec.type == 'r' ? AddRepr(text, value)
+                                           : AddAscii(text, value));
         std::string out = text.Take();
         if (escapes_ && !value.is_safe_text()) out = EscapeHtml(out);
         if (spec.precision >= 0) out.resize(ByteOffset(out, spec.precision));

@@ -152,6 +152,10 @@ class Joiner : public HostObject {
     RETURN_IF_ERROR(BindArguments(vm, "joiner", 0, {}, arguments, nullptr));
     return std::exchange(used_, true) ? separator_ : vm.NewString("");
   }
+  Result<Value> GetAttribute(Interpreter&, const Value&, std::string_view name) override {
+    if (name == "sep") return separator_;
+    return name == "used" ? Value::Bool(used_) : Value::Missing();
+  }
 
  private:
   Value separator_;
@@ -167,14 +171,14 @@ Result<Value> MakeJoiner(Interpreter& vm, const Value&, Arguments& arguments) {
 
 Result<Value> RaiseException(Interpreter& vm, const Value&, Arguments& arguments) {
   Value message;
-  RETURN_IF_ERROR(BindArguments(vm, "raise_exception", 1, {"message"}, arguments, &message));
+  RETURN_IF_ERROR(BindArguments(vm, "raise_exception", 1, {"/message"}, arguments, &message));
   ASSIGN_OR_RETURN(std::string text, TextOf(vm, message));
   return vm.Error(TemplateErrorKind::kRaise, std::move(text));
 }
 
 Result<Value> StrftimeNow(Interpreter& vm, const Value&, Arguments& arguments) {
   Value format;
-  RETURN_IF_ERROR(BindArguments(vm, "strftime_now", 1, {"format"}, arguments, &format));
+  RETURN_IF_ERROR(BindArguments(vm, "strftime_now", 1, {"/format"}, arguments, &format));
   ASSIGN_OR_RETURN(const std::string text, TextArgument(vm, "format", format, ""));
   // A directive of two characters prints at most about a hundred.
   RETURN_IF_ERROR(vm.Charge(64 * text.size()));

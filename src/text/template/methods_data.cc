@@ -36,7 +36,7 @@ Result<Value> DictView(Interpreter& vm, const Value& self, Arguments& arguments)
 
 Result<Value> DictGet(Interpreter& vm, const Value& self, Arguments& arguments) {
   Value argument[2];
-  RETURN_IF_ERROR(BindArguments(vm, "get", 1, {"key", "default"}, arguments, argument));
+  RETURN_IF_ERROR(BindArguments(vm, "get", 1, {"/key", "/default"}, arguments, argument));
   if (!IsHashable(argument[0])) {
     return vm.RuntimeError("unhashable type: '" + std::string(TypeName(argument[0])) + "'");
   }
@@ -59,7 +59,7 @@ constexpr Method kDictMethods[] = {
 
 Result<Value> SequenceCount(Interpreter& vm, const Value& self, Arguments& arguments) {
   Value wanted;
-  RETURN_IF_ERROR(BindArguments(vm, "count", 1, {"value"}, arguments, &wanted));
+  RETURN_IF_ERROR(BindArguments(vm, "count", 1, {"/value"}, arguments, &wanted));
   ASSIGN_OR_RETURN(const std::vector<Value> items, Collect(vm, self));
   int64_t count = 0;
   for (const Value& item : items) {
@@ -71,7 +71,8 @@ Result<Value> SequenceCount(Interpreter& vm, const Value& self, Arguments& argum
 
 Result<Value> SequenceIndex(Interpreter& vm, const Value& self, Arguments& arguments) {
   Value argument[3];
-  RETURN_IF_ERROR(BindArguments(vm, "index", 1, {"value", "start", "stop"}, arguments, argument));
+  RETURN_IF_ERROR(
+      BindArguments(vm, "index", 1, {"/value", "/start", "/stop"}, arguments, argument));
   const int64_t size = LengthOf(self);
   ASSIGN_OR_RETURN(int64_t start, IntArgument(vm, "start", argument[1], 0));
   ASSIGN_OR_RETURN(int64_t stop, IntArgument(vm, "stop", argument[2], size));

@@ -91,7 +91,7 @@ Result<Value> IsPrintableMethod(Interpreter& vm, const Value& self, Arguments& a
 template <Ends kEnds>
 Result<Value> Strip(Interpreter& vm, const Value& self, Arguments& arguments) {
   Value chars;
-  RETURN_IF_ERROR(BindArguments(vm, "strip", 0, {"chars"}, arguments, &chars));
+  RETURN_IF_ERROR(BindArguments(vm, "strip", 0, {"/chars"}, arguments, &chars));
   std::optional<std::string> given;
   if (!IsAbsent(chars)) {
     ASSIGN_OR_RETURN(given, TextArgument(vm, "chars", chars, ""));
@@ -129,7 +129,7 @@ Result<Section> FindSection(Interpreter& vm, const Value& self, const Value& sta
 template <bool kLast, bool kMustExist>
 Result<Value> Find(Interpreter& vm, const Value& self, Arguments& arguments) {
   Value argument[3];
-  RETURN_IF_ERROR(BindArguments(vm, "find", 1, {"sub", "start", "end"}, arguments, argument));
+  RETURN_IF_ERROR(BindArguments(vm, "find", 1, {"/sub", "/start", "/end"}, arguments, argument));
   ASSIGN_OR_RETURN(const std::string wanted, TextArgument(vm, "sub", argument[0], ""));
   ASSIGN_OR_RETURN(const Section section, FindSection(vm, self, argument[1], argument[2]));
   size_t found = npos;
@@ -146,7 +146,7 @@ Result<Value> Find(Interpreter& vm, const Value& self, Arguments& arguments) {
 
 Result<Value> Count(Interpreter& vm, const Value& self, Arguments& arguments) {
   Value argument[3];
-  RETURN_IF_ERROR(BindArguments(vm, "count", 1, {"sub", "start", "end"}, arguments, argument));
+  RETURN_IF_ERROR(BindArguments(vm, "count", 1, {"/sub", "/start", "/end"}, arguments, argument));
   ASSIGN_OR_RETURN(const std::string wanted, TextArgument(vm, "sub", argument[0], ""));
   ASSIGN_OR_RETURN(const Section section, FindSection(vm, self, argument[1], argument[2]));
   if (section.is_empty) return Value::Integer(0);
@@ -164,7 +164,7 @@ template <bool kAtEnd>
 Result<Value> HasAffix(Interpreter& vm, const Value& self, Arguments& arguments) {
   Value argument[3];
   RETURN_IF_ERROR(BindArguments(vm, kAtEnd ? "endswith" : "startswith", 1,
-                                {"affix", "start", "end"}, arguments, argument));
+                                {"/affix", "/start", "/end"}, arguments, argument));
   ASSIGN_OR_RETURN(const Section section, FindSection(vm, self, argument[1], argument[2]));
   std::vector<Value> affixes = {argument[0]};
   if (argument[0].is(Kind::kTuple)) affixes = argument[0].items();
@@ -181,7 +181,7 @@ Result<Value> HasAffix(Interpreter& vm, const Value& self, Arguments& arguments)
 template <bool kAtEnd>
 Result<Value> RemoveAffix(Interpreter& vm, const Value& self, Arguments& arguments) {
   Value argument;
-  RETURN_IF_ERROR(BindArguments(vm, "removeprefix", 1, {"affix"}, arguments, &argument));
+  RETURN_IF_ERROR(BindArguments(vm, "removeprefix", 1, {"/affix"}, arguments, &argument));
   ASSIGN_OR_RETURN(const std::string affix, TextArgument(vm, "affix", argument, ""));
   std::string_view text = self.text();
   if (kAtEnd && text.ends_with(affix)) text.remove_suffix(affix.size());
@@ -197,7 +197,7 @@ std::string EscapedFor(const Value& self, const Value& argument) {
 
 Result<Value> Replace(Interpreter& vm, const Value& self, Arguments& arguments) {
   Value argument[3];
-  RETURN_IF_ERROR(BindArguments(vm, "replace", 2, {"old", "new", "count"}, arguments, argument));
+  RETURN_IF_ERROR(BindArguments(vm, "replace", 2, {"/old", "/new", "/count"}, arguments, argument));
   ASSIGN_OR_RETURN(const std::string old, TextArgument(vm, "old", argument[0], ""));
   RETURN_IF_ERROR(TextArgument(vm, "new", argument[1], "").status());
   ASSIGN_OR_RETURN(const int64_t count, IntArgument(vm, "count", argument[2], -1));
@@ -208,7 +208,7 @@ Result<Value> Replace(Interpreter& vm, const Value& self, Arguments& arguments) 
 
 Result<Value> Join(Interpreter& vm, const Value& self, Arguments& arguments) {
   Value list;
-  RETURN_IF_ERROR(BindArguments(vm, "join", 1, {"iterable"}, arguments, &list));
+  RETURN_IF_ERROR(BindArguments(vm, "join", 1, {"/iterable"}, arguments, &list));
   if (list.is_undefined()) return vm.NewString("", self.is_safe_text());
   ASSIGN_OR_RETURN(const std::vector<Value> items, Collect(vm, list));
   TextBuilder out(vm);
@@ -226,7 +226,7 @@ Result<Value> Join(Interpreter& vm, const Value& self, Arguments& arguments) {
 template <Ends kTextAt>
 Result<Value> Pad(Interpreter& vm, const Value& self, Arguments& arguments) {
   Value argument[2];
-  RETURN_IF_ERROR(BindArguments(vm, "center", 1, {"width", "fillchar"}, arguments, argument));
+  RETURN_IF_ERROR(BindArguments(vm, "center", 1, {"/width", "/fillchar"}, arguments, argument));
   ASSIGN_OR_RETURN(const int64_t width, IntArgument(vm, "width", argument[0], 0));
   ASSIGN_OR_RETURN(const std::string fill, TextArgument(vm, "fillchar", argument[1], " "));
   if (CountCodePoints(fill) != 1) {
@@ -238,7 +238,7 @@ Result<Value> Pad(Interpreter& vm, const Value& self, Arguments& arguments) {
 
 Result<Value> ZeroFill(Interpreter& vm, const Value& self, Arguments& arguments) {
   Value argument;
-  RETURN_IF_ERROR(BindArguments(vm, "zfill", 1, {"width"}, arguments, &argument));
+  RETURN_IF_ERROR(BindArguments(vm, "zfill", 1, {"/width"}, arguments, &argument));
   ASSIGN_OR_RETURN(const int64_t width, IntArgument(vm, "width", argument, 0));
   ASSIGN_OR_RETURN(std::string text, PadText(vm, self.text(), width, "0", Ends::kRight));
   const size_t zeros = text.size() - self.text().size();
@@ -276,7 +276,7 @@ Result<Value> Format(Interpreter& vm, const Value& self, Arguments& arguments) {
 
 Result<Value> FormatMap(Interpreter& vm, const Value& self, Arguments& arguments) {
   Value mapping;
-  RETURN_IF_ERROR(BindArguments(vm, "format_map", 1, {"mapping"}, arguments, &mapping));
+  RETURN_IF_ERROR(BindArguments(vm, "format_map", 1, {"/mapping"}, arguments, &mapping));
   if (!mapping.is(Kind::kDict)) return vm.RuntimeError("format_map() needs a dict");
   Arguments named;
   for (const DictObject::Entry& entry : mapping.dict().entries) {

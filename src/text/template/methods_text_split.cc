@@ -121,7 +121,7 @@ Result<Value> SplitLinesMethod(Interpreter& vm, const Value& self, Arguments& ar
 template <bool kFromRight>
 Result<Value> Partition(Interpreter& vm, const Value& self, Arguments& arguments) {
   Value argument;
-  RETURN_IF_ERROR(BindArguments(vm, "partition", 1, {"sep"}, arguments, &argument));
+  RETURN_IF_ERROR(BindArguments(vm, "partition", 1, {"/sep"}, arguments, &argument));
   ASSIGN_OR_RETURN(const std::string separator, TextArgument(vm, "sep", argument, ""));
   if (separator.empty()) return vm.RuntimeError("partition(): the separator is empty");
   const std::string_view text = self.text();

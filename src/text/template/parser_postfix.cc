@@ -60,7 +60,6 @@ Result<ExprPtr> Parser::ParseSubscript(ExprPtr node) {
     RETURN_IF_ERROR(Add(*keys, std::move(key)));
   }
   Next();
-  if (keys->items.empty()) return Fail("expected a subscript inside '[]'", token.line);
   if (keys->items.size() == 1) {
     ExprPtr only = std::move(keys->items[0]);
     keys = std::move(only);

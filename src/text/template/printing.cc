@@ -136,6 +136,22 @@ Status AddRepr(TextBuilder& out, const Value& value) {
   return OkStatus();
 }
 
+Status AddAscii(TextBuilder& out, const Value& value) {
+  TextBuilder plain(out.context());
+  RETURN_IF_ERROR(AddRepr(plain, value));
+  const std::string text = plain.Take();
+  std::string ascii;
+  for (size_t pos = 0; pos < text.size();) {
+    const char32_t c = DecodeAt(text, pos);
+    if (c < 0x80) {
+      ascii += static_cast<char>(c);
+    } else {
+      AppendEscape(c, ascii);
+    }
+  }
+  return out.Add(ascii);
+}
+
 Status AddText(TextBuilder& out, const Value& value) {
   if (value.is_string()) return out.Add(value.text());
   if (value.is_undefined() || value.is_missing()) return OkStatus();

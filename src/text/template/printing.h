@@ -12,6 +12,7 @@ namespace pelton::jinja {
 Status AddText(TextBuilder& out, const Value& value);
 Status AddRepr(TextBuilder& out, const Value& value);
 Status AddQuoted(TextBuilder& out, std::string_view text);  // repr of a string
+Status AddAscii(TextBuilder& out, const Value& value);      // ascii(value)
 
 Result<std::string> TextOf(RenderContext& context, const Value& value);
 // The value itself if it is a string (safe or not), else its text.

@@ -26,6 +26,7 @@ class TextBuilder {
     return Add(std::string(count, c));
   }
 
+  RenderContext& context() { return context_; }
   size_t size() const { return text_.size(); }
   std::string Take() { return std::move(text_); }
 
