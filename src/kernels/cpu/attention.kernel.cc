@@ -132,11 +132,12 @@ class TileAttention {
         partition.v_rows[key] = v + offset * dim_;
       }
     }
-    // Whole vectors of keys are transposed.
-    const Range whole = WholeVectors(partition.keys);
-    for (size_t key = whole.begin; key < partition.keys.begin; ++key)
-      partition.k_rows[key] = zeros_;
-    for (size_t key = partition.keys.end; key < whole.end; ++key) partition.k_rows[key] = zeros_;
+    // Whole vectors of keys are transposed, and whole partitions looked ahead to.
+    for (size_t key = 0; key < kPartitionKeys; ++key) {
+      if (key == partition.keys.begin && !partition.keys.empty()) key = partition.keys.end;
+      if (key == kPartitionKeys) break;
+      partition.k_rows[key] = partition.v_rows[key] = zeros_;
+    }
   }
 
   static Range WholeVectors(Range range) {
@@ -162,12 +163,12 @@ class TileAttention {
       for (size_t h = 0; h < heads_; ++h) seen_[row * heads_ + h] = seen;
     }
     for (size_t block = 0; block < now_.keys.end; block += kKeyBlock) {
-      PrefetchRows(next_.k_rows, Intersect(next_.keys, {block, block + kKeyBlock}));
+      if (!direct_) PrefetchRows(next_.k_rows, Intersect(next_.keys, {block, block + kKeyBlock}));
       ScoreBlock(Intersect(now_.keys, {block, block + kKeyBlock}));
     }
     for (size_t pair = 0; pair < pairs_; ++pair) Softmax(pair);
     for (size_t block = 0; block < now_.keys.end; block += kKeyBlock) {
-      PrefetchRows(next_.v_rows, Intersect(next_.keys, {block, block + kKeyBlock}));
+      if (!direct_) PrefetchRows(next_.v_rows, Intersect(next_.keys, {block, block + kKeyBlock}));
       MixBlock(Intersect(now_.keys, {block, block + kKeyBlock}));
     }
   }
@@ -195,7 +196,8 @@ class TileAttention {
     if (direct_) {
       for (size_t key = whole.begin; key < whole.end; key += kLanes) {
         PrefetchVector(now_.k_rows, key + kLanes);
-        DotKeysOfRows(pairs_, queries_, now_.k_rows + key, dim_, scores_ + key, kPartitionKeys);
+        DotKeysOfRows(pairs_, queries_, now_.k_rows + key, next_.k_rows + key, dim_, scores_ + key,
+                      kPartitionKeys);
       }
       return;
     }
@@ -266,7 +268,8 @@ class TileAttention {
     float* sums = sums_ + pair * padded_dim_;
     if (direct_) {
       MulAddRows(rows, vectors, weights, kPartitionKeys,
-                 ScatteredRows<Element>{now_.v_rows + keys.begin, 0}, n, true, sums, padded_dim_);
+                 ScatteredRows<Element>{now_.v_rows + keys.begin, next_.v_rows + keys.begin, 0}, n,
+                 true, sums, padded_dim_);
     } else {
       MulAddRows(rows, vectors, weights, kPartitionKeys,
                  DenseRows{value_block_ + (keys.begin - first) * padded_dim_, padded_dim_}, n, true,

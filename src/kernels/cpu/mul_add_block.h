@@ -23,12 +23,19 @@ struct DenseRows {
   const float* data;
   size_t stride;
 };
+// Rows anywhere. As each is read, the row of the same number in `next` is brought towards the
+// processor.
 template <typename Element>
 struct ScatteredRows {
-  F32 operator()(size_t k, size_t c) const { return Load(rows[k] + first + c * F32::kLanes); }
+  F32 operator()(size_t k, size_t c) const {
+    const size_t i = first + c * F32::kLanes;
+    if (i * sizeof(Element) % 64 == 0) PrefetchFar(next[k] + i);
+    return Load(rows[k] + i);
+  }
   void Skip(size_t vectors) { first += vectors * F32::kLanes; }
 
   const Element* const* rows;
+  const Element* const* next;
   size_t first;
 };
 
@@ -108,14 +115,22 @@ void MulAddRows(size_t rows, size_t vectors, const float* a, size_t a_stride, co
 }
 
 // out[r][l] = q[r][0] keys[l][0] + ... + q[r][dim - 1] keys[l][dim - 1], added in that order, for
-// r < kRows and one vector of keys. Requires: dim % 8 == 0.
+// r < kRows and one vector of keys; brings `next` towards the processor. Requires: dim % 8 == 0.
 template <size_t kRows, typename Element>
-void DotKeys(const float* q, const Element* const* keys, size_t dim, float* out,
-             size_t out_stride) {
+void DotKeys(const float* q, const Element* const* keys, const Element* const* next, size_t dim,
+             float* out, size_t out_stride) {
+  constexpr size_t kLanes = F32::kLanes;
+  // Lines of `next` for 8 elements of all keys: each step asks for as many, the next rows of a
+  // group of kLanes.
+  constexpr size_t kLineElements = 64 / sizeof(Element);
+  constexpr size_t kLines = kLanes * 8 / kLineElements;
   F32 sums[kRows];
 #pragma GCC unroll 8
   for (size_t r = 0; r < kRows; ++r) sums[r] = Zero();
   for (size_t d = 0; d < dim; d += 8) {
+    const size_t line = d / kLineElements * kLineElements;
+#pragma GCC unroll 8
+    for (size_t i = 0; i < kLines; ++i) PrefetchFar(next[(d - line) / 8 * kLines + i] + line);
     F32 columns[8];
     Transpose8(keys, d, columns);
 #pragma GCC unroll 8
@@ -131,25 +146,25 @@ void DotKeys(const float* q, const Element* const* keys, size_t dim, float* out,
 }
 // The same for `rows` <= kDirectRows rows.
 template <typename Element>
-void DotKeysOfRows(size_t rows, const float* q, const Element* const* keys, size_t dim, float* out,
-                   size_t out_stride) {
+void DotKeysOfRows(size_t rows, const float* q, const Element* const* keys,
+                   const Element* const* next, size_t dim, float* out, size_t out_stride) {
   switch (rows) {
     case 1:
-      return DotKeys<1>(q, keys, dim, out, out_stride);
+      return DotKeys<1>(q, keys, next, dim, out, out_stride);
     case 2:
-      return DotKeys<2>(q, keys, dim, out, out_stride);
+      return DotKeys<2>(q, keys, next, dim, out, out_stride);
     case 3:
-      return DotKeys<3>(q, keys, dim, out, out_stride);
+      return DotKeys<3>(q, keys, next, dim, out, out_stride);
     case 4:
-      return DotKeys<4>(q, keys, dim, out, out_stride);
+      return DotKeys<4>(q, keys, next, dim, out, out_stride);
     case 5:
-      return DotKeys<5>(q, keys, dim, out, out_stride);
+      return DotKeys<5>(q, keys, next, dim, out, out_stride);
     case 6:
-      return DotKeys<6>(q, keys, dim, out, out_stride);
+      return DotKeys<6>(q, keys, next, dim, out, out_stride);
     case 7:
-      return DotKeys<7>(q, keys, dim, out, out_stride);
+      return DotKeys<7>(q, keys, next, dim, out, out_stride);
     default:
-      return DotKeys<8>(q, keys, dim, out, out_stride);
+      return DotKeys<8>(q, keys, next, dim, out, out_stride);
   }
 }
 

@@ -8,10 +8,11 @@ namespace pelton::cpu::KERNEL_ISA {
 // Within 2 ulp; 0 from -104 down (and at -inf), subnormal results kept, inf above 88.73, NaN at
 // NaN. exp(x) = 2^n * exp(r), |r| <= ln(2) / 2; the polynomial is Cephes' expf (Moshier 1992).
 inline F32 Exp(F32 x) {
-  x = Min(Broadcast(89.0f), Max(Broadcast(-104.0f), x));
-  const F32 n = Round(Mul(x, Broadcast(1.44269504088896341f)));
+  const F32 smallest = Broadcast(-87.3f);
+  const F32 clamped = Min(Broadcast(89.0f), Max(smallest, x));
+  const F32 n = Round(Mul(clamped, Broadcast(1.44269504088896341f)));
   // ln(2) in two parts; n times the first is exact.
-  F32 r = NegMulAdd(n, Broadcast(0.693359375f), x);
+  F32 r = NegMulAdd(n, Broadcast(0.693359375f), clamped);
   r = NegMulAdd(n, Broadcast(-2.12194440e-4f), r);
   F32 p = MulAdd(Broadcast(1.9875691500e-4f), r, Broadcast(1.3981999507e-3f));
   p = MulAdd(p, r, Broadcast(8.3334519073e-3f));
@@ -19,7 +20,7 @@ inline F32 Exp(F32 x) {
   p = MulAdd(p, r, Broadcast(1.6666665459e-1f));
   p = MulAdd(p, r, Broadcast(5.0000001201e-1f));
   p = MulAdd(p, Mul(r, r), r);
-  return ScaleByPow2(Add(p, Broadcast(1.0f)), n);
+  return SelectLess(x, smallest, Zero(), ScaleByPow2(Add(p, Broadcast(1.0f)), n));
 }
 
 // Within 1e-6 relative. Near 0 Cephes' tanhf polynomial, since 1 - 2 / (exp(2x) + 1) cancels.
