@@ -1,0 +1,218 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "text/tokenizer/golden_vocab.h"
+#include "text/tokenizer/tokenizer.h"
+#include "text/tokenizer/utf8.h"
+
+// Cases whose expectations reference implementations computed. They are not part of the
+// repository: PELTON_GOLDEN names their folder, ../shared/golden is where they lie otherwise.
+namespace pelton {
+namespace {
+
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+constexpr size_t kNumTexts = 9936;
+constexpr size_t kNumSequences = 1840;
+
+fs::path Folder() {
+  const char* golden = std::getenv("PELTON_GOLDEN");  // NOLINT(concurrency-mt-unsafe)
+  return fs::path(golden != nullptr ? golden : "../shared/golden") / "text" / "tokenizers";
+}
+
+std::vector<Json> ReadLines(const fs::path& path) {
+  const std::string text = tokenizer::ReadTestFile(path);
+  std::vector<Json> rows;
+  for (size_t pos = 0; pos < text.size();) {
+    const size_t end = std::min(text.find('\n', pos), text.size());
+    if (end > pos) rows.push_back(Json::parse(text.substr(pos, end - pos)));
+    pos = end + 1;
+  }
+  return rows;
+}
+
+std::string InputOf(const Json& row) {
+  if (row.contains("text")) return row["text"];
+  std::string input;
+  if (row.contains("repeat")) {
+    const std::string unit = row["repeat"][0];
+    for (int i = 0; i < row["repeat"][1].get<int>(); ++i) input += unit;
+    return input;
+  }
+  const std::string hex = row.at("bytes");
+  for (size_t i = 0; i + 1 < hex.size(); i += 2) {
+    unsigned byte = 0;
+    std::from_chars(hex.data() + i, hex.data() + i + 2, byte, 16);
+    input += static_cast<char>(byte);
+  }
+  return input;
+}
+
+std::vector<int32_t> IdsOf(const Json& list) {
+  if (list.is_array()) return list.get<std::vector<int32_t>>();
+  std::vector<int32_t> ids;
+  if (list.contains("rle")) {
+    for (const Json& run : list["rle"]) ids.insert(ids.end(), run[1].get<size_t>(), run[0]);
+    return ids;
+  }
+  const std::vector<int32_t> cycle = list.at("cycle");
+  for (int i = 0; i < list.at("count").get<int>(); ++i) {
+    ids.insert(ids.end(), cycle.begin(), cycle.end());
+  }
+  const std::vector<int32_t> tail = list.value("tail", std::vector<int32_t>());
+  ids.insert(ids.end(), tail.begin(), tail.end());
+  return ids;
+}
+
+// The key under which the right ids of `row` are for this vocabulary file.
+Json ExpectedIds(const Json& row, const std::string& file) {
+  if (file == "tokenizer.json" && row.contains("ids_hf")) return row["ids_hf"];
+  return row["ids"];
+}
+
+std::vector<std::string> Deltas(const Tokenizer& tokenizer, std::span<const int32_t> ids) {
+  StreamDecoder decoder(tokenizer);
+  std::vector<std::string> deltas;
+  for (const int32_t id : ids) deltas.push_back(decoder.Feed(id));
+  deltas.push_back(decoder.Flush());
+  return deltas;
+}
+
+std::string Joined(const std::vector<std::string>& parts) {
+  std::string all;
+  for (const std::string& part : parts) all += part;
+  return all;
+}
+
+// What differs from the expectation, one word each.
+std::vector<std::string> CheckText(const Tokenizer& tokenizer, const std::string& file,
+                                   const Json& row) {
+  std::vector<std::string> wrong;
+  const auto expect = [&](bool right, const char* what) {
+    if (!right) wrong.push_back(row["name"].get<std::string>() + ":" + what);
+  };
+  const std::string input = InputOf(row);
+  const Json expected = ExpectedIds(row, file);
+  const std::vector<int32_t> ids = IdsOf(expected);
+  const bool other_ids = expected != row["ids"];
+  const std::vector<int32_t> ids_added =
+      row.contains("ids_added") && !other_ids ? IdsOf(row["ids_added"]) : ids;
+  expect(tokenizer.Encode(input) == ids, "ids");
+  if (!other_ids) {
+    expect(tokenizer.Encode(input, {.add_special = true}) == ids_added, "ids_added");
+    const Json plain = row.contains("ids_plain") ? row["ids_plain"] : row["ids"];
+    expect(tokenizer.Encode(input, {.parse_special = false}) == IdsOf(plain), "ids_plain");
+  }
+  const std::string decoded = tokenizer.Decode(ids_added);
+  if (row.contains("decode") && !other_ids) {
+    // `true` stands for the input, as far as it is UTF-8.
+    std::string replaced;
+    const std::string valid(tokenizer::ReplaceInvalidUtf8(input, &replaced));
+    const auto text = [&](const char* key) {
+      return row[key].is_boolean() ? valid : row[key].get<std::string>();
+    };
+    expect(decoded == text("decode"), "decode");
+    if (row.contains("decode_keep")) {
+      expect(tokenizer.Decode(ids_added, false) == text("decode_keep"), "decode_keep");
+    }
+  }
+  if (row.contains("decode_ok")) expect((decoded == input) == row["decode_ok"], "decode_ok");
+  const std::vector<std::string> deltas = Deltas(tokenizer, ids);
+  if (row.contains("stream") && !other_ids) expect(Json(deltas) == row["stream"], "stream");
+  expect(Joined(deltas) == tokenizer.Decode(ids), "joined");
+  return wrong;
+}
+
+Result<std::unique_ptr<Tokenizer>> Load(const fs::path& path) {
+  const std::string bytes = tokenizer::ReadTestFile(path);
+  if (path.extension() == ".gguf") {
+    const auto metadata = tokenizer::ReadGgufMetadata(std::as_bytes(std::span(bytes)));
+    EXPECT_NE(metadata, nullptr) << path;
+    return TokenizerFromMetadata(*metadata);
+  }
+  if (path.extension() == ".model") {
+    return TokenizerFromSentencePiece(std::as_bytes(std::span(bytes)));
+  }
+  return TokenizerFromJson(bytes);
+}
+
+void ExpectNothingWrong(const std::vector<std::string>& wrong, size_t cases) {
+  std::string names;
+  for (size_t i = 0; i < wrong.size() && i < 20; ++i) names += " " + wrong[i];
+  EXPECT_TRUE(wrong.empty()) << wrong.size() << " mismatches in " << cases << " cases:" << names;
+}
+
+class GoldenTokenizerTest : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    if (fs::exists(Folder())) return;
+    GTEST_SKIP() << Folder() << " does not exist: " << kNumTexts << " texts and " << kNumSequences
+                 << " id sequences were not tried";
+  }
+};
+
+TEST_P(GoldenTokenizerTest, AgreesWithTheReference) {
+  const fs::path path = Folder() / GetParam();
+  const std::string file = path.filename();
+  const auto tokenizer = Load(path);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
+  std::vector<std::string> wrong;
+  size_t cases = 0;
+  for (const Json& row : ReadLines(path.parent_path() / "cases.jsonl")) {
+    const std::vector<std::string> here = CheckText(**tokenizer, file, row);
+    wrong.insert(wrong.end(), here.begin(), here.end());
+    ++cases;
+  }
+  EXPECT_EQ(cases, 432u);
+  ExpectNothingWrong(wrong, cases);
+}
+
+TEST_P(GoldenTokenizerTest, DecodesAnyIds) {
+  const fs::path path = Folder() / GetParam();
+  const auto tokenizer = Load(path);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
+  std::vector<std::string> wrong;
+  size_t cases = 0;
+  for (const Json& row : ReadLines(path.parent_path() / "decode.jsonl")) {
+    const std::vector<int32_t> ids = IdsOf(row["ids"]);
+    const std::string name = row["name"];
+    if ((*tokenizer)->Decode(ids) != row["text"].get<std::string>())
+      wrong.push_back(name + ":text");
+    if ((*tokenizer)->Decode(ids, false) != row["text_keep"].get<std::string>())
+      wrong.push_back(name + ":text_keep");
+    if (Json(Deltas(**tokenizer, ids)) != row["stream"]) wrong.push_back(name + ":stream");
+    ++cases;
+  }
+  EXPECT_EQ(cases, 80u);
+  ExpectNothingWrong(wrong, cases);
+}
+
+const char* const kVocabularies[] = {
+    "deepseek-coder/vocab.gguf", "deepseek-llm/vocab.gguf", "deepseek-v3/vocab.gguf",
+    "gpt2/vocab.gguf",           "gpt2-real/vocab.gguf",    "gpt4o/vocab.gguf",
+    "llama3/vocab.gguf",         "qwen2/vocab.gguf",        "qwen2-real/vocab.gguf",
+    "qwen35/vocab.gguf",         "smollm-small/vocab.gguf", "smollm2/vocab.gguf",
+    "tekken/vocab.gguf",
+};
+
+INSTANTIATE_TEST_SUITE_P(Families, GoldenTokenizerTest, ::testing::ValuesIn(kVocabularies),
+                         [](const auto& test) {
+                           std::string name = test.param;
+                           for (char& c : name) {
+                             if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
+                           }
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace pelton

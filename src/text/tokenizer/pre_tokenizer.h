@@ -1,0 +1,64 @@
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "text/tokenizer/regex.h"
+
+namespace pelton::tokenizer {
+
+// A text on its way to the model, cut into pieces.
+struct Pieces {
+  std::vector<std::string_view> views;  // in order; into the text or into `owned`
+  std::deque<std::string> owned;        // what had to be written anew
+};
+
+// One stage: cuts every piece of the stage before. Immutable.
+class PreTokenStep {
+ public:
+  virtual ~PreTokenStep() = default;
+  virtual void Apply(Pieces* pieces) const = 0;
+};
+
+// A stage that cuts and perhaps drops, but does not change characters.
+class SplitStep : public PreTokenStep {
+ public:
+  void Apply(Pieces* pieces) const final;
+
+ protected:
+  // Appends the parts of `piece`, which is not empty, to `out`. Empty parts are allowed and
+  // ignored later.
+  virtual void Split(std::string_view piece, std::vector<std::string_view>* out) const = 0;
+};
+
+// What becomes of the matches of a split. The names are those of tokenizer.json.
+enum class SplitBehavior {
+  kIsolated,            // each is a piece
+  kRemoved,             // dropped
+  kMergedWithPrevious,  // glued to the piece before
+  kMergedWithNext,
+  kContiguous,  // neighbouring matches are one piece
+};
+
+// Splits at the matches of an expression.
+std::unique_ptr<PreTokenStep> MakeRegexSplit(Regex regex, SplitBehavior behavior, bool invert);
+
+// Splits where `classes` (see unicode.h) begin and end; `individual`: each character of them is a
+// piece of its own, otherwise each run.
+std::unique_ptr<PreTokenStep> MakeClassSplit(uint16_t classes, bool individual);
+
+// The whole of it: stages in order. Without any a text is one piece.
+class PreTokenizer {
+ public:
+  void Add(std::unique_ptr<PreTokenStep> step) { steps_.push_back(std::move(step)); }
+  // The pieces of `text` that are not empty. The views borrow from `text` and from the result.
+  Pieces Split(std::string_view text) const;
+
+ private:
+  std::vector<std::unique_ptr<PreTokenStep>> steps_;
+};
+
+}  // namespace pelton::tokenizer
