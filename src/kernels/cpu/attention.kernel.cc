@@ -133,11 +133,12 @@ class TileAttention {
       }
     }
     // Whole vectors of keys are transposed, and whole partitions looked ahead to.
-    for (size_t key = 0; key < kPartitionKeys; ++key) {
-      if (key == partition.keys.begin && !partition.keys.empty()) key = partition.keys.end;
-      if (key == kPartitionKeys) break;
-      partition.k_rows[key] = partition.v_rows[key] = zeros_;
-    }
+    for (size_t key = 0; key < partition.keys.begin; ++key) SetZeros(partition, key);
+    for (size_t key = partition.keys.end; key < kPartitionKeys; ++key) SetZeros(partition, key);
+  }
+  void SetZeros(Partition<Element>& partition, size_t key) const {
+    partition.k_rows[key] = zeros_;
+    partition.v_rows[key] = zeros_;
   }
 
   static Range WholeVectors(Range range) {
