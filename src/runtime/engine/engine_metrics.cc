@@ -21,22 +21,6 @@ std::array<Counter*, kNumFinishReasons> FinishedCounters(MetricRegistry& registr
 
 }  // namespace
 
-std::string_view FinishReasonName(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kStop:
-      return "stop";
-    case FinishReason::kLength:
-      return "length";
-    case FinishReason::kCancelled:
-      return "cancelled";
-    case FinishReason::kDeadline:
-      return "deadline";
-    case FinishReason::kError:
-      return "error";
-  }
-  return "unknown";
-}
-
 EngineMetrics::EngineMetrics(MetricRegistry& registry)
     : steps(registry.AddCounter("pelton_engine_steps_total", "", "Forward passes")),
       prompt_tokens(registry.AddCounter("pelton_prompt_tokens_total", "",
