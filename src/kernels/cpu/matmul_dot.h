@@ -173,7 +173,8 @@ void DotTile(const std::byte* w, size_t blocks, const DotRows& rows, float* y, s
   RowPointers<R> values(rows.values, rows.values_stride);
   RowPointers<R> factors(rows.factors, rows.factor_stride * sizeof(float));
   for (size_t b = 0; b < blocks; ++b, w += D::kBytes) {
-    for (size_t i = 0; i < prefetch.per_block; ++i, prefetch.at += 64) PrefetchLineToL2(prefetch.at);
+    for (size_t i = 0; i < prefetch.per_block; ++i, prefetch.at += 64)
+      PrefetchLineToL2(prefetch.at);
     PELTON_UNROLL
     for (int s = 0; s < kSubs; ++s) {
       I32x16 dot[R][P];
@@ -314,11 +315,13 @@ template <DType kDType>
 void DotPanelPair(const std::byte* panels, size_t cols, const DotRows& rows, float* y,
                   size_t y_stride, std::byte* scratch) noexcept {
   const size_t blocks = (cols + kBlockCols - 1) / kBlockCols;
-  if (rows.count <= kDotFewRows) {
-    const size_t panel_bytes = PanelCodes<kDType>::PanelBytes(blocks);
+  using C = PanelCodes<kDType>;
+  constexpr int kFew = C::kMinimum || C::kSubs == 2 ? kDotFewRowsScaled : kDotFewRows;
+  if (rows.count <= kFew) {
+    const size_t panel_bytes = C::PanelBytes(blocks);
     for (int p = 0; p < 2; ++p) {
-      DotFewOf<kDType, kDotFewRows>(static_cast<int>(rows.count), panels + p * panel_bytes, blocks,
-                                    rows, y + 16 * p, y_stride);
+      DotFewOf<kDType, kFew>(static_cast<int>(rows.count), panels + p * panel_bytes, blocks, rows,
+                             y + 16 * p, y_stride);
     }
   } else {
     DotMany<kDType>(panels, blocks, rows, y, y_stride, scratch);

@@ -107,6 +107,7 @@ void DecodeFloats(const std::byte* panel, size_t first, size_t cols, size_t all_
       const size_t n = blocks_left - done < C::kGroup ? blocks_left - done : C::kGroup;
       const std::byte* codes = group + C::HeaderBytes(n);
       for (size_t b = 0; b < n; ++b, codes += C::kCodeBytes, out += kBlockCols * 32) {
+        for (size_t i = 0; i < C::kCodeBytes; i += 64) PrefetchStreamLine(codes + i);
         const F32x16 scale0 = SubScale<kDType>(group, b, 0);
         const F32x16 scale1 = C::kSubs == 2 ? SubScale<kDType>(group, b, 1) : scale0;
         F32x16 minimum0 = ZeroF32(), minimum1 = minimum0;

@@ -19,8 +19,10 @@ inline constexpr int kDotTileRows = 6;
 inline constexpr int kDotTilePanels = 2;
 inline constexpr int kFmaTileRows = 12;
 inline constexpr int kFmaTilePanels = 2;
-// Rows up to which a block of weights stays in registers (8 of codes) while every row uses it.
-inline constexpr int kDotFewRows = 8;
+// Rows up to which a block of weights stays in registers (8 of codes) while every row uses it; for
+// formats with a minimum or two scales per block, which need more registers, fewer.
+inline constexpr int kDotFewRows = 12;
+inline constexpr int kDotFewRowsScaled = 8;
 inline constexpr int kFmaFewRows = 8;
 inline constexpr int kWideBias = 0;
 

@@ -26,6 +26,7 @@ inline constexpr int kDotTilePanels = 1;
 inline constexpr int kFmaTileRows = 4;
 inline constexpr int kFmaTilePanels = 1;
 inline constexpr int kDotFewRows = 1;
+inline constexpr int kDotFewRowsScaled = 1;
 inline constexpr int kFmaFewRows = 1;
 inline constexpr int kWideBias = 0;
 
