@@ -113,6 +113,14 @@ const Family kFamilies[] = {
 
 }  // namespace
 
+std::string_view Gpt2Pattern() { return kGpt2[0]; }
+
+Result<std::unique_ptr<PreTokenStep>> MakePatternSplit(std::string_view pattern,
+                                                       SplitBehavior behavior, bool invert) {
+  ASSIGN_OR_RETURN(Regex regex, Regex::Compile(pattern));
+  return MakeRegexSplit(std::move(regex), behavior, invert);
+}
+
 Result<KnownSplit> MakeKnownSplit(std::string_view name) {
   for (const Family& family : kFamilies) {
     if (family.name != name) continue;
@@ -120,12 +128,15 @@ Result<KnownSplit> MakeKnownSplit(std::string_view name) {
     known.nfc = family.nfc;
     known.ignore_merges = family.ignore_merges;
     known.adds_bos = family.adds_bos;
-    if (family.digits == Digits::kFirst) known.pre_tokenizer.Add(MakeClassSplit(kNumber, true));
+    if (family.digits == Digits::kFirst)
+      known.pre_tokenizer.Add(MakeClassSplit(kNumber, SplitBehavior::kIsolated));
     for (const char* const split : family.splits) {
-      ASSIGN_OR_RETURN(Regex regex, Regex::Compile(split));
-      known.pre_tokenizer.Add(MakeRegexSplit(std::move(regex), SplitBehavior::kIsolated, false));
+      ASSIGN_OR_RETURN(std::unique_ptr<PreTokenStep> step,
+                       MakePatternSplit(split, SplitBehavior::kIsolated, false));
+      known.pre_tokenizer.Add(std::move(step));
     }
-    if (family.digits == Digits::kLast) known.pre_tokenizer.Add(MakeClassSplit(kNumber, true));
+    if (family.digits == Digits::kLast)
+      known.pre_tokenizer.Add(MakeClassSplit(kNumber, SplitBehavior::kIsolated));
     return known;
   }
   return Unimplemented("the pre-tokenizer \"" + std::string(name.substr(0, 64)) +

@@ -1,5 +1,6 @@
 #include "text/tokenizer/pre_tokenizer.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -65,14 +66,14 @@ class RegexSplit final : public SplitStep {
     for (size_t from = 0; from < piece.size();) {
       const std::optional<RegexSearch::Match> match = search.Find(piece, from);
       if (!match) break;
-      if (match->end == match->start) {  // empty: matches nothing, so go on behind
-        from = match->end;
+      if (match->start > done) parts.push_back({piece.substr(done, match->start - done), invert_});
+      // An empty match still cuts.
+      done = from = match->end;
+      if (match->end == match->start) {
         if (from < piece.size()) DecodeUtf8(piece, &from);
         continue;
       }
-      if (match->start > done) parts.push_back({piece.substr(done, match->start - done), invert_});
       parts.push_back({piece.substr(match->start, match->end - match->start), !invert_});
-      done = from = match->end;
     }
     if (done < piece.size()) parts.push_back({piece.substr(done), invert_});
     AppendParts(parts, behavior_, out);
@@ -86,27 +87,95 @@ class RegexSplit final : public SplitStep {
 
 class ClassSplit final : public SplitStep {
  public:
-  ClassSplit(uint16_t classes, bool individual) : classes_(classes), individual_(individual) {}
+  ClassSplit(uint16_t classes, SplitBehavior behavior, bool ascii_symbols)
+      : classes_(classes), behavior_(behavior), ascii_symbols_(ascii_symbols) {}
 
  protected:
   void Split(std::string_view piece, std::vector<std::string_view>* out) const override {
-    size_t start = 0;
-    bool in_run = false;
+    std::vector<Part> parts;
+    size_t done = 0;
     for (size_t pos = 0; pos < piece.size();) {
       const size_t here = pos;
-      const bool is = (CharClasses(DecodeUtf8(piece, &pos)) & classes_) != 0;
-      if (here > start && (is != in_run || (is && individual_))) {
-        out->push_back(piece.substr(start, here - start));
-        start = here;
-      }
-      in_run = is;
+      if (!Matches(DecodeUtf8(piece, &pos))) continue;
+      if (here > done) parts.push_back({piece.substr(done, here - done), false});
+      parts.push_back({piece.substr(here, pos - here), true});
+      done = pos;
     }
-    out->push_back(piece.substr(start));
+    if (done < piece.size()) parts.push_back({piece.substr(done), false});
+    AppendParts(parts, behavior_, out);
   }
 
  private:
+  bool Matches(uint32_t code_point) const {
+    const uint16_t classes = CharClasses(code_point);
+    return (classes & classes_) != 0 ||
+           (ascii_symbols_ && code_point < 128 && (classes & kSymbol) != 0);
+  }
+
   uint16_t classes_;
-  bool individual_;
+  SplitBehavior behavior_;
+  bool ascii_symbols_;
+};
+
+class SpacePrefix final : public PreTokenStep {
+ public:
+  void Apply(Pieces* pieces) const override {
+    for (std::string_view& piece : pieces->views) {
+      if (piece.empty() || piece.starts_with(' ')) continue;
+      piece = pieces->owned.emplace_back(" " + std::string(piece));
+    }
+  }
+};
+
+class Metaspace final : public PreTokenStep {
+ public:
+  explicit Metaspace(MetaspaceOptions options) : options_(std::move(options)) {}
+
+  void Apply(Pieces* pieces) const override {
+    std::vector<std::string_view> cut;
+    for (size_t i = 0; i < pieces->views.size(); ++i) {
+      const std::string_view piece = pieces->views[i];
+      if (piece.empty()) continue;
+      const bool first = i == 0 && pieces->at_start;
+      const std::string_view text = pieces->owned.emplace_back(Rewrite(piece, first));
+      if (options_.split) {
+        Split(text, &cut);
+      } else {
+        cut.push_back(text);
+      }
+    }
+    pieces->views = std::move(cut);
+  }
+
+ private:
+  std::string Rewrite(std::string_view piece, bool first) const {
+    using enum MetaspaceOptions::Prepend;
+    std::string text;
+    const bool prepend = options_.prepend == kAlways || (options_.prepend == kFirst && first);
+    if (prepend && !piece.starts_with(' ') && !piece.starts_with(options_.replacement)) {
+      text = options_.replacement;
+    }
+    for (const char c : piece) {
+      if (c == ' ') {
+        text += options_.replacement;
+      } else {
+        text += c;
+      }
+    }
+    return text;
+  }
+
+  void Split(std::string_view text, std::vector<std::string_view>* out) const {
+    const std::string_view mark = options_.replacement;
+    for (size_t start = 0; start < text.size();) {
+      const size_t from = text.substr(start).starts_with(mark) ? start + mark.size() : start;
+      const size_t end = std::min(text.find(mark, from), text.size());
+      out->push_back(text.substr(start, end - start));
+      start = end;
+    }
+  }
+
+  MetaspaceOptions options_;
 };
 
 }  // namespace
@@ -124,12 +193,20 @@ std::unique_ptr<PreTokenStep> MakeRegexSplit(Regex regex, SplitBehavior behavior
   return std::make_unique<RegexSplit>(std::move(regex), behavior, invert);
 }
 
-std::unique_ptr<PreTokenStep> MakeClassSplit(uint16_t classes, bool individual) {
-  return std::make_unique<ClassSplit>(classes, individual);
+std::unique_ptr<PreTokenStep> MakeClassSplit(uint16_t classes, SplitBehavior behavior,
+                                             bool ascii_symbols) {
+  return std::make_unique<ClassSplit>(classes, behavior, ascii_symbols);
 }
 
-Pieces PreTokenizer::Split(std::string_view text) const {
+std::unique_ptr<PreTokenStep> MakeSpacePrefix() { return std::make_unique<SpacePrefix>(); }
+
+std::unique_ptr<PreTokenStep> MakeMetaspace(MetaspaceOptions options) {
+  return std::make_unique<Metaspace>(std::move(options));
+}
+
+Pieces PreTokenizer::Split(std::string_view text, bool at_start) const {
   Pieces pieces;
+  pieces.at_start = at_start;
   pieces.views.push_back(text);
   for (const std::unique_ptr<PreTokenStep>& step : steps_) step->Apply(&pieces);
   std::erase_if(pieces.views, [](std::string_view piece) { return piece.empty(); });

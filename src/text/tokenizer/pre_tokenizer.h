@@ -1,9 +1,11 @@
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "text/tokenizer/regex.h"
@@ -14,6 +16,7 @@ namespace pelton::tokenizer {
 struct Pieces {
   std::vector<std::string_view> views;  // in order; into the text or into `owned`
   std::deque<std::string> owned;        // what had to be written anew
+  bool at_start = true;                 // whether the first piece begins the whole text
 };
 
 // One stage: cuts every piece of the stage before. Immutable.
@@ -46,16 +49,30 @@ enum class SplitBehavior {
 // Splits at the matches of an expression.
 std::unique_ptr<PreTokenStep> MakeRegexSplit(Regex regex, SplitBehavior behavior, bool invert);
 
-// Splits where `classes` (see unicode.h) begin and end; `individual`: each character of them is a
-// piece of its own, otherwise each run.
-std::unique_ptr<PreTokenStep> MakeClassSplit(uint16_t classes, bool individual);
+// Splits at the characters of `classes` (see unicode.h), each of which is a match. Runs of digits
+// are kNumber with kContiguous. With `ascii_symbols` every ASCII symbol ("$") is one, too.
+std::unique_ptr<PreTokenStep> MakeClassSplit(uint16_t classes, SplitBehavior behavior,
+                                             bool ascii_symbols = false);
+
+// Puts a space before each piece that does not begin with one.
+std::unique_ptr<PreTokenStep> MakeSpacePrefix();
+
+// SentencePiece's way with spaces: each becomes `replacement`.
+struct MetaspaceOptions {
+  enum class Prepend { kAlways, kFirst, kNever };
+  std::string replacement = "\u2581";
+  Prepend prepend = Prepend::kAlways;  // to which pieces that do not begin with a space
+  bool split = true;                   // at each space, which goes to the word behind it
+};
+std::unique_ptr<PreTokenStep> MakeMetaspace(MetaspaceOptions options);
 
 // The whole of it: stages in order. Without any a text is one piece.
 class PreTokenizer {
  public:
   void Add(std::unique_ptr<PreTokenStep> step) { steps_.push_back(std::move(step)); }
   // The pieces of `text` that are not empty. The views borrow from `text` and from the result.
-  Pieces Split(std::string_view text) const;
+  // `at_start`: nothing comes before `text`.
+  Pieces Split(std::string_view text, bool at_start) const;
 
  private:
   std::vector<std::unique_ptr<PreTokenStep>> steps_;

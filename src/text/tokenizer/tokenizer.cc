@@ -45,9 +45,14 @@ size_t Tokenizer::vocab_size() const { return parts_->vocabulary->size(); }
 std::vector<int32_t> Tokenizer::Encode(std::string_view text, EncodeOptions options) const {
   std::vector<int32_t> ids;
   if (options.add_special) ids = parts_->prefix;
-  const auto add_token = [&](int32_t id) { ids.push_back(id); };
+  bool at_start = true;
+  const auto add_token = [&](int32_t id) {
+    ids.push_back(id);
+    at_start = false;
+  };
   const auto encode_normalized = [&](std::string_view part) {
-    const tokenizer::Pieces pieces = parts_->pre_tokenizer.Split(part);
+    const tokenizer::Pieces pieces = parts_->pre_tokenizer.Split(part, at_start);
+    at_start = false;
     for (const std::string_view piece : pieces.views) parts_->model->Encode(piece, &ids);
   };
   const auto encode = [&](std::string_view part) {
