@@ -39,11 +39,11 @@ class Rule:
 
 
 def kernels(path):
-    return path.startswith("src/kernels/")
+    return path.startswith(("src/kernels/", "bench/kernels/"))
 
 
 def reads_environment(path):
-    return path.startswith(("apps/", "tests/")) or path.endswith("_test.cc")
+    return path.startswith(("apps/", "tests/", "bench/")) or path.endswith("_test.cc")
 
 
 def in_product(path):
@@ -68,7 +68,7 @@ RULES = [
          r"#\s*include\s*<(cuda|cublas|nccl)\w*(\.h)?>|\b__(global|device)__\b",
          "CUDA belongs in src/kernels", ("src/graph/a.cc", "#include <cuda_runtime.h>")),
     Rule("getenv", lambda p: is_cpp(p) and not reads_environment(p), r"\b(secure_)?getenv\s*\(",
-         "only apps/ and tests read the environment", ("src/text/a.cc", 'std::getenv("HOME");')),
+         "only apps/, bench/ and tests read the environment", ("src/text/a.cc", 'std::getenv("HOME");')),
     Rule("number-parsing", in_product, r"\bstd::sto(i|l|ll|ul|ull|f|d|ld)\s*\(|\b(atoi|atol|atof)\s*\(",
          "throws or hides errors; use std::from_chars", ("src/a.cc", "int x = std::stoi(s);")),
     Rule("throw", in_src, r"^(?!\s*//).*\bthrow\b(?!\(\))", "errors are values: return a Status",
