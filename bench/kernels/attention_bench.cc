@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -10,6 +11,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -24,8 +26,8 @@
 // with the counters GB/s and %read (keys and values read once per KV head) and GOP/s and %peak
 // (two multiply-adds per visible key and element; the peak is that of f32). The peaks are measured
 // with as many threads before the first row. Cases of one row per sequence cycle through enough
-// layers to read from memory. PELTON_BENCH_THREADS sets the number of threads; as many as
-// processors otherwise.
+// layers to read from memory. --threads=N sets the number of threads; as
+// many as processors otherwise.
 
 namespace pelton {
 namespace {
@@ -215,12 +217,26 @@ void Register(ThreadPool& pool, const Peaks& peaks) {
 }  // namespace pelton
 
 int main(int argc, char** argv) {
+  size_t threads = std::max(1u, std::thread::hardware_concurrency());
+  constexpr std::string_view kThreads = "--threads=";
+  int kept = 1;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view flag = argv[i];
+    if (flag.substr(0, kThreads.size()) != kThreads) {
+      argv[kept++] = argv[i];
+      continue;
+    }
+    const std::string_view value = flag.substr(kThreads.size());
+    const char* end = value.data() + value.size();
+    const auto parsed = std::from_chars(value.data(), end, threads);
+    if (parsed.ec != std::errc{} || parsed.ptr != end || threads == 0) {
+      std::fprintf(stderr, "--threads wants a positive number, not '%s'\n", value.data());
+      return 2;
+    }
+  }
+  argc = kept;
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  const char* env = std::getenv("PELTON_BENCH_THREADS");
-  const int wanted = env != nullptr ? std::atoi(env) : 0;
-  const size_t threads =
-      wanted > 0 ? static_cast<size_t>(wanted) : std::max(1u, std::thread::hardware_concurrency());
   pelton::ThreadPool pool(threads);
   const pelton::Peaks peaks = pelton::MeasurePeaks(pool);
   std::printf("%s, %s, %zu threads: read %.1f GB/s, f32 %.0f GOP/s\n",

@@ -16,39 +16,64 @@ double CacheElement(const KvCacheView& cache, const SequenceSpan& sequence, size
   return HalfToFloat(reinterpret_cast<const uint16_t*>(rows)[i]);
 }
 
-std::vector<double> Attention(const AttentionArgs& a) {
+namespace {
+
+// All keys (or values) of a sequence for one KV head, [context, D].
+std::vector<double> CacheRows(const AttentionArgs& a, const SequenceSpan& sequence, size_t kv_head,
+                              bool value) {
+  std::vector<double> out;
+  for (size_t j = 0; j < static_cast<size_t>(sequence.context); ++j) {
+    for (size_t d = 0; d < a.cache.head_dim; ++d) {
+      out.push_back(CacheElement(a.cache, sequence, a.layer, kv_head, value, j, d));
+    }
+  }
+  return out;
+}
+
+// The row of q at `position`, against keys and values of its sequence.
+std::vector<double> AttentionRow(const AttentionArgs& a, const float* q, size_t position,
+                                 const std::vector<double>& keys,
+                                 const std::vector<double>& values) {
   const size_t dim = a.cache.head_dim;
+  const auto window = static_cast<size_t>(a.window);
+  const size_t first = window == 0 || window > position ? 0 : position + 1 - window;
+  std::vector<double> weights;
+  for (size_t j = first; j <= position; ++j) {
+    double score = 0;
+    for (size_t d = 0; d < dim; ++d) score += q[d] * keys[j * dim + d];
+    score *= a.scale;
+    if (a.soft_cap > 0) score = a.soft_cap * std::tanh(score / a.soft_cap);
+    weights.push_back(score);
+  }
+  const double maximum = *std::max_element(weights.begin(), weights.end());
+  double total = 0;
+  for (double& w : weights) total += w = std::exp(w - maximum);
+  std::vector<double> out(dim);
+  for (size_t j = first; j <= position; ++j) {
+    for (size_t d = 0; d < dim; ++d) out[d] += weights[j - first] / total * values[j * dim + d];
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<double> Attention(const AttentionArgs& a) {
+  const size_t dim = a.cache.head_dim, width = a.heads * dim;
   std::vector<double> out;
   for (size_t s = 0; s < a.num_sequences; ++s) {
     const SequenceSpan& sequence = a.sequences[s];
-    for (int32_t row = 0; row < sequence.count; ++row) {
-      const auto last = static_cast<size_t>(sequence.context - sequence.count + row);
-      const auto window = static_cast<size_t>(a.window);
-      const size_t first = window == 0 || window > last ? 0 : last + 1 - window;
-      for (size_t h = 0; h < a.heads; ++h) {
-        const size_t kv_head = h / (a.heads / a.cache.kv_heads);
-        const float* q = a.q + static_cast<size_t>(sequence.first_row + row) * a.q_stride + h * dim;
-        std::vector<double> weights;
-        for (size_t j = first; j <= last; ++j) {
-          double score = 0;
-          for (size_t d = 0; d < dim; ++d) {
-            score += q[d] * CacheElement(a.cache, sequence, a.layer, kv_head, false, j, d);
-          }
-          score *= a.scale;
-          if (a.soft_cap > 0) score = a.soft_cap * std::tanh(score / a.soft_cap);
-          weights.push_back(score);
-        }
-        const double maximum = *std::max_element(weights.begin(), weights.end());
-        double total = 0;
-        for (double& w : weights) total += w = std::exp(w - maximum);
-        for (size_t d = 0; d < dim; ++d) {
-          double sum = 0;
-          for (size_t j = first; j <= last; ++j) {
-            sum +=
-                weights[j - first] * CacheElement(a.cache, sequence, a.layer, kv_head, true, j, d);
-          }
-          out.push_back(sum / total);
-        }
+    out.resize(out.size() + static_cast<size_t>(sequence.count) * width);
+    for (size_t h = 0; h < a.heads; ++h) {
+      const size_t kv_head = h / (a.heads / a.cache.kv_heads);
+      const std::vector<double> keys = CacheRows(a, sequence, kv_head, false);
+      const std::vector<double> values = CacheRows(a, sequence, kv_head, true);
+      for (int32_t i = 0; i < sequence.count; ++i) {
+        const auto row = static_cast<size_t>(sequence.first_row + i);
+        const auto position = static_cast<size_t>(sequence.context - sequence.count + i);
+        const std::vector<double> head =
+            AttentionRow(a, a.q + row * a.q_stride + h * dim, position, keys, values);
+        std::copy(head.begin(), head.end(),
+                  out.begin() + static_cast<std::ptrdiff_t>(row * width + h * dim));
       }
     }
   }

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/cpu/f16.h"
+#include "kernels/cpu/simd/f16.h"
 
 // The vocabulary of generic.h in 8 lanes.
 namespace pelton::cpu::avx2 {

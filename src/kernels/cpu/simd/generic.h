@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels/cpu/f16.h"
+#include "kernels/cpu/simd/f16.h"
 
 // The f32 vector vocabulary of the kernels. This file states what each function means; avx2.h and
 // avx512.h offer the same names. Plain GNU vectors, so that it compiles for any processor.
