@@ -89,6 +89,7 @@ RULES = [
          ("a.md", "<<<<<<< " + "HEAD")),
 ]
 VAGUE_NAME = re.compile(r"^(utils?|common|misc|helpers?|core|managers?)$")
+LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 BINARY = (".gguf", ".safetensors", ".bin", ".png", ".model", ".npy", ".gz", ".zst")
 
 
@@ -117,6 +118,16 @@ def findings_in_text(path, text):
     if path.endswith((".h", ".cuh")) and "#pragma once" not in text:
         yield "pragma-once", path, "a header starts with #pragma once"
     yield from findings_in_name(path)
+    yield from findings_in_links(path, text)
+
+
+def findings_in_links(path, text):
+    """Links of a page to files of this repository that are not there."""
+    if path.endswith(".md"):
+        for number, line in enumerate(text.splitlines(), 1):
+            for target in LINK.findall(line):
+                if not (ROOT / path).parent.joinpath(target).exists():
+                    yield "link", f"{path}:{number}", f"{target} does not exist"
 
 
 def findings_in_name(path):
@@ -163,6 +174,7 @@ def self_test():
     assert [f[0] for f in findings_in_text("src/a.cc", "\n" * 801)] == ["size"]
     assert [f[0] for f in findings_in_text("src/a.h", "int x;\n")] == ["pragma-once"]
     assert [f[0] for f in findings_in_text("src/base/utils.cc", "")] == ["name"]
+    assert [f[0] for f in findings_in_text("docs/a.md", "[a](gone.md) [b](README.md)\n")] == ["link"]
     assert not list(findings_in_text("src/a.cc", "// TOD" + "O(#12): measure it\n"))
 
 
