@@ -79,7 +79,7 @@ Status FinishPartsFromGguf(const VocabMetadata& metadata, bool adds_bos, bool ad
       continue;
     }
     const std::string_view text = vocabulary.text(id);
-    if (text.empty()) continue;
+    if (text.empty() || parts->added_normalized.Exact(text)) continue;
     if (!parts->added.Add(text, {.id = id, .special = kind != TokenKind::kUserDefined})) {
       return DataLoss("special token " + std::to_string(id) + " has " +
                       std::to_string(text.size()) + " bytes, more than " +
@@ -95,12 +95,16 @@ Status FinishPartsFromGguf(const VocabMetadata& metadata, bool adds_bos, bool ad
 Result<std::unique_ptr<Tokenizer>> TokenizerFromMetadata(const VocabMetadata& metadata) {
   const std::optional<std::string_view> model = metadata.String("tokenizer.ggml.model");
   if (!model) return InvalidArgument("the file has no tokenizer.ggml.model, so no tokenizer");
-  if (*model == "gpt2") {
-    ASSIGN_OR_RETURN(tokenizer::TokenizerParts parts, tokenizer::ByteLevelPartsFromGguf(metadata));
-    return std::make_unique<Tokenizer>(std::move(parts));
-  }
-  return Unimplemented("tokenizer.ggml.model \"" + std::string(model->substr(0, 64)) +
-                       "\" is not known");
+  const auto read = [&]() -> Result<tokenizer::TokenizerParts> {
+    if (*model == "gpt2") return tokenizer::ByteLevelPartsFromGguf(metadata);
+    if (*model == "llama") return tokenizer::SentencePiecePartsFromGguf(metadata, false);
+    if (*model == "t5") return tokenizer::SentencePiecePartsFromGguf(metadata, true);
+    if (*model == "bert") return tokenizer::WordPiecePartsFromGguf(metadata);
+    return Unimplemented("tokenizer.ggml.model \"" + std::string(model->substr(0, 64)) +
+                         "\" is not known");
+  };
+  ASSIGN_OR_RETURN(tokenizer::TokenizerParts parts, read());
+  return std::make_unique<Tokenizer>(std::move(parts));
 }
 
 }  // namespace pelton

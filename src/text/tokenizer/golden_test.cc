@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
@@ -143,7 +144,15 @@ Result<std::unique_ptr<Tokenizer>> Load(const fs::path& path) {
   if (path.extension() == ".model") {
     return TokenizerFromSentencePiece(std::as_bytes(std::span(bytes)));
   }
-  return TokenizerFromJson(bytes);
+  // The SentencePiece families' files say nothing about BOS and EOS.
+  static const std::map<std::string, std::string> kConfigs = {
+      {"gemma-spm", R"({"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": true})"},
+      {"llama-spm", R"({"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": true})"},
+      {"unigram-bytes", R"({"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": true})"},
+      {"t5-unigram", R"({"eos_token": {"content": "</s>"}, "add_eos_token": true})"},
+  };
+  const auto config = kConfigs.find(path.parent_path().filename());
+  return TokenizerFromJson(bytes, config == kConfigs.end() ? std::string() : config->second);
 }
 
 void ExpectNothingWrong(const std::vector<std::string>& wrong, size_t cases) {
@@ -198,6 +207,10 @@ TEST_P(GoldenTokenizerTest, DecodesAnyIds) {
 }
 
 const char* const kVocabularies[] = {
+    "bert-cased/tokenizer.json",
+    "bert-real/vocab.gguf",
+    "bert-uncased/tokenizer.json",
+    "bert-uncased/vocab.gguf",
     "byte-only/tokenizer.json",
     "deepseek-coder/tokenizer.json",
     "deepseek-coder/vocab.gguf",
@@ -207,14 +220,19 @@ const char* const kVocabularies[] = {
     "deepseek-v3/vocab.gguf",
     "deepseek-v3-real/tokenizer.json",
     "gemma-spm/tokenizer.json",
+    "gemma-spm/tokenizer.model",
+    "gemma-spm/vocab.gguf",
     "gpt2/tokenizer.json",
     "gpt2/vocab.gguf",
     "gpt2-real/vocab.gguf",
     "gpt4o/tokenizer.json",
     "gpt4o/vocab.gguf",
     "llama-spm/tokenizer.json",
+    "llama-spm/tokenizer.model",
+    "llama-spm/vocab.gguf",
     "llama3/tokenizer.json",
     "llama3/vocab.gguf",
+    "phi3-real/vocab.gguf",
     "qwen2/tokenizer.json",
     "qwen2/vocab.gguf",
     "qwen2-real/vocab.gguf",
@@ -223,8 +241,13 @@ const char* const kVocabularies[] = {
     "smollm-small/tokenizer.json",
     "smollm-small/vocab.gguf",
     "smollm2/vocab.gguf",
+    "t5-unigram/tokenizer.json",
+    "t5-unigram/tokenizer.model",
+    "t5-unigram/vocab.gguf",
     "tekken/tokenizer.json",
     "tekken/vocab.gguf",
+    "unigram-bytes/tokenizer.json",
+    "unigram-bytes/tokenizer.model",
 };
 
 INSTANTIATE_TEST_SUITE_P(Families, GoldenTokenizerTest, ::testing::ValuesIn(kVocabularies),

@@ -19,8 +19,9 @@ void ReplaceAll(std::string_view from, std::string_view to, std::string* text) {
 
 }  // namespace
 
-Result<PieceDecoder> PieceDecoder::FromJson(std::optional<JsonValue> decoder) {
+Result<PieceDecoder> PieceDecoder::FromJson(std::optional<JsonValue> decoder, bool byte_fallback) {
   PieceDecoder made;
+  made.byte_fallback_ = byte_fallback;
   if (decoder) RETURN_IF_ERROR(made.Add(*decoder, 0));
   return made;
 }
@@ -88,6 +89,13 @@ void PieceDecoder::Decode(std::string_view text, std::string* piece, bool* byte)
   if (!word_suffix_.empty() && changed.ends_with(word_suffix_)) {
     changed.replace(changed.size() - word_suffix_.size(), word_suffix_.size(), " ");
   }
+  piece->append(changed);
+}
+
+void PieceDecoder::DecodeAdded(std::string_view text, std::string* piece) const {
+  std::string changed(text);
+  for (const auto& [from, to] : replacements_) ReplaceAll(from, to, &changed);
+  if (word_prefix_) piece->push_back(' ');
   piece->append(changed);
 }
 

@@ -1,6 +1,8 @@
 #include "text/tokenizer/bpe_model.h"
 #include "text/tokenizer/byte_alphabet.h"
 #include "text/tokenizer/json_parts.h"
+#include "text/tokenizer/unigram_model.h"
+#include "text/tokenizer/wordpiece_model.h"
 
 namespace pelton::tokenizer {
 
@@ -73,6 +75,50 @@ Status MakeBpe(JsonValue model, bool byte_level, TokenizerParts* parts) {
   return OkStatus();
 }
 
+Status MakeUnigram(JsonValue model, TokenizerParts* parts) {
+  const Vocabulary& vocabulary = *parts->vocabulary;
+  std::vector<double> scores(vocabulary.size());
+  size_t i = 0;
+  // VocabularyFromJson has seen that these are pairs.
+  const auto pairs = JsonArray(model, "vocab");
+  for (const JsonValue pair : *pairs) {
+    if (pair.at(1).get(scores[i]) != simdjson::SUCCESS) {
+      return InvalidArgument("tokenizer.json: vocab[" + std::to_string(i) + "] has no score");
+    }
+    ++i;
+  }
+  if (const auto unknown = JsonInteger(model, "unk_id")) {
+    if (*unknown < 0 || static_cast<uint64_t>(*unknown) >= vocabulary.size()) {
+      return InvalidArgument("tokenizer.json: unk_id is " + std::to_string(*unknown) +
+                             ", but there are " + std::to_string(vocabulary.size()) + " tokens");
+    }
+    parts->unknown = static_cast<int32_t>(*unknown);
+  }
+  parts->model = std::make_unique<UnigramModel>(
+      vocabulary, std::move(scores),
+      UnigramModel::Options{.sums = UnigramModel::Sums::kDouble,
+                            .byte_fallback = JsonFlag(model, "byte_fallback", false),
+                            .unknown_id = parts->unknown.value_or(kNoToken)});
+  return OkStatus();
+}
+
+Status MakeWordPiece(JsonValue model, TokenizerParts* parts) {
+  const int64_t longest = JsonInteger(model, "max_input_chars_per_word").value_or(100);
+  // The work for a word is quadratic in this.
+  if (longest < 1 || longest > 10000) {
+    return InvalidArgument("tokenizer.json: max_input_chars_per_word is " +
+                           std::to_string(longest) + ", expected 1 to 10000");
+  }
+  parts->model = std::make_unique<WordPieceModel>(
+      *parts->vocabulary,
+      WordPieceModel::Options{.first_prefix = "",
+                              .continuation_prefix = std::string(
+                                  JsonText(model, "continuing_subword_prefix").value_or("##")),
+                              .max_characters = static_cast<size_t>(longest),
+                              .unknown_id = parts->unknown.value_or(kNoToken)});
+  return OkStatus();
+}
+
 }  // namespace
 
 Status MakeJsonModel(JsonValue model, bool byte_level, TokenizerParts* parts) {
@@ -82,7 +128,11 @@ Status MakeJsonModel(JsonValue model, bool byte_level, TokenizerParts* parts) {
     const int32_t id = parts->vocabulary->FindAny(*unknown);
     if (id != kNoToken) parts->unknown = id;
   }
+  if (type.empty() && JsonArray(model, "vocab")) type = "Unigram";
   if (type == "BPE") return MakeBpe(model, byte_level, parts);
+  const bool has_pairs = JsonArray(model, "vocab").has_value();
+  if (type == "Unigram" && has_pairs) return MakeUnigram(model, parts);
+  if (type == "WordPiece" && !has_pairs) return MakeWordPiece(model, parts);
   return UnknownComponent("model", type);
 }
 

@@ -1,3 +1,6 @@
+#include <cstddef>
+
+#include "text/tokenizer/charsmap.h"
 #include "text/tokenizer/json_parts.h"
 
 namespace pelton::tokenizer {
@@ -20,6 +23,46 @@ Status AddReplace(JsonValue value, Normalizer* normalizer) {
     }
   }
   return InvalidArgument("tokenizer.json: a Replace has no pattern or no content");
+}
+
+// False if `text` is not Base64.
+bool DecodeBase64(std::string_view text, std::vector<std::byte>* out) {
+  uint32_t bits = 0;
+  unsigned num_bits = 0;
+  while (text.ends_with('=')) text.remove_suffix(1);
+  for (const char c : text) {
+    uint32_t value;
+    if (c >= 'A' && c <= 'Z') {
+      value = static_cast<uint32_t>(c - 'A');
+    } else if (c >= 'a' && c <= 'z') {
+      value = static_cast<uint32_t>(c - 'a' + 26);
+    } else if (c >= '0' && c <= '9') {
+      value = static_cast<uint32_t>(c - '0' + 52);
+    } else if (c == '+' || c == '/') {
+      value = c == '+' ? 62 : 63;
+    } else {
+      return false;
+    }
+    bits = bits << 6 | value;
+    num_bits += 6;
+    if (num_bits < 8) continue;
+    num_bits -= 8;
+    out->push_back(static_cast<std::byte>(bits >> num_bits & 0xFF));
+  }
+  return true;
+}
+
+Status AddPrecompiled(JsonValue value, Normalizer* normalizer) {
+  const auto text = JsonText(value, "precompiled_charsmap");
+  if (!text || text->empty()) return OkStatus();  // maps nothing
+  std::vector<std::byte> bytes;
+  if (!DecodeBase64(*text, &bytes)) {
+    return InvalidArgument("tokenizer.json: precompiled_charsmap is not Base64");
+  }
+  Result<Charsmap> map = Charsmap::FromBytes(bytes);
+  if (!map.ok()) return map.status().WithContext("tokenizer.json");
+  normalizer->Add(MakeGraphemeCharsmap(std::move(*map)));
+  return OkStatus();
 }
 
 }  // namespace
@@ -52,6 +95,8 @@ Status AddJsonNormalizer(JsonValue value, int depth, Normalizer* normalizer) {
     normalizer->Add(MakePrepend(std::string(JsonText(value, "prepend").value_or(""))));
   } else if (type == "Replace") {
     return AddReplace(value, normalizer);
+  } else if (type == "Precompiled") {
+    return AddPrecompiled(value, normalizer);
   } else if (type == "BertNormalizer") {
     const bool lower = JsonFlag(value, "lowercase", true);
     normalizer->Add(

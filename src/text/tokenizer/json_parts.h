@@ -29,11 +29,14 @@ Status AddJsonPreTokenizer(JsonValue value, int depth, PreTokenizer* pre_tokeniz
 // How a token's text becomes what it contributes to a decoded text.
 class PieceDecoder {
  public:
-  static Result<PieceDecoder> FromJson(std::optional<JsonValue> decoder);
+  // `byte_fallback`: the model has byte tokens, even if the decoder does not say so.
+  static Result<PieceDecoder> FromJson(std::optional<JsonValue> decoder, bool byte_fallback);
+
+  // Appends the piece of an added token, which stands in a text as it is.
+  void DecodeAdded(std::string_view text, std::string* piece) const;
 
   // Appends the piece of `text`. `byte` is set if it is a byte token.
   void Decode(std::string_view text, std::string* piece, bool* byte) const;
-  bool separates_words() const { return word_prefix_.has_value(); }
   bool strips_first_space() const { return strips_first_space_; }
 
  private:

@@ -75,11 +75,15 @@ Result<TokenizerParts> PartsFromJson(JsonValue json, std::optional<JsonValue> co
   if (const auto pre_tokenizer = JsonMember(json, "pre_tokenizer")) {
     RETURN_IF_ERROR(AddJsonPreTokenizer(*pre_tokenizer, 0, &parts.pre_tokenizer, &byte_level));
   }
-  ASSIGN_OR_RETURN(const PieceDecoder decoder, PieceDecoder::FromJson(JsonMember(json, "decoder")));
+  const auto model = JsonMember(json, "model");
+  if (!model) return InvalidArgument("tokenizer.json has no model");
+  ASSIGN_OR_RETURN(const PieceDecoder decoder,
+                   PieceDecoder::FromJson(JsonMember(json, "decoder"),
+                                          JsonFlag(*model, "byte_fallback", false)));
   ASSIGN_OR_RETURN(parts.vocabulary, VocabularyFromJson(json, decoder, byte_level));
   parts.strips_first_space = decoder.strips_first_space();
   RETURN_IF_ERROR(AddJsonAddedTokens(json, &parts));
-  RETURN_IF_ERROR(MakeJsonModel(*JsonMember(json, "model"), byte_level, &parts));
+  RETURN_IF_ERROR(MakeJsonModel(*model, byte_level, &parts));
   if (const auto processor = JsonMember(json, "post_processor")) {
     RETURN_IF_ERROR(AddJsonPostProcessor(*processor, 0, &parts));
   }

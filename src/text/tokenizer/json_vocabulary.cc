@@ -108,10 +108,8 @@ Result<std::unique_ptr<Vocabulary>> VocabularyFromJson(JsonValue json, const Pie
       if (is_byte) kind = TokenKind::kByte;
       if (!byte_level || !AppendBytesOf(entry.text, &raw)) raw = entry.text;
     } else {
-      // An added token stands in a text as it is; only words are kept apart by spaces.
       raw = entry.text;
-      if (decoder.separates_words()) piece = ' ';
-      piece += entry.text;
+      decoder.DecodeAdded(entry.text, &piece);
     }
     vocabulary->Append(raw, piece, kind);
   }

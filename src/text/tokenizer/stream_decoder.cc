@@ -5,6 +5,18 @@
 
 namespace pelton {
 
+namespace {
+
+// A surrogate in UTF-8's form less its last byte is no character, whatever follows; but the
+// reference holds it until it is complete.
+bool IsHalfOfSurrogate(std::string_view bytes, size_t pos) {
+  return pos + 2 == bytes.size() && bytes[pos] == '\xED' &&
+         static_cast<unsigned char>(bytes[pos + 1]) >= 0xA0 &&
+         static_cast<unsigned char>(bytes[pos + 1]) <= 0xBF;
+}
+
+}  // namespace
+
 std::string StreamDecoder::Feed(int32_t id) {
   if (id < 0 || static_cast<size_t>(id) >= tokenizer_->vocab_size()) return {};
   if (skip_special_ && tokenizer_->IsSpecial(id)) return {};
@@ -21,7 +33,7 @@ std::string StreamDecoder::Feed(int32_t id) {
   text.reserve(bytes.size());
   for (size_t pos = 0; pos < bytes.size();) {
     const tokenizer::Utf8Step step = tokenizer::StepUtf8(bytes, pos);
-    if (step.incomplete) {
+    if (step.incomplete || IsHalfOfSurrogate(bytes, pos)) {
       held_ = bytes.substr(pos);
       break;
     }
@@ -37,9 +49,10 @@ std::string StreamDecoder::Feed(int32_t id) {
 
 std::string StreamDecoder::Flush() {
   started_ = false;
-  if (held_.empty()) return {};
+  std::string replaced;
+  const std::string text(tokenizer::ReplaceInvalidUtf8(held_, &replaced));
   held_.clear();
-  return std::string(tokenizer::kReplacementText);
+  return text;
 }
 
 }  // namespace pelton

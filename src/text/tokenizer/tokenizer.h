@@ -85,17 +85,17 @@ class StreamDecoder {
 
   // The text that `id` completes: valid UTF-8, empty while a character is still incomplete.
   std::string Feed(int32_t id);
-  // Ends the text: an incomplete character becomes one U+FFFD. The decoder then starts anew.
+  // Ends the text: an incomplete character becomes U+FFFD. The decoder then starts anew.
   std::string Flush();
 
  private:
   const Tokenizer* tokenizer_;
   bool skip_special_;
   bool started_ = false;
-  std::string held_;  // an incomplete but so far valid UTF-8 sequence, at most three bytes
+  std::string held_;  // the begin of a character or of a surrogate, at most three bytes
 };
 
-// From GGUF metadata (`tokenizer.ggml.*`): models "gpt2", "llama", "t5", "bert" and "gemma4".
+// From GGUF metadata (`tokenizer.ggml.*`): models "gpt2", "llama", "t5" and "bert".
 // InvalidArgument or DataLoss if the metadata contradicts itself, Unimplemented for another model
 // or an unknown `tokenizer.ggml.pre`. Nothing is kept of `metadata`.
 Result<std::unique_ptr<Tokenizer>> TokenizerFromMetadata(const VocabMetadata& metadata);

@@ -1,0 +1,67 @@
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "text/tokenizer/gguf_parts.h"
+#include "text/tokenizer/unicode.h"
+#include "text/tokenizer/wordpiece_model.h"
+
+namespace pelton::tokenizer {
+
+namespace {
+
+constexpr std::string_view kWordMark = "\u2581";  // what GGUF puts before a word's first token
+
+}  // namespace
+
+Result<TokenizerParts> WordPiecePartsFromGguf(const VocabMetadata& metadata) {
+  const std::vector<std::string_view> tokens = metadata.Strings("tokenizer.ggml.tokens");
+  if (tokens.empty()) return DataLoss("the file has no tokenizer.ggml.tokens");
+  ASSIGN_OR_RETURN(const std::vector<TokenKind> kinds, KindsFromGguf(metadata, tokens.size()));
+  size_t bytes = 0;
+  for (const std::string_view token : tokens) bytes += token.size() + 1;
+  TokenizerParts parts;
+  parts.vocabulary = std::make_unique<Vocabulary>();
+  parts.vocabulary->Reserve(tokens.size(), bytes);
+  std::string piece;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const std::string_view text = tokens[i];
+    const bool marked = kinds[i] == TokenKind::kNormal && text.starts_with(kWordMark);
+    // Words that are not marked: special tokens, and those that a converter left alone.
+    const bool word = marked || kinds[i] != TokenKind::kNormal || text.starts_with("[unused");
+    piece.assign(word ? " " : "").append(marked ? text.substr(kWordMark.size()) : text);
+    parts.vocabulary->Append(text, piece, kinds[i]);
+  }
+  parts.vocabulary->BuildIndex();
+  parts.strips_first_space = true;
+  // The format does not say whether case and accents count; its BERT vocabularies are uncased.
+  parts.normalizer.Add(MakeBertNormalizer({.strip_accents = true, .lower_case = true}));
+  parts.pre_tokenizer.Add(MakeClassSplit(kSpace, SplitBehavior::kRemoved));
+  parts.pre_tokenizer.Add(MakeClassSplit(kPunct, SplitBehavior::kIsolated, true));
+  RETURN_IF_ERROR(FinishPartsFromGguf(metadata, false, false, &parts));
+  const auto token_id = [&](std::string_view key) -> std::optional<int32_t> {
+    const std::optional<int64_t> id = metadata.Integer(key);
+    if (!id || *id < 0 || static_cast<uint64_t>(*id) >= tokens.size()) return std::nullopt;
+    return static_cast<int32_t>(*id);
+  };
+  auto first = token_id("tokenizer.ggml.cls_token_id");
+  if (!first) first = parts.bos;
+  // The format's own spelling.
+  const auto last = token_id("tokenizer.ggml.seperator_token_id");
+  parts.prefix.clear();
+  parts.suffix.clear();
+  if (first && metadata.Bool("tokenizer.ggml.add_bos_token").value_or(true)) {
+    parts.prefix.push_back(*first);
+  }
+  if (last && metadata.Bool("tokenizer.ggml.add_sep_token").value_or(true)) {
+    parts.suffix.push_back(*last);
+  }
+  if (!parts.bos) parts.bos = first;
+  parts.model = std::make_unique<WordPieceModel>(
+      *parts.vocabulary, WordPieceModel::Options{.first_prefix = std::string(kWordMark),
+                                                 .continuation_prefix = "",
+                                                 .unknown_id = parts.unknown.value_or(kNoToken)});
+  return parts;
+}
+
+}  // namespace pelton::tokenizer

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "text/tokenizer/text_model.h"
+#include "text/tokenizer/vocabulary.h"
+
+namespace pelton::tokenizer {
+
+// SentencePiece's byte pair encoding: two neighbours merge if their texts, joined, are a token; the
+// token with the highest score first, of equal ones the leftmost. What is no token in the end
+// becomes its bytes, if there are tokens for all of them, or else an unknown token, one for each
+// run. Borrows the vocabulary.
+class ScoreBpeModel final : public TextModel {
+ public:
+  // Requires: a score that is not NaN for each token.
+  ScoreBpeModel(const Vocabulary& vocabulary, std::vector<float> scores, int32_t unknown_id)
+      : vocabulary_(vocabulary), scores_(std::move(scores)), unknown_id_(unknown_id) {}
+
+  void Encode(std::string_view piece, std::vector<int32_t>* ids) const override;
+
+ private:
+  const Vocabulary& vocabulary_;
+  std::vector<float> scores_;
+  int32_t unknown_id_;
+};
+
+// Appends the byte tokens of `text`. False, and nothing appended, if one does not exist.
+bool AppendByteTokens(const Vocabulary& vocabulary, std::string_view text,
+                      std::vector<int32_t>* ids);
+
+}  // namespace pelton::tokenizer
