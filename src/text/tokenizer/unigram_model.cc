@@ -27,12 +27,17 @@ UnigramModel::UnigramModel(const Vocabulary& vocabulary, std::vector<double> sco
     lowest = any ? std::min(lowest, score) : score;
     any = true;
   }
-  unknown_score_ = lowest - kUnknownPenalty;
+  unknown_score_ = Rounded(lowest - kUnknownPenalty);
+}
+
+double UnigramModel::Rounded(double score) const {
+  return options_.sums == Sums::kFloat ? static_cast<double>(static_cast<float>(score)) : score;
 }
 
 void UnigramModel::Relax(double score, int32_t id, size_t start, Best* best) const {
+  score = Rounded(score);
   if (best->start >= 0 && !(score > best->score)) return;
-  best->score = options_.sums == Sums::kFloat ? static_cast<float>(score) : score;
+  best->score = score;
   best->id = id;
   best->start = static_cast<int64_t>(start);
 }

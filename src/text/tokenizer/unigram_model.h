@@ -33,6 +33,7 @@ class UnigramModel final : public TextModel {
     int32_t id = kNoToken;  // its last token; kNoToken: an unknown character
     int64_t start = -1;     // where that begins; -1: there is no way yet
   };
+  double Rounded(double score) const;
   void Relax(double score, int32_t id, size_t start, Best* best) const;
   void AppendUnknown(std::string_view text, std::vector<int32_t>* ids) const;
 
