@@ -76,7 +76,7 @@ Result<Value> UndefinedItem(Interpreter& vm, const Value& object, const Value& k
 Result<Value> PlainItem(Interpreter& vm, const Value& object, const Value& key) {
   if (object.is(Kind::kDict)) {
     if (!IsHashable(key)) return Value::Missing();
-    RETURN_IF_ERROR(ChargeValue(vm, key));
+    RETURN_IF_ERROR(ChargeText(vm, key));
     const Value* found = object.dict().Find(key);
     return found != nullptr ? *found : Value::Missing();
   }

@@ -10,6 +10,7 @@ namespace pelton::jinja {
 struct Method {
   std::string_view name;
   Result<Value> (*call)(Interpreter& vm, const Value& self, Arguments& arguments);
+  bool is_constant_time = false;  // does not read the whole of `self`
 };
 
 // The built-in method `name` of the value's kind, null if there is none.

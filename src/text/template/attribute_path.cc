@@ -74,8 +74,9 @@ Result<Value> AttributePath::Get(Interpreter& vm, const Value& item, const Value
   return value;
 }
 
-Value SortKey(RenderContext& context, const Value& value, bool case_sensitive) {
+Result<Value> SortKey(RenderContext& context, const Value& value, bool case_sensitive) {
   if (case_sensitive || !value.is_string()) return value;
+  RETURN_IF_ERROR(context.ChargeCase(value.text()));
   return context.NewString(Lower(value.text()));
 }
 

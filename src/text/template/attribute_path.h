@@ -27,6 +27,6 @@ class AttributePath {
 };
 
 // The value, in lower case if it is a string and `case_sensitive` is false.
-Value SortKey(RenderContext& context, const Value& value, bool case_sensitive);
+Result<Value> SortKey(RenderContext& context, const Value& value, bool case_sensitive);
 
 }  // namespace pelton::jinja

@@ -25,18 +25,13 @@ class DepthScope {
 
 }  // namespace
 
-Status ChargeValue(RenderContext& context, const Value& value) {
-  if (value.is_string()) return context.Charge(value.text().size());
-  if (value.is_sequence()) return context.Charge(value.items().size() * sizeof(Value));
-  if (value.is(Kind::kDict)) {
-    return context.Charge(value.dict().entries.size() * sizeof(DictObject::Entry));
-  }
-  return OkStatus();
+Status ChargeText(RenderContext& context, const Value& value) {
+  return value.is_string() ? context.Charge(value.text().size()) : OkStatus();
 }
 
 Status ChargeArguments(RenderContext& context, const Arguments& arguments) {
-  for (const Value& value : arguments.positional) RETURN_IF_ERROR(ChargeValue(context, value));
-  for (const auto& [name, value] : arguments.named) RETURN_IF_ERROR(ChargeValue(context, value));
+  for (const Value& value : arguments.positional) RETURN_IF_ERROR(ChargeText(context, value));
+  for (const auto& [name, value] : arguments.named) RETURN_IF_ERROR(ChargeText(context, value));
   return OkStatus();
 }
 
@@ -219,7 +214,7 @@ Status Interpreter::EvaluateTail(const CallTail& tail, Arguments& arguments) {
 }
 
 Result<Value> Interpreter::EvaluateCall(const Expr& expr, const Value* caller) {
-  RETURN_IF_ERROR(Step(kTicksPerStep));
+  RETURN_IF_ERROR(Step(kStatementTicks));
   const Expr& target = *expr.items[0];
   Value object;  // of a method call, whose method needs no object of its own
   Value callee;
@@ -237,7 +232,7 @@ Result<Value> Interpreter::EvaluateCall(const Expr& expr, const Value* caller) {
   RETURN_IF_ERROR(EvaluateArguments(expr, arguments));
   if (caller != nullptr) arguments.named.emplace_back("caller", *caller);
   if (method == nullptr) return Call(callee, arguments);
-  RETURN_IF_ERROR(ChargeValue(*this, object));
+  if (!method->is_constant_time) RETURN_IF_ERROR(ChargeText(*this, object));
   RETURN_IF_ERROR(ChargeArguments(*this, arguments));
   return method->call(*this, object, arguments);
 }
@@ -257,7 +252,7 @@ Result<Value> Interpreter::Call(const Value& callee, Arguments& arguments) {
 }
 
 Result<Value> Interpreter::EvaluateFilter(const Expr& expr) {
-  RETURN_IF_ERROR(Step(kTicksPerStep));
+  RETURN_IF_ERROR(Step(kStatementTicks));
   if (expr.filter == nullptr) {
     return RuntimeError("there is no filter '" + std::string(expr.name) + "'");
   }
@@ -269,13 +264,15 @@ Result<Value> Interpreter::EvaluateFilter(const Expr& expr) {
   }
   Arguments arguments;
   RETURN_IF_ERROR(EvaluateArguments(expr, arguments));
-  RETURN_IF_ERROR(ChargeValue(*this, input));
-  RETURN_IF_ERROR(ChargeArguments(*this, arguments));
+  if (!expr.filter->is_constant_time) {
+    RETURN_IF_ERROR(ChargeText(*this, input));
+    RETURN_IF_ERROR(ChargeArguments(*this, arguments));
+  }
   return expr.filter->apply(*this, input, arguments);
 }
 
 Result<Value> Interpreter::EvaluateTest(const Expr& expr) {
-  RETURN_IF_ERROR(Step(kTicksPerStep));
+  RETURN_IF_ERROR(Step(kStatementTicks));
   if (expr.predicate == nullptr) {
     return RuntimeError("there is no test '" + std::string(expr.name) + "'");
   }

@@ -10,6 +10,7 @@ namespace pelton::jinja {
 struct Filter {
   std::string_view name;
   Result<Value> (*apply)(Interpreter& vm, const Value& input, Arguments& arguments);
+  bool is_constant_time = false;  // does not read the whole of its input
 };
 
 // Null if there is none.

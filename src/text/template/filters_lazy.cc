@@ -59,8 +59,8 @@ class MapIterator : public LazyIterator {
       ASSIGN_OR_RETURN(out, path_.Get(vm, item, fallback_));
       return true;
     }
-    RETURN_IF_ERROR(vm.Step(RenderContext::kTicksPerStep));
-    RETURN_IF_ERROR(ChargeValue(vm, item));
+    RETURN_IF_ERROR(vm.Step(RenderContext::kStatementTicks));
+    RETURN_IF_ERROR(ChargeText(vm, item));
     RETURN_IF_ERROR(ChargeArguments(vm, arguments_));
     Arguments arguments = arguments_;
     ASSIGN_OR_RETURN(out, filter_->apply(vm, item, arguments));
@@ -118,7 +118,7 @@ class SelectIterator : public LazyIterator {
       ASSIGN_OR_RETURN(const Value value, path_.Get(vm, out));
       bool holds = IsTruthy(value);
       if (predicate_ != nullptr) {
-        RETURN_IF_ERROR(vm.Step(RenderContext::kTicksPerStep));
+        RETURN_IF_ERROR(vm.Step(RenderContext::kStatementTicks));
         Arguments arguments = arguments_;
         ASSIGN_OR_RETURN(holds, predicate_->apply(vm, value, arguments));
       }
@@ -170,8 +170,10 @@ class UniqueIterator : public LazyIterator {
       if (!IsHashable(value)) {
         return vm.RuntimeError("unhashable type: '" + std::string(TypeName(value)) + "'");
       }
-      RETURN_IF_ERROR(ChargeValue(vm, value));
-      if (seen_.insert(SortKey(vm, value, case_sensitive_)).second) {
+      RETURN_IF_ERROR(ChargeText(vm, value));
+      RETURN_IF_ERROR(vm.Step(RenderContext::kStatementTicks));  // a search and a node of the set
+      ASSIGN_OR_RETURN(Value key, SortKey(vm, value, case_sensitive_));
+      if (seen_.insert(std::move(key)).second) {
         vm.Hold(kBytesPerKey);
         return true;
       }

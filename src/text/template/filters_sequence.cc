@@ -48,7 +48,8 @@ Result<Value> DictSort(Interpreter& vm, const Value& input, Arguments& arguments
   std::vector<Value> keys;
   for (const DictObject::Entry& entry : entries) {
     RETURN_IF_ERROR(vm.Step());
-    keys.push_back(SortKey(vm, by == "key" ? entry.key : entry.value, case_sensitive));
+    ASSIGN_OR_RETURN(Value key, SortKey(vm, by == "key" ? entry.key : entry.value, case_sensitive));
+    keys.push_back(std::move(key));
   }
   ASSIGN_OR_RETURN(const std::vector<size_t> order,
                    SortedOrder(vm, keys, FlagArgument(argument[2], false)));
@@ -82,9 +83,16 @@ Result<Value> Last(Interpreter& vm, const Value& input, Arguments& arguments) {
     while (start > 0 && (text[start] & 0xC0) == 0x80) --start;
     return vm.NewString(text.substr(start), input.is_safe_text());
   }
-  ASSIGN_OR_RETURN(std::vector<Value> items, Collect(vm, input));
-  if (items.empty()) return MakeUndefined("No last item, sequence was empty.");
-  return std::move(items.back());
+  if (LengthOf(input) == 0) return MakeUndefined("No last item, sequence was empty.");
+  if (!input.is(Kind::kDict) && !input.is(Kind::kView)) {
+    return GetItem(vm, input, Value::Integer(-1));
+  }
+  const bool keys = input.is(Kind::kDict) || input.view().what == ViewObject::What::kKeys;
+  const Value& dict = input.is(Kind::kDict) ? input : input.view().dict;
+  const DictObject::Entry& entry = dict.dict().entries.back();
+  if (keys) return entry.key;
+  return input.view().what == ViewObject::What::kValues ? entry.value
+                                                        : NewPair(vm, entry.key, entry.value);
 }
 
 Result<Value> GroupBy(Interpreter& vm, const Value& input, Arguments& arguments) {
@@ -97,9 +105,10 @@ Result<Value> GroupBy(Interpreter& vm, const Value& input, Arguments& arguments)
   std::vector<Value> keys;
   std::vector<Value> shown;
   for (const Value& item : items) {
-    ASSIGN_OR_RETURN(Value key, path.Get(vm, item, argument[1]));
-    keys.push_back(SortKey(vm, key, case_sensitive));
-    shown.push_back(std::move(key));
+    ASSIGN_OR_RETURN(Value value, path.Get(vm, item, argument[1]));
+    ASSIGN_OR_RETURN(Value key, SortKey(vm, value, case_sensitive));
+    keys.push_back(std::move(key));
+    shown.push_back(std::move(value));
   }
   ASSIGN_OR_RETURN(const std::vector<size_t> order, SortedOrder(vm, keys, false));
   std::vector<Value> groups;
@@ -174,7 +183,7 @@ Result<Value> Extreme(Interpreter& vm, const Value& input, Arguments& arguments)
   Value best_key;
   for (size_t i = 0; i < items.size(); ++i) {
     ASSIGN_OR_RETURN(const Value value, path.Get(vm, items[i]));
-    Value key = SortKey(vm, value, FlagArgument(argument[0], false));
+    ASSIGN_OR_RETURN(Value key, SortKey(vm, value, FlagArgument(argument[0], false)));
     if (i != 0) {
       ASSIGN_OR_RETURN(const bool better,
                        kMax ? LessThan(vm, best_key, key) : LessThan(vm, key, best_key));
@@ -208,8 +217,9 @@ Result<Value> Sort(Interpreter& vm, const Value& input, Arguments& arguments) {
   for (const Value& item : items) {
     std::vector<Value> parts;
     for (const AttributePath& path : paths) {
-      ASSIGN_OR_RETURN(const Value part, path.Get(vm, item));
-      parts.push_back(SortKey(vm, part, case_sensitive));
+      ASSIGN_OR_RETURN(const Value value, path.Get(vm, item));
+      ASSIGN_OR_RETURN(Value part, SortKey(vm, value, case_sensitive));
+      parts.push_back(std::move(part));
     }
     Value key = vm.NewList(std::move(parts));
     if (!key.is(Kind::kList)) return vm.failure();
@@ -239,10 +249,14 @@ Result<Value> Sum(Interpreter& vm, const Value& input, Arguments& arguments) {
 }
 
 constexpr Filter kFilters[] = {
-    {"attr", &Attr},          {"count", &Length},  {"d", &Default},       {"default", &Default},
-    {"dictsort", &DictSort},  {"first", &First},   {"groupby", &GroupBy}, {"join", &JoinFilter},
-    {"last", &Last},          {"length", &Length}, {"list", &List},       {"max", &Extreme<true>},
-    {"min", &Extreme<false>}, {"random", &Random}, {"sort", &Sort},       {"sum", &Sum},
+    {"attr", &Attr},          {"count", &Length, true},
+    {"d", &Default, true},    {"default", &Default, true},
+    {"dictsort", &DictSort},  {"first", &First, true},
+    {"groupby", &GroupBy},    {"join", &JoinFilter},
+    {"last", &Last, true},    {"length", &Length, true},
+    {"list", &List},          {"max", &Extreme<true>},
+    {"min", &Extreme<false>}, {"random", &Random},
+    {"sort", &Sort},          {"sum", &Sum},
 };
 
 }  // namespace

@@ -20,6 +20,7 @@ template <std::string (*kConvert)(std::string_view)>
 Result<Value> Convert(Interpreter& vm, const Value& input, Arguments& arguments) {
   RETURN_IF_ERROR(BindArguments(vm, "the filter", 0, {}, arguments, nullptr));
   ASSIGN_OR_RETURN(const Value text, AsString(vm, input));
+  RETURN_IF_ERROR(vm.ChargeCase(text.text()));
   return vm.NewString(kConvert(text.text()), text.is_safe_text());
 }
 
@@ -57,6 +58,7 @@ std::string TitleWords(std::string_view text) {
 Result<Value> Title(Interpreter& vm, const Value& input, Arguments& arguments) {
   RETURN_IF_ERROR(BindArguments(vm, "title", 0, {}, arguments, nullptr));
   ASSIGN_OR_RETURN(const std::string text, TextOf(vm, input));
+  RETURN_IF_ERROR(vm.Charge(8 * text.size()));  // word by word
   return vm.NewString(TitleWords(text));
 }
 
@@ -264,7 +266,7 @@ constexpr Filter kFilters[] = {
     {"indent", &Indent},
     {"lower", &Convert<&Lower>},
     {"replace", &ReplaceFilter},
-    {"string", &StringFilter},
+    {"string", &StringFilter, true},
     {"title", &Title},
     {"tojson", &ToJson},
     {"trim", &Trim},

@@ -218,7 +218,7 @@ class PercentFormatter {
 }  // namespace
 
 Result<Value> PercentFormat(Interpreter& vm, const Value& format, const Value& arguments) {
-  RETURN_IF_ERROR(ChargeValue(vm, format));
+  RETURN_IF_ERROR(ChargeText(vm, format));
   return PercentFormatter(vm, format, arguments).Run();
 }
 

@@ -42,7 +42,7 @@ Result<Value> Range(Interpreter& vm, const Value&, Arguments& arguments) {
 // The entries of dict(source, **named): of a dict, or of a list of pairs.
 Status AddEntries(Interpreter& vm, const Value& source, std::vector<DictObject::Entry>& out) {
   if (source.is(Kind::kDict)) {
-    RETURN_IF_ERROR(ChargeValue(vm, source));
+    RETURN_IF_ERROR(vm.Reserve(source.dict().entries.size() * sizeof(DictObject::Entry)));
     out.insert(out.end(), source.dict().entries.begin(), source.dict().entries.end());
     return OkStatus();
   }

@@ -147,7 +147,7 @@ Result<Interpreter::Flow> Interpreter::RunBody(const StmtList& body) {
   for (const StmtPtr& stmt : body) {
     if (stmt->kind == StmtKind::kText) {
       set_line(stmt->line);
-      RETURN_IF_ERROR(Step(kTicksPerStep));
+      RETURN_IF_ERROR(Step(kStatementTicks));
       RETURN_IF_ERROR(PrintText(stmt->text));
       continue;
     }
@@ -158,7 +158,7 @@ Result<Interpreter::Flow> Interpreter::RunBody(const StmtList& body) {
 }
 
 Result<Interpreter::Flow> Interpreter::RunStmt(const Stmt& stmt) {
-  RETURN_IF_ERROR(Step(kTicksPerStep));
+  RETURN_IF_ERROR(Step(kStatementTicks));
   set_line(stmt.line);
   if (eval_depth_ >= kMaxEvalDepth) {
     return Error(TemplateErrorKind::kLimit, "the template is nested too deeply");

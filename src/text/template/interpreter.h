@@ -132,8 +132,9 @@ class Interpreter : public RenderContext {
   uint64_t random_state_;
 };
 
-// Work for each argument before a built-in reads it: the bytes of texts, the places of lists.
-Status ChargeValue(RenderContext& context, const Value& value);
+// The work of reading a text, or all texts among the arguments, before a built-in does it. Lists
+// and dicts are paid for by whoever walks through them.
+Status ChargeText(RenderContext& context, const Value& value);
 Status ChargeArguments(RenderContext& context, const Arguments& arguments);
 
 // Deepest recursion of statements and expressions together. Measured worst case: see limits_test.

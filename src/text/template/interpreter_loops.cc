@@ -94,7 +94,7 @@ Result<Interpreter::Flow> Interpreter::RunLoopBody(const Stmt& stmt, LoopObject&
                                                    bool& completed) {
   const FrameScope scope(*this, stmt.frame, outer);
   for (bool first = true;; first = false) {
-    RETURN_IF_ERROR(Step(kTicksPerStep));
+    RETURN_IF_ERROR(Step(kStatementTicks));
     ASSIGN_OR_RETURN(const bool more, loop.Advance(*this));
     if (!more) return Flow::kNext;
     if (!first) {

@@ -45,7 +45,7 @@ Result<Value> Interpreter::CallMacro(const Stmt& stmt, Frame* closure, Arguments
   const CaptureScope capture(*this, text);
   Frame* before = std::exchange(frame_, closure);
   Result<Flow> flow = [&]() -> Result<Flow> {
-    RETURN_IF_ERROR(Step(kTicksPerStep + stmt.frame.variables.size()));
+    RETURN_IF_ERROR(Step(kStatementTicks + stmt.frame.variables.size()));
     FrameScope scope(*this, stmt.frame, closure);
     RETURN_IF_ERROR(BindMacroArguments(stmt, scope.frame(), arguments));
     return RunBody(stmt.body);

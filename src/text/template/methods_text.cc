@@ -27,6 +27,7 @@ Status NoArguments(Interpreter& vm, Arguments& arguments) {
 template <std::string (*kConvert)(std::string_view)>
 Result<Value> Convert(Interpreter& vm, const Value& self, Arguments& arguments) {
   RETURN_IF_ERROR(NoArguments(vm, arguments));
+  RETURN_IF_ERROR(vm.ChargeCase(self.text()));
   return TextResult(vm, self, kConvert(self.text()));
 }
 
@@ -132,6 +133,7 @@ Result<Value> Find(Interpreter& vm, const Value& self, Arguments& arguments) {
   RETURN_IF_ERROR(BindArguments(vm, "find", 1, {"/sub", "/start", "/end"}, arguments, argument));
   ASSIGN_OR_RETURN(const std::string wanted, TextArgument(vm, "sub", argument[0], ""));
   ASSIGN_OR_RETURN(const Section section, FindSection(vm, self, argument[1], argument[2]));
+  RETURN_IF_ERROR(vm.Charge(4 * wanted.size()));
   size_t found = npos;
   if (!section.is_empty) {
     found = kLast ? FindLastBytes(section.text, wanted, section.text.size())
@@ -291,7 +293,7 @@ constexpr Method kMethods[] = {
     {"casefold", &Convert<&CaseFold>},
     {"center", &Pad<Ends::kBoth>},
     {"count", &Count},
-    {"endswith", &HasAffix<true>},
+    {"endswith", &HasAffix<true>, true},
     {"expandtabs", &ExpandTabs},
     {"find", &Find<false, false>},
     {"format", &Format},
@@ -320,7 +322,7 @@ constexpr Method kMethods[] = {
     {"rindex", &Find<true, true>},
     {"rjust", &Pad<Ends::kRight>},
     {"rstrip", &Strip<Ends::kRight>},
-    {"startswith", &HasAffix<false>},
+    {"startswith", &HasAffix<false>, true},
     {"strip", &Strip<Ends::kBoth>},
     {"swapcase", &Convert<&SwapCase>},
     {"title", &Convert<&TitleMethod>},

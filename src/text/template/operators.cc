@@ -177,7 +177,7 @@ Result<bool> SequencesEqual(RenderContext& context, const Value& a, const Value&
 Result<bool> DictsEqual(RenderContext& context, const Value& a, const Value& b) {
   if (a.dict().entries.size() != b.dict().entries.size()) return false;
   for (const DictObject::Entry& entry : a.dict().entries) {
-    RETURN_IF_ERROR(context.Step());
+    RETURN_IF_ERROR(context.Step(4));
     const Value* other = b.dict().Find(entry.key);
     if (other == nullptr) return false;
     ASSIGN_OR_RETURN(const bool equal, Equals(context, entry.value, *other));
@@ -382,7 +382,8 @@ Result<bool> Contains(Interpreter& vm, const Value& container, const Value& item
         return vm.RuntimeError("only a string can be 'in' a string, not '" +
                                std::string(TypeName(item)) + "'");
       }
-      RETURN_IF_ERROR(vm.Charge(container.text().size()));
+      // Long needles are prepared first, which takes several times as long as the search.
+      RETURN_IF_ERROR(vm.Charge(container.text().size() + 4 * item.text().size()));
       return FindBytes(container.text(), item.text()) != std::string_view::npos;
     case Kind::kDict:
     case Kind::kView: {
@@ -392,7 +393,7 @@ Result<bool> Contains(Interpreter& vm, const Value& container, const Value& item
       if (!IsHashable(item)) {
         return vm.RuntimeError("unhashable type: '" + std::string(TypeName(item)) + "'");
       }
-      RETURN_IF_ERROR(ChargeValue(vm, item));
+      RETURN_IF_ERROR(ChargeText(vm, item));
       return dict.dict().Find(item) != nullptr;
     }
     case Kind::kRange:

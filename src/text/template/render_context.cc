@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/checked_math.h"
+#include "text/template/unicode_text.h"
 
 namespace pelton::jinja {
 
@@ -52,6 +53,10 @@ Status RenderContext::Reserve(size_t bytes) {
                                                 std::to_string(limits_.max_value_bytes) + " bytes");
   }
   return Charge(bytes);
+}
+
+Status RenderContext::ChargeCase(std::string_view text) {
+  return Charge(IsAsciiText(text) ? text.size() : 8 * text.size());
 }
 
 Status RenderContext::CheckOutput(size_t bytes) {

@@ -18,8 +18,8 @@ namespace pelton::jinja {
 
 struct TemplateLimits {
   size_t max_source_bytes = 1 << 20;
-  // Work of one rendering. A step is about a statement, a loop turn, a call, a filter or a test;
-  // the parts of an expression and the bytes of long strings cost fractions of one.
+  // Work of one rendering. A step pays for four statements, loop turns, calls, filters or tests,
+  // for sixteen parts of expressions, or for 128 bytes of strings.
   uint64_t max_steps = 1'000'000;
   size_t max_output_bytes = 4 << 20;
   size_t max_value_bytes = 64 << 20;  // live strings, lists and dicts made by the template

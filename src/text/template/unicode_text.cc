@@ -109,6 +109,16 @@ bool IsCaseIgnorable(char32_t c) {
   }
 }
 
+char AsciiUpper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
+char AsciiLower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+bool IsAsciiLetter(char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; }
+
+std::string Transformed(std::string_view text, char (*convert)(char)) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(), convert);
+  return out;
+}
+
 // Lower-cases a text one code point after the other. A capital sigma becomes the final form at the
 // end of a word, so the position of the last cased character is carried along.
 class Lowering {
@@ -199,6 +209,12 @@ size_t ByteOffset(std::string_view text, int64_t index) {
   return pos;
 }
 
+bool IsAsciiText(std::string_view text) {
+  unsigned char bits = 0;
+  for (const char c : text) bits |= static_cast<unsigned char>(c);
+  return bits < 0x80;
+}
+
 bool IsValidUtf8(std::string_view bytes) {
   bool complete = true;
   for (size_t pos = 0; pos < bytes.size();) {
@@ -286,6 +302,7 @@ bool IsIdentifierPart(char32_t c) {
 }
 
 std::string Upper(std::string_view text) {
+  if (IsAsciiText(text)) return Transformed(text, &AsciiUpper);
   std::string out;
   out.reserve(text.size());
   for (size_t pos = 0; pos < text.size();) AppendUpper(DecodeAt(text, pos), out);
@@ -293,6 +310,7 @@ std::string Upper(std::string_view text) {
 }
 
 std::string Lower(std::string_view text) {
+  if (IsAsciiText(text)) return Transformed(text, &AsciiLower);
   std::string out;
   out.reserve(text.size());
   Lowering lowering(text);
@@ -304,6 +322,15 @@ std::string Lower(std::string_view text) {
 }
 
 std::string TitleMethod(std::string_view text) {
+  if (IsAsciiText(text)) {
+    std::string out(text);
+    bool after_letter = false;
+    for (char& c : out) {
+      c = after_letter ? AsciiLower(c) : AsciiUpper(c);
+      after_letter = IsAsciiLetter(c);
+    }
+    return out;
+  }
   std::string out;
   out.reserve(text.size());
   Lowering lowering(text);
@@ -322,6 +349,11 @@ std::string TitleMethod(std::string_view text) {
 }
 
 std::string Capitalize(std::string_view text) {
+  if (IsAsciiText(text)) {
+    std::string out = Transformed(text, &AsciiLower);
+    if (!out.empty()) out[0] = AsciiUpper(out[0]);
+    return out;
+  }
   std::string out;
   out.reserve(text.size());
   Lowering lowering(text);
@@ -339,6 +371,10 @@ std::string Capitalize(std::string_view text) {
 }
 
 std::string SwapCase(std::string_view text) {
+  if (IsAsciiText(text)) {
+    return Transformed(text,
+                       [](char c) { return IsAsciiLetter(c) ? static_cast<char>(c ^ 0x20) : c; });
+  }
   std::string out;
   out.reserve(text.size());
   Lowering lowering(text);
@@ -359,6 +395,7 @@ std::string SwapCase(std::string_view text) {
 }
 
 std::string CaseFold(std::string_view text) {
+  if (IsAsciiText(text)) return Transformed(text, &AsciiLower);
   std::string out;
   out.reserve(text.size());
   for (size_t pos = 0; pos < text.size();) {
@@ -427,7 +464,17 @@ size_t FindBytes(std::string_view text, std::string_view needle, size_t from) {
 size_t FindLastBytes(std::string_view text, std::string_view needle, size_t end) {
   text = text.substr(0, end);
   if (needle.size() > text.size()) return std::string_view::npos;
-  if (needle.size() <= 16) return text.rfind(needle);  // bounded work at each position
+  if (needle.empty()) return text.size();
+  if (needle.size() <= 16) {  // bounded work at each candidate
+    for (size_t room = text.size() - needle.size() + 1; room > 0;) {
+      const void* found = memrchr(text.data(), needle[0], room);
+      if (found == nullptr) return std::string_view::npos;
+      const size_t pos = static_cast<size_t>(static_cast<const char*>(found) - text.data());
+      if (text.substr(pos).starts_with(needle)) return pos;
+      room = pos;
+    }
+    return std::string_view::npos;
+  }
   const std::string reversed_text(text.rbegin(), text.rend());
   const std::string reversed_needle(needle.rbegin(), needle.rend());
   const size_t found = FindBytes(reversed_text, reversed_needle);

@@ -16,6 +16,7 @@ int64_t CountCodePoints(std::string_view text);
 // The byte where code point `index` starts; text.size() if there are not that many.
 size_t ByteOffset(std::string_view text, int64_t index);
 
+bool IsAsciiText(std::string_view text);
 bool IsValidUtf8(std::string_view bytes);
 // `bytes` with each maximal part that is not UTF-8 replaced by U+FFFD.
 std::string ToValidUtf8(std::string_view bytes);
