@@ -4,7 +4,7 @@ pelton_library(NAME kernels_matmul_reference LAYER kernels
   DEPS base kernels_weights)
 pelton_library(NAME kernels_matmul LAYER kernels
   SRCS cpu/matmul.cc
-  DEPS base
+  DEPS base kernels_amx
   TESTS cpu/matmul_test.cc
   TEST_DEPS kernels_matmul_reference kernels_weights base)
 pelton_isa_kernels(kernels_matmul

@@ -1,6 +1,7 @@
 #include "kernels/ops/matmul.h"
 
 #include "base/cpu_features.h"
+#include "kernels/cpu/matmul_amx.h"
 #include "kernels/cpu/matmul_entry.h"
 #include "kernels/cpu/matmul_scratch.h"
 
@@ -20,6 +21,7 @@ size_t VectorScratchBytes(const MatmulArgs& args) {
 }
 
 constexpr MatmulImpl kImpls[] = {
+    kAmxMatmulImpl,
     {"avx512", kCpuAvx512 | kCpuAvx512Vnni, true, 1, SupportsAll, VectorScratchBytes,
      cpu::avx512::RunMatmul},
     {"avx2", kCpuAvx2, true, 1, SupportsAll, VectorScratchBytes, cpu::avx2::RunMatmul},
