@@ -7,8 +7,6 @@
 #include "kernels/cpu/simd/panel.h"
 #include "kernels/ops/packed_weights.h"
 
-#define PELTON_UNROLL _Pragma("GCC unroll 16")
-
 namespace pelton::cpu::KERNEL_ISA {
 
 // A format of panels (kernels/ops/packed_weights.h) with everything known to the compiler.

@@ -15,3 +15,10 @@
 #else
 #include "kernels/cpu/simd/panel_generic.h"
 #endif
+
+// Before loops over registers, which must be unrolled for their arrays to be registers.
+#if defined(__AVX2__)
+#define PELTON_UNROLL _Pragma("GCC unroll 16")
+#else
+#define PELTON_UNROLL _Pragma("GCC unroll 1")
+#endif

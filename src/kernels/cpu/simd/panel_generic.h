@@ -6,6 +6,9 @@
 #include <cstdint>
 #include <cstring>
 
+// Lanes stay loops, which the compiler vectorises as it can: unrolling each of them took minutes.
+#define PELTON_ROLLED _Pragma("GCC unroll 1")
+
 namespace pelton::cpu::KERNEL_ISA {
 
 struct F32x16 {
@@ -33,18 +36,21 @@ inline constexpr int kWideBias = 0;
 template <typename F>
 inline F32x16 EachF32(F f) {
   F32x16 out;
+  PELTON_ROLLED
   for (int i = 0; i < 16; ++i) out.v[i] = f(i);
   return out;
 }
 template <typename F>
 inline I32x16 EachI32(F f) {
   I32x16 out;
+  PELTON_ROLLED
   for (int i = 0; i < 16; ++i) out.v[i] = f(i);
   return out;
 }
 template <typename F>
 inline Quad EachByte(F f) {
   Quad out;
+  PELTON_ROLLED
   for (int i = 0; i < 64; ++i) out.v[i] = static_cast<uint8_t>(f(i));
   return out;
 }
