@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -77,8 +78,8 @@ struct Peaks {
 Peaks MeasurePeaks(ThreadPool& pool) {
   const bench::PeakLoops& loops = bench::WidestPeakLoops();
   const auto median = [](auto measure) {
-    std::vector<double> rates;
-    for (int i = 0; i < 7; ++i) rates.push_back(measure());
+    std::array<double, 7> rates;
+    for (double& rate : rates) rate = measure();
     std::nth_element(rates.begin(), rates.begin() + 3, rates.end());
     return rates[3];
   };
@@ -136,6 +137,7 @@ void RunCase(benchmark::State& state, ThreadPool& pool, const Peaks& peaks,
   for (size_t i = 0; i < table.size(); ++i) table[i] = static_cast<int32_t>(i);
   std::shuffle(table.begin(), table.end(), rng);
   std::vector<SequenceSpan> spans;
+  spans.reserve(shape.sequences);
   for (size_t s = 0; s < shape.sequences; ++s) {
     spans.push_back({static_cast<int32_t>(s * shape.rows), static_cast<int32_t>(shape.rows),
                      static_cast<int32_t>(shape.context), table.data() + s * blocks_each});
@@ -156,6 +158,7 @@ void RunCase(benchmark::State& state, ThreadPool& pool, const Peaks& peaks,
                         .soft_cap = 0,
                         .window = 0};
   std::vector<std::unique_ptr<Mapping>> scratch;
+  scratch.reserve(pool.size());
   for (size_t i = 0; i < pool.size(); ++i) {
     scratch.push_back(std::make_unique<Mapping>(AttentionScratchBytes(args)));
   }
@@ -227,10 +230,11 @@ int main(int argc, char** argv) {
       continue;
     }
     const std::string_view value = flag.substr(kThreads.size());
-    const char* end = value.data() + value.size();
-    const auto parsed = std::from_chars(value.data(), end, threads);
+    const char* const begin = value.data();
+    const char* const end = begin + value.size();
+    const auto parsed = std::from_chars(begin, end, threads);
     if (parsed.ec != std::errc{} || parsed.ptr != end || threads == 0) {
-      std::fprintf(stderr, "--threads wants a positive number, not '%s'\n", value.data());
+      fmt::print(stderr, "--threads wants a positive number, not '{}'\n", value);
       return 2;
     }
   }

@@ -131,7 +131,7 @@ TEST(AttentionTest, BitsDoNotDependOnUnitsChunksOrNeighbours) {
           const SequenceSpan chunk = {0, count, span.context - span.count + first + count,
                                       span.block_table};
           AttentionArgs part = args;
-          const auto row = static_cast<size_t>(span.first_row + first);
+          const size_t row = static_cast<size_t>(span.first_row) + static_cast<size_t>(first);
           part.q += row * args.q_stride;
           part.out += row * args.out_stride;
           part.sequences = &chunk;

@@ -67,9 +67,10 @@ std::vector<double> Attention(const AttentionArgs& a) {
       const size_t kv_head = h / (a.heads / a.cache.kv_heads);
       const std::vector<double> keys = CacheRows(a, sequence, kv_head, false);
       const std::vector<double> values = CacheRows(a, sequence, kv_head, true);
-      for (int32_t i = 0; i < sequence.count; ++i) {
-        const auto row = static_cast<size_t>(sequence.first_row + i);
-        const auto position = static_cast<size_t>(sequence.context - sequence.count + i);
+      const auto count = static_cast<size_t>(sequence.count);
+      for (size_t i = 0; i < count; ++i) {
+        const size_t row = static_cast<size_t>(sequence.first_row) + i;
+        const size_t position = static_cast<size_t>(sequence.context) - count + i;
         const std::vector<double> head =
             AttentionRow(a, a.q + row * a.q_stride + h * dim, position, keys, values);
         std::copy(head.begin(), head.end(),
