@@ -60,7 +60,7 @@ Status AddPrecompiled(JsonValue value, Normalizer* normalizer) {
     return InvalidArgument("tokenizer.json: precompiled_charsmap is not Base64");
   }
   Result<Charsmap> map = Charsmap::FromBytes(bytes);
-  if (!map.ok()) return map.status().WithContext("tokenizer.json");
+  if (!map.ok()) return InvalidArgument("tokenizer.json: " + map.status().message());
   normalizer->Add(MakeGraphemeCharsmap(std::move(*map)));
   return OkStatus();
 }
