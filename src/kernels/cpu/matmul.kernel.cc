@@ -146,10 +146,16 @@ void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scra
   const QuantizedRows x = {const_cast<std::byte*>(args.x_quantized), cols};
   const size_t factor_stride = (cols + kBlockCols - 1) / kBlockCols * FactorWords(format);
 
+  // Nearly equal blocks of rows that begin at whole register tiles of 6 or 12 rows.
+  static_assert(kMatmulRowBlock % 12 == 0);
   const size_t row_blocks = (args.rows + kMatmulRowBlock - 1) / kMatmulRowBlock;
+  const auto block_start = [&](size_t i) {
+    const size_t start = (args.rows * i / row_blocks + 11) / 12 * 12;
+    return start < args.rows ? start : args.rows;
+  };
   for (size_t i = 0; i < row_blocks; ++i) {
-    const size_t row = args.rows * i / row_blocks;
-    const size_t rows = args.rows * (i + 1) / row_blocks - row;
+    const size_t row = block_start(i);
+    const size_t rows = block_start(i + 1) - row;
     if (args.x_quantized != nullptr) {
       for (size_t r = 0; r < rows; ++r) {
         ComputeFactors(x, row + r, format, factors + r * factor_stride);

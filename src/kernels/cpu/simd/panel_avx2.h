@@ -175,6 +175,8 @@ inline int32_t SumOf16(const int8_t* p) {
 }
 
 inline void PrefetchLine(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
-inline void PrefetchLineToL2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
+inline void PrefetchLineToL2(const void* p) {
+  _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1);
+}
 
 }  // namespace pelton::cpu::KERNEL_ISA
