@@ -65,7 +65,7 @@ int Fail(const Status& status) {
 
 std::string Nearest(std::string_view word, std::span<const std::string> candidates) {
   std::string best;
-  size_t best_distance = std::max<size_t>(word.size() / 2, 1) + 1;
+  size_t best_distance = word.size() / 2 + 2;
   for (const std::string& candidate : candidates) {
     // Levenshtein distance, one row at a time.
     std::vector<size_t> row(candidate.size() + 1);

@@ -124,7 +124,7 @@ int PrintMemory(const ModelOptions& options, bool json) {
              mib(use.arena_bytes), mib(use.arena_sum_bytes));
   fmt::print("            {:>9.1f} MiB  scratch of the threads\n", mib(use.scratch_bytes));
   fmt::print("2. blocks   {:>9.1f} MiB  KV cache, {} bytes a token, {} tokens\n", mib(use.kv_bytes),
-             use.kv_bytes_per_token, (*model)->context_tokens);
+             use.kv_bytes_per_token, use.kv_bytes / use.kv_bytes_per_token);
   fmt::print("3. views    {:>9.1f} MiB  weights packed once, read by every step\n",
              mib(use.packed_weight_bytes));
   fmt::print("            {:>9.1f} MiB  model file, mapped; its pages leave memory once packed\n",
@@ -207,7 +207,8 @@ Command InspectCommand() {
       .summary = "what is in a model and what is made of it",
       .description =
           "Describes a model file. --graph prints the graph that will run (with --fusion-level 0 "
-          "as the model's builder made it), --plan every op with its place in memory and its "
+          "as the model's builder made it, with packed weights), --plan every op with its place in "
+          "memory and its "
           "predicted time, --passes what each pass of the optimiser saved, --memory what the "
           "three levels of memory hold."};
   options->model.AddModel(&command.options);

@@ -25,6 +25,9 @@ void AddOption(CLI::App* app, const Option& option) {
   if (std::holds_alternative<std::vector<std::string>*>(option.target) && !option.positional()) {
     added->expected(1)->take_all()->allow_extra_args(false);
   }
+  if (!std::holds_alternative<std::vector<std::string>*>(option.target) && !option.positional()) {
+    added->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  }
   if (!option.choices.empty()) added->check(CLI::IsMember(option.choices));
   if (option.required) added->required();
   if (!option.positional()) added->envname(option.EnvironmentName())->ignore_underscore();

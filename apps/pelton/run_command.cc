@@ -91,7 +91,6 @@ int Run(const RunOptions& options) {
   Result<LoadOptions> load = options.model.Load(batch ? static_cast<size_t>(options.parallel) : 1);
   if (!load.ok()) return Fail(load.status());
   load->max_queued = size_t{1} << 20;
-  // A batch keeps as many sequences in the cache as run at once, as far as a default may go.
   const Result<std::string> path = options.model.Path();
   if (!path.ok()) return Fail(path.status());
   Result<std::unique_ptr<LanguageModel>> model = LoadLanguageModel(*path, *load);

@@ -26,7 +26,7 @@ enum class OpKind : uint8_t {
   kKvWrite,          // (k, v, slots) {layer} -> cache
   kKvScores,         // (q, cache) {heads, kv_heads, layer}
   kMaskedSoftmax,    // (scores) {heads, window}
-  kKvMix,            // (weights, cache) {heads, kv_heads, layer}
+  kKvMix,            // (weights, cache) {heads, kv_heads, head_dim, layer}
   // made by passes
   kAttention,    // (q, cache) {heads, kv_heads, layer, scale, cap, window}
   kRopeKvWrite,  // (q, k, v, table, slots) {heads, kv_heads, interleaved, layer} -> (q, cache)

@@ -6,8 +6,8 @@
 
 namespace pelton {
 
-// What a machine can do, for predictions. The defaults are a current two-core server slice;
-// `pelton doctor` measures this machine.
+// What a machine can do, for predictions. The defaults are a two-core slice of a current server;
+// they decide which of two plans is better, not what a clock will show.
 struct MachineModel {
   double bytes_per_second = 32e9;         // reading memory, all threads
   double cache_bytes_per_second = 120e9;  // activations stay in cache

@@ -121,8 +121,7 @@ struct PackArgs {
 // Panels of the result, padding included.
 size_t PackPanelCount(const PackArgs& args);
 
-// Writes panels [begin, end). Thread-safe for disjoint ranges; no allocation. Chosen by CpuFeatures
-// inside where a faster way exists.
+// Writes panels [begin, end). Thread-safe for disjoint ranges; no allocation.
 void PackPanels(const PackArgs& args, size_t begin, size_t end) noexcept;
 
 // Decodes one stored row to f32: the exact values, as the format's definition computes them.

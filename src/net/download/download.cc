@@ -69,6 +69,8 @@ struct Transfer {
   uint64_t done;    // bytes that are there now
   uint64_t limit;   // more is refused
   bool checked = false;
+  bool too_much = false;
+  int write_error = 0;
   const DownloadProgress* progress;
 };
 
@@ -87,8 +89,14 @@ size_t OnBody(char* data, size_t size, size_t count, void* user) {
     }
   }
   const size_t bytes = size * count;
-  if (bytes > t->limit - t->done) return 0;
-  if (std::fwrite(data, 1, bytes, t->file) != bytes) return 0;
+  if (bytes > t->limit - t->done) {
+    t->too_much = true;
+    return 0;
+  }
+  if (std::fwrite(data, 1, bytes, t->file) != bytes) {
+    t->write_error = errno;
+    return 0;
+  }
   t->done += bytes;
   return bytes;
 }
@@ -157,8 +165,11 @@ Status Download(const DownloadRequest& request) {
     // 416: nothing follows what is there; the checks below decide.
     const bool complete_already = code == 416 && offset > 0;
     if (code >= 300 && !complete_already) return HttpStatus(request.url, code);
-    if (result == CURLE_WRITE_ERROR && transfer.done < transfer.limit &&
-        transfer.limit != UINT64_MAX) {
+    if (transfer.write_error != 0) {
+      return ResourceExhausted(fmt::format("{}: cannot be written: {}", part,
+                                           std::generic_category().message(transfer.write_error)));
+    }
+    if (transfer.too_much) {
       return DataLoss(fmt::format("{}: the server sends more than the {} bytes that were announced",
                                   request.url, transfer.limit));
     }

@@ -41,7 +41,8 @@ struct PullOptions {
 
 // Fetches a model into the store and gives the path of its (first) file. `what` is
 // "hf:USER/REPO:QUANT" or the URL of a GGUF file. An interrupted fetch goes on when it is called
-// again; a file that is there already is checked and kept.
+// again. A file that is there already is kept if it has the size and checksum that the hub states
+// (a plain URL states neither).
 Result<std::string> PullModel(const std::string& what, const PullOptions& options);
 
 }  // namespace pelton

@@ -222,7 +222,9 @@ Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path
   StepLimits limits{.max_tokens = step_tokens,
                     .max_sequences = options.max_sequences,
                     .max_logit_rows = std::max(options.max_sequences, options.max_logit_rows),
-                    .max_context = std::max<size_t>(options.context_tokens, kBlockTokens)};
+                    .max_context = options.context_tokens != 0
+                                       ? options.context_tokens
+                                       : static_cast<size_t>(config.context_tokens)};
   ASSIGN_OR_RETURN(const size_t weight_bytes, PackedStore::BytesFor(graph));
   const size_t arena_bytes = ArenaBytesFor(graph, limits);
   size_t kv_tokens = 0;
