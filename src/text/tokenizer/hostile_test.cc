@@ -150,7 +150,7 @@ TEST(HostileTextTest, LongRuns) {
     ASSERT_TRUE(made.ok()) << made.status().message();
     tokenizers.push_back(std::move(*made));
   }
-  constexpr size_t kBytes = 1 << 18;
+  constexpr size_t kBytes = 1 << 16;
   for (const auto& tokenizer : tokenizers) {
     for (const char* unit : {"a", " ", "\n", "<", "<e", "\u0301", "\u4e2d", "\xFF", "A'", " \n"}) {
       for (const char* tail : {"", "a", "\u0301"}) {
