@@ -3,215 +3,99 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-#include <algorithm>
-#include <vector>
+#include <array>
+#include <string>
+#include <utility>
 
 #include "base/check.h"
-#include "text/tokenizer/utf8.h"
+#include "text/tokenizer/regex_syntax.h"
 
 namespace pelton::tokenizer {
 
 namespace {
 
-// Members of a character class. PCRE2's own \s lacks nothing but counts U+180E, its \w lacks marks
-// and its \h is white space.
-constexpr std::string_view kSpaceMembers =
-    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"
-    "\\x{205f}\\x{3000}";
-constexpr std::string_view kWordMembers = "\\p{L}\\p{M}\\p{Nd}\\p{Pc}";
-constexpr std::string_view kHexMembers = "0-9a-fA-F";
-
-std::string_view ShorthandMembers(char letter) {
-  switch (letter) {
-    case 's':
-      return kSpaceMembers;
-    case 'w':
-      return kWordMembers;
-    case 'h':
-      return kHexMembers;
-    default:
-      return {};
-  }
-}
-
-// Copies one escape starting at pattern[*pos] == '\\'.
-void CopyEscape(std::string_view pattern, size_t* pos, std::string* out) {
-  const size_t begin = *pos;
-  *pos = std::min(pattern.size(), begin + 2);
-  out->append(pattern.substr(begin, *pos - begin));
-}
-
-// Translates the class that starts at pattern[*pos] == '['; moves past its end.
-std::string TranslateClass(std::string_view pattern, size_t* pos, int depth) {
-  std::string members;
-  std::string lookaheads;
-  size_t i = *pos + 1;
-  const bool negated = i < pattern.size() && pattern[i] == '^';
-  if (negated) ++i;
-  const size_t first = i;
-  while (i < pattern.size() && (pattern[i] != ']' || i == first)) {
-    if (pattern[i] == '\\' && i + 1 < pattern.size()) {
-      const std::string_view shorthand = ShorthandMembers(pattern[i + 1]);
-      if (shorthand.empty()) {
-        CopyEscape(pattern, &i, &members);
-      } else {
-        members += shorthand;
-        i += 2;
-      }
-    } else if (pattern.substr(i).starts_with("[:")) {
-      const size_t close = pattern.find(":]", i);
-      const size_t end = close == std::string_view::npos ? pattern.size() : close + 2;
-      members += pattern.substr(i, end - i);
-      i = end;
-    } else if (pattern.substr(i).starts_with("&&[") && depth == 0) {
-      i += 2;
-      lookaheads += "(?=" + TranslateClass(pattern, &i, depth + 1) + ")";
-    } else if (pattern[i] == '[') {
-      members += "\\[";
-      ++i;
-    } else {
-      members += pattern[i++];
-    }
-  }
-  *pos = std::min(pattern.size(), i + 1);
-  const std::string plain = std::string("[") + (negated ? "^" : "") + members + "]";
-  if (lookaheads.empty()) return plain;
-  return "(?:" + lookaheads + plain + ")";
-}
+// Steps of one search. A pre-tokenizer's expression needs a few per character of a match; a run of
+// a million spaces takes two million.
+constexpr uint32_t kMatchLimit = 50'000'000;
+// For the machine stack of compiled expressions and for the interpreter that takes over.
+constexpr uint32_t kHeapLimitKib = 64 * 1024;
+constexpr size_t kPatternLimit = 64 * 1024;
 
 }  // namespace
 
-std::string TranslateRegex(std::string_view pattern) {
-  std::string out;
-  for (size_t i = 0; i < pattern.size();) {
-    if (pattern[i] == '\\' && i + 1 < pattern.size()) {
-      const char letter = pattern[i + 1];
-      const bool negated = letter == 'S' || letter == 'W' || letter == 'H';
-      const std::string_view members =
-          ShorthandMembers(negated ? static_cast<char>(letter + ('a' - 'A')) : letter);
-      if (members.empty()) {
-        CopyEscape(pattern, &i, &out);
-      } else {
-        out += negated ? "[^" : "[";
-        out += members;
-        out += "]";
-        i += 2;
-      }
-    } else if (pattern[i] == '[') {
-      out += TranslateClass(pattern, &i, 0);
-    } else {
-      out += pattern[i++];
-    }
-  }
-  return out;
-}
-
-struct Regex::Program {
+struct Regex::Code {
   pcre2_code* code = nullptr;
-  bool compiled_to_machine_code = false;
+  pcre2_match_context* context = nullptr;
 
-  ~Program() { pcre2_code_free(code); }
+  ~Code() {
+    pcre2_match_context_free(context);
+    pcre2_code_free(code);
+  }
 };
 
-Regex::Regex(std::unique_ptr<Program> program) : program_(std::move(program)) {}
+Regex::Regex(std::unique_ptr<const Code> code) : code_(std::move(code)) {}
+Regex::Regex(Regex&&) noexcept = default;
+Regex& Regex::operator=(Regex&&) noexcept = default;
 Regex::~Regex() = default;
 
-Result<std::unique_ptr<Regex>> Regex::Compile(std::string_view pattern) {
-  constexpr size_t kMaxPatternBytes = 1 << 16;
-  if (pattern.size() > kMaxPatternBytes) {
-    return InvalidArgument("a regular expression of the tokenizer is longer than 65536 bytes");
+Result<Regex> Regex::Compile(std::string_view pattern) {
+  if (pattern.size() > kPatternLimit) {
+    return InvalidArgument("the regular expression has " + std::to_string(pattern.size()) +
+                           " bytes, more than " + std::to_string(kPatternLimit));
   }
-  const std::string translated = TranslateRegex(pattern);
-  pcre2_compile_context* context = pcre2_compile_context_create(nullptr);
-  PELTON_CHECK(context != nullptr, "out of memory");
-  pcre2_set_newline(context, PCRE2_NEWLINE_LF);
-  pcre2_set_parens_nest_limit(context, 100);
+  ASSIGN_OR_RETURN(const std::string translated, TranslateRegex(pattern));
+  pcre2_compile_context* compile = pcre2_compile_context_create(nullptr);
+  PELTON_CHECK(compile != nullptr, "out of memory");
+  pcre2_set_newline(compile, PCRE2_NEWLINE_LF);
+  pcre2_set_parens_nest_limit(compile, 100);
   int error = 0;
-  size_t offset = 0;
-  auto program = std::make_unique<Program>();
-  // Multi-line, because Ruby's ^ and $ always match at line ends.
-  program->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-                                PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C,
-                                &error, &offset, context);
-  pcre2_compile_context_free(context);
-  if (program->code == nullptr) {
-    PCRE2_UCHAR message[256];
-    pcre2_get_error_message(error, message, sizeof(message));
+  PCRE2_SIZE where = 0;
+  // Ruby's ^ and $ match at every line.
+  pcre2_code* code = pcre2_compile(
+      reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
+      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error, &where, compile);
+  pcre2_compile_context_free(compile);
+  if (code == nullptr) {
+    std::array<PCRE2_UCHAR, 256> message{};
+    pcre2_get_error_message(error, message.data(), message.size());
     return InvalidArgument("the regular expression \"" + std::string(pattern.substr(0, 200)) +
-                           "\" of the tokenizer does not compile: " +
-                           reinterpret_cast<const char*>(message));
+                           "\" is not understood: " + reinterpret_cast<char*>(message.data()));
   }
-  program->compiled_to_machine_code =
-      pcre2_jit_compile(program->code, PCRE2_JIT_COMPLETE) == 0;
-  return std::unique_ptr<Regex>(new Regex(std::move(program)));
+  // Without a just-in-time compiler for this processor the interpreter does the work.
+  pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
+  auto owned = std::make_unique<Code>();
+  owned->code = code;
+  owned->context = pcre2_match_context_create(nullptr);
+  PELTON_CHECK(owned->context != nullptr, "out of memory");
+  pcre2_set_match_limit(owned->context, kMatchLimit);
+  pcre2_set_heap_limit(owned->context, kHeapLimitKib);
+  return Regex(std::move(owned));
 }
 
-struct Regex::Scan::State {
-  const Program* program;
-  std::string_view text;
-  size_t pos = 0;
-  bool after_empty = false;  // the last match was empty and ended at pos
+struct RegexSearch::State {
   pcre2_match_data* match = nullptr;
-  pcre2_match_context* context = nullptr;
-  pcre2_jit_stack* stack = nullptr;
-
-  ~State() {
-    pcre2_match_data_free(match);
-    pcre2_match_context_free(context);
-    if (stack != nullptr) pcre2_jit_stack_free(stack);
-  }
+  ~State() { pcre2_match_data_free(match); }
 };
 
-Regex::Scan::Scan(const Regex& regex, std::string_view text) : state_(std::make_unique<State>()) {
-  state_->program = regex.program_.get();
-  state_->text = text;
-  state_->match = pcre2_match_data_create(1, nullptr);
-  state_->context = pcre2_match_context_create(nullptr);
-  PELTON_CHECK(state_->match != nullptr && state_->context != nullptr, "out of memory");
-  constexpr size_t kFreeSteps = 100'000, kStepsPerByte = 16, kMaxSteps = 100'000'000;
-  pcre2_set_match_limit(
-      state_->context,
-      static_cast<uint32_t>(std::min(kMaxSteps, kFreeSteps + kStepsPerByte * text.size())));
-  pcre2_set_heap_limit(state_->context, 256 * 1024);  // KiB
+RegexSearch::RegexSearch(const Regex& regex) : regex_(regex), state_(std::make_unique<State>()) {
+  state_->match = pcre2_match_data_create_from_pattern(regex.code_->code, nullptr);
+  PELTON_CHECK(state_->match != nullptr, "out of memory");
 }
 
-Regex::Scan::~Scan() = default;
+RegexSearch::~RegexSearch() = default;
 
-bool Regex::Scan::Next(size_t* begin, size_t* end) {
-  State& state = *state_;
-  while (state.pos <= state.text.size()) {
-    uint32_t options = PCRE2_NO_UTF_CHECK;
-    if (state.after_empty) options |= PCRE2_NOTEMPTY_ATSTART | PCRE2_ANCHORED;
-    const auto subject = reinterpret_cast<PCRE2_SPTR>(state.text.data());
-    const auto match = [&] {
-      return pcre2_match(state.program->code, subject, state.text.size(), state.pos, options,
-                         state.match, state.context);
-    };
-    int found = match();
-    if (found == PCRE2_ERROR_JIT_STACKLIMIT && state.stack == nullptr) {
-      state.stack = pcre2_jit_stack_create(32 * 1024, 64 * 1024 * 1024, nullptr);
-      if (state.stack == nullptr) return false;
-      pcre2_jit_stack_assign(state.context, nullptr, state.stack);
-      found = match();
-    }
-    if (found == PCRE2_ERROR_NOMATCH && state.after_empty) {
-      // Nothing but the empty match here: go on behind the next character.
-      state.after_empty = false;
-      if (state.pos == state.text.size()) return false;
-      DecodeUtf8(state.text, &state.pos);
-      continue;
-    }
-    if (found < 0) return false;
-    const size_t* bounds = pcre2_get_ovector_pointer(state.match);
-    // \K can put the start behind the end or before what was matched already.
-    if (bounds[0] > bounds[1] || bounds[0] < state.pos) return false;
-    *begin = bounds[0];
-    *end = bounds[1];
-    state.pos = *end;
-    state.after_empty = *begin == *end;
-    return true;
-  }
-  return false;
+std::optional<RegexSearch::Match> RegexSearch::Find(std::string_view text, size_t from) {
+  const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
+  const auto match = [&](uint32_t options) {
+    return pcre2_match(regex_.code_->code, subject, text.size(), from, PCRE2_NO_UTF_CHECK | options,
+                       state_->match, regex_.code_->context);
+  };
+  int found = match(0);
+  if (found == PCRE2_ERROR_JIT_STACKLIMIT) found = match(PCRE2_NO_JIT);
+  if (found < 0) return std::nullopt;
+  const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(state_->match);
+  if (bounds[1] < bounds[0]) return std::nullopt;  // \K in a look-around
+  return Match{bounds[0], bounds[1]};
 }
 
 }  // namespace pelton::tokenizer

@@ -1,50 +1,53 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
-#include <string>
+#include <optional>
 #include <string_view>
 
 #include "base/status.h"
 
 namespace pelton::tokenizer {
 
-// A regular expression as tokenizer files have them (Oniguruma's Ruby syntax), run by PCRE2 with
-// its compiler. Immutable and thread-safe.
+// A regular expression in the syntax of Oniguruma (Ruby), as far as tokenizer.json files use it,
+// matched by PCRE2. Immutable: any number of threads may search at once.
 class Regex {
  public:
-  // InvalidArgument if the pattern does not compile.
-  static Result<std::unique_ptr<Regex>> Compile(std::string_view pattern);
+  // InvalidArgument, saying where and why, if `pattern` is not understood.
+  static Result<Regex> Compile(std::string_view pattern);
+
+  Regex(Regex&&) noexcept;
+  Regex& operator=(Regex&&) noexcept;
   ~Regex();
-  Regex(const Regex&) = delete;
-  Regex& operator=(const Regex&) = delete;
-
-  // One pass over a text, which must be UTF-8 and outlive the scan. Every scan may spend a number
-  // of matching steps that is proportional to the text; a pattern that needs more finds nothing
-  // in the rest.
-  class Scan {
-   public:
-    Scan(const Regex& regex, std::string_view text);
-    ~Scan();
-    Scan(const Scan&) = delete;
-    Scan& operator=(const Scan&) = delete;
-
-    // The next match, which may be empty; false if there is none.
-    bool Next(size_t* begin, size_t* end);
-
-   private:
-    struct State;
-    std::unique_ptr<State> state_;
-  };
 
  private:
-  struct Program;
-  explicit Regex(std::unique_ptr<Program> program);
-
-  std::unique_ptr<Program> program_;
+  friend class RegexSearch;
+  struct Code;
+  explicit Regex(std::unique_ptr<const Code> code);
+  std::unique_ptr<const Code> code_;
 };
 
-// `pattern` in PCRE2's syntax: \s, \w and \h get Oniguruma's meaning, and an intersection
-// [a&&[^b]] becomes a lookahead. Exposed for tests.
-std::string TranslateRegex(std::string_view pattern);
+// Searches texts for one expression; holds the memory that this takes. Borrows the expression.
+class RegexSearch {
+ public:
+  explicit RegexSearch(const Regex& regex);
+  ~RegexSearch();
+  RegexSearch(const RegexSearch&) = delete;
+  RegexSearch& operator=(const RegexSearch&) = delete;
+
+  struct Match {
+    size_t start;
+    size_t end;
+  };
+  // The first match at or after `from`, with all of `text` before it visible to look-behind. None
+  // also if the search exceeds its budget of steps. Requires: `text` is UTF-8 and `from` is at a
+  // character.
+  std::optional<Match> Find(std::string_view text, size_t from);
+
+ private:
+  struct State;
+  const Regex& regex_;
+  std::unique_ptr<State> state_;
+};
 
 }  // namespace pelton::tokenizer
