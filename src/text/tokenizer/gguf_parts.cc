@@ -96,7 +96,9 @@ Result<std::unique_ptr<Tokenizer>> TokenizerFromMetadata(const VocabMetadata& me
   const std::optional<std::string_view> model = metadata.String("tokenizer.ggml.model");
   if (!model) return InvalidArgument("the file has no tokenizer.ggml.model, so no tokenizer");
   const auto read = [&]() -> Result<tokenizer::TokenizerParts> {
-    if (*model == "gpt2") return tokenizer::ByteLevelPartsFromGguf(metadata);
+    if (*model == "gpt2" || *model == "gemma4") {
+      return tokenizer::RankedBpePartsFromGguf(metadata);
+    }
     if (*model == "llama") return tokenizer::SentencePiecePartsFromGguf(metadata, false);
     if (*model == "t5") return tokenizer::SentencePiecePartsFromGguf(metadata, true);
     if (*model == "bert") return tokenizer::WordPiecePartsFromGguf(metadata);

@@ -7,7 +7,7 @@
 namespace pelton::tokenizer {
 
 // The parts for each `tokenizer.ggml.model`. Errors as of TokenizerFromMetadata.
-Result<TokenizerParts> ByteLevelPartsFromGguf(const VocabMetadata& metadata);
+Result<TokenizerParts> RankedBpePartsFromGguf(const VocabMetadata& metadata);
 Result<TokenizerParts> SentencePiecePartsFromGguf(const VocabMetadata& metadata, bool unigram);
 Result<TokenizerParts> WordPiecePartsFromGguf(const VocabMetadata& metadata);
 

@@ -34,8 +34,11 @@ Result<TokenizerParts> WordPiecePartsFromGguf(const VocabMetadata& metadata) {
   }
   parts.vocabulary->BuildIndex();
   parts.strips_first_space = true;
-  // The format does not say whether case and accents count; its BERT vocabularies are uncased.
-  parts.normalizer.Add(MakeBertNormalizer({.strip_accents = true, .lower_case = true}));
+  // Files that do not say whether case and accents count are from BERT's uncased vocabularies.
+  const bool lower = metadata.Bool("tokenizer.ggml.normalizer.lowercase").value_or(true);
+  parts.normalizer.Add(MakeBertNormalizer(
+      {.strip_accents = metadata.Bool("tokenizer.ggml.normalizer.strip_accents").value_or(lower),
+       .lower_case = lower}));
   parts.pre_tokenizer.Add(MakeClassSplit(kSpace, SplitBehavior::kRemoved));
   parts.pre_tokenizer.Add(MakeClassSplit(kPunct, SplitBehavior::kIsolated, true));
   RETURN_IF_ERROR(FinishPartsFromGguf(metadata, false, false, &parts));

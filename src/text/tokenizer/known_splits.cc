@@ -61,10 +61,40 @@ constexpr const char* kDeepSeekCoder[] = {
     R"re([\r\n])re", R"re(\s?\p{L}+)re", R"re(\s?\p{P}+)re",
     R"re([\x{4E00}-\x{9FA5}\x{800}-\x{4E00}\x{AC00}-\x{D7FF}]+)re"};
 
+// Source: MoonshotAI's tokenization_kimi.py, "pat_str".
+constexpr const char* kKimi2[] = {
+    (R"re([\p{Han}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*)re"
+     R"re([\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?)re"
+     R"re([\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*)re"
+     R"re((?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+)re"
+     R"re(|\s+(?!\S)|\s+)re")};
+// llama.cpp's, for files that name no family.
+constexpr const char* kDefault[] = {
+    R"re([\p{P}$+<=>^~|]+)re",
+    R"re('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S))re",
+    R"re(\p{N}+)re", R"re([0-9][0-9][0-9])re"};
+constexpr const char* kFalcon[] = {
+    R"re([\p{P}$+<=>^~|`]+)re",
+    R"re('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S))re",
+    R"re([0-9][0-9][0-9])re"};
+constexpr const char* kBloom[] = {
+    R"re( ?[^(\s|.,!?\x{2026}\x{3002}\x{FF0C}\x{3001}\x{964}\x{6D4}\x{60C})]+)re"};
+constexpr const char* kBailing[] = {
+    (R"re('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*)re"
+     R"re(|\s*[\r\n]|\s+(?!\S)|\s+)re")};
+constexpr const char* kSeedCoder[] = {
+    (R"re((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+)re"
+     R"re(|\s*[\r\n]+|\s+(?!\S)|\s+)re")};
+constexpr const char* kMiniCpm5[] = {
+    R"re(\p{N}{1,3})re",
+    (R"re((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}+| ?[^\s\p{L}\p{N}]+)re"
+     R"re([\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)re")};
+constexpr const char* kSuperBpe[] = {R"re(\p{N}+)re", R"re((?=(\d{3})+(?!\d)))re"};
+
 enum class Digits { kNo, kFirst, kLast };  // whether and when single digits are split off
 
 struct Family {
-  std::string_view name;
+  std::string_view names;  // between spaces
   std::span<const char* const> splits;
   Digits digits = Digits::kNo;
   bool nfc = false;
@@ -74,41 +104,36 @@ struct Family {
 
 // Names: llama.cpp, src/llama-vocab.cpp.
 const Family kFamilies[] = {
-    {"gpt-2", kGpt2},
-    {"phi-2", kGpt2},
-    {"olmo", kGpt2},
-    {"mpt", kGpt2},
-    {"jina-es", kGpt2},
-    {"jina-de", kGpt2},
-    {"jina-v2-es", kGpt2},
-    {"jina-v2-de", kGpt2},
-    {"jina-v2-code", kGpt2},
-    {"smollm", kGpt2, Digits::kFirst},
-    {"starcoder", kGpt2, Digits::kFirst},
-    {"refact", kGpt2, Digits::kFirst},
-    {"command-r", kGpt2, Digits::kFirst},
-    {"codeshell", kGpt2, Digits::kFirst},
-    {"exaone", kGpt2, Digits::kFirst},
-    {"minerva-7b", kGpt2, Digits::kFirst},
-    {.name = "llama3", .splits = kLlama3, .ignore_merges = true, .adds_bos = true},
-    {.name = "llama-v3", .splits = kLlama3, .ignore_merges = true, .adds_bos = true},
-    {.name = "llama-bpe", .splits = kLlama3, .ignore_merges = true, .adds_bos = true},
-    {.name = "falcon3", .splits = kLlama3, .ignore_merges = true, .adds_bos = true},
-    {"dbrx", kLlama3},
-    {"smaug-bpe", kLlama3},
-    {"chatglm-bpe", kLlama3},
-    {"glm4", kLlama3},
-    {.name = "qwen2", .splits = kQwen2, .nfc = true},
-    {.name = "deepseek-r1-qwen", .splits = kQwen2, .nfc = true},
-    {"stablelm2", kQwen2},
-    {.name = "qwen35", .splits = kQwen35, .nfc = true},
-    {.name = "gpt-4o", .splits = kGpt4o, .ignore_merges = true},
-    {.name = "llama4", .splits = kGpt4o, .ignore_merges = true, .adds_bos = true},
-    {.name = "tekken", .splits = kTekken, .ignore_merges = true, .adds_bos = true},
-    {"deepseek-v3", kDeepSeek3},
-    {"hunyuan-dense", kDeepSeek3},
-    {"deepseek-llm", kDeepSeekLlm, Digits::kLast},
-    {"deepseek-coder", kDeepSeekCoder, Digits::kLast},
+    {.names = " default ", .splits = kDefault},
+    {.names = " gpt-2 phi-2 olmo mpt jais trillion granite-docling jina-es jina-de jina-v1-en "
+              "jina-v2-es jina-v2-de jina-v2-code roberta-bpe gigachat a.x-4.0 mellum modern-bert "
+              "exaone4 ",
+     .splits = kGpt2},
+    {.names = " smollm starcoder refact command-r codeshell exaone minerva-7b mellum2 ",
+     .splits = kGpt2,
+     .digits = Digits::kFirst},
+    {.names = " llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano ",
+     .splits = kLlama3,
+     .ignore_merges = true,
+     .adds_bos = true},
+    {.names = " dbrx smaug-bpe glm4 chatglm-bpe ", .splits = kLlama3},
+    {.names = " qwen2 deepseek-r1-qwen kormo f2llmv2 megrez ", .splits = kQwen2, .nfc = true},
+    {.names = " stablelm2 hunyuan solar-open grok-2 ", .splits = kQwen2},
+    {.names = " qwen35 ", .splits = kQwen35, .nfc = true},
+    {.names = " gpt-4o kanana2 talkie minimax-m2 ", .splits = kGpt4o, .ignore_merges = true},
+    {.names = " llama4 ", .splits = kGpt4o, .ignore_merges = true, .adds_bos = true},
+    {.names = " tekken ", .splits = kTekken, .ignore_merges = true, .adds_bos = true},
+    {.names = " deepseek-v3 hunyuan-dense joyai-llm hy_v4 ", .splits = kDeepSeek3},
+    {.names = " deepseek-llm ", .splits = kDeepSeekLlm, .digits = Digits::kLast},
+    {.names = " deepseek-coder ", .splits = kDeepSeekCoder, .digits = Digits::kLast},
+    {.names = " kimi-k2 ", .splits = kKimi2},
+    {.names = " falcon ", .splits = kFalcon},
+    {.names = " bloom poro-chat gpt3-finnish ", .splits = kBloom},
+    {.names = " viking ", .splits = kBloom, .digits = Digits::kLast},
+    {.names = " bailingmoe bailingmoe2 llada-moe ", .splits = kBailing},
+    {.names = " seed-coder ", .splits = kSeedCoder},
+    {.names = " minicpm5 ", .splits = kMiniCpm5, .ignore_merges = true},
+    {.names = " superbpe ", .splits = kSuperBpe},
 };
 
 }  // namespace
@@ -117,26 +142,34 @@ std::string_view Gpt2Pattern() { return kGpt2[0]; }
 
 Result<std::unique_ptr<PreTokenStep>> MakePatternSplit(std::string_view pattern,
                                                        SplitBehavior behavior, bool invert) {
+  if (pattern == R"(\s+$)" && behavior == SplitBehavior::kIsolated && !invert) {
+    return MakeFinalSpaceSplit();
+  }
   ASSIGN_OR_RETURN(Regex regex, Regex::Compile(pattern));
   return MakeRegexSplit(std::move(regex), behavior, invert);
 }
 
 Result<KnownSplit> MakeKnownSplit(std::string_view name) {
+  const std::string key = " " + std::string(name) + " ";
   for (const Family& family : kFamilies) {
-    if (family.name != name) continue;
+    if (name.find(' ') != std::string_view::npos || family.names.find(key) == family.names.npos) {
+      continue;
+    }
     KnownSplit known;
     known.nfc = family.nfc;
     known.ignore_merges = family.ignore_merges;
     known.adds_bos = family.adds_bos;
-    if (family.digits == Digits::kFirst)
+    if (family.digits == Digits::kFirst) {
       known.pre_tokenizer.Add(MakeClassSplit(kNumber, SplitBehavior::kIsolated));
+    }
     for (const char* const split : family.splits) {
       ASSIGN_OR_RETURN(std::unique_ptr<PreTokenStep> step,
                        MakePatternSplit(split, SplitBehavior::kIsolated, false));
       known.pre_tokenizer.Add(std::move(step));
     }
-    if (family.digits == Digits::kLast)
+    if (family.digits == Digits::kLast) {
       known.pre_tokenizer.Add(MakeClassSplit(kNumber, SplitBehavior::kIsolated));
+    }
     return known;
   }
   return Unimplemented("the pre-tokenizer \"" + std::string(name.substr(0, 64)) +

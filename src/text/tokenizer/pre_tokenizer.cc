@@ -85,6 +85,34 @@ class RegexSplit final : public SplitStep {
   bool invert_;
 };
 
+class FinalSpaceSplit final : public SplitStep {
+ protected:
+  void Split(std::string_view piece, std::vector<std::string_view>* out) const override {
+    size_t done = 0;
+    for (size_t pos = 0; pos < piece.size();) {
+      const size_t run = pos;
+      size_t run_end = pos;  // of white space
+      size_t last_line_feed = std::string_view::npos;
+      while (pos < piece.size() && (CharClasses(DecodeUtf8(piece, &pos)) & kSpace) != 0) {
+        if (piece[run_end] == '\n') last_line_feed = run_end;
+        run_end = pos;
+      }
+      // $ matches at the end and before each line feed; \s+ takes as much as it can before.
+      size_t match_end = run;
+      if (run_end == piece.size()) {
+        match_end = run_end;
+      } else if (last_line_feed != std::string_view::npos) {
+        match_end = last_line_feed;
+      }
+      if (match_end == run) continue;
+      if (run > done) out->push_back(piece.substr(done, run - done));
+      out->push_back(piece.substr(run, match_end - run));
+      done = match_end;
+    }
+    if (done < piece.size()) out->push_back(piece.substr(done));
+  }
+};
+
 class ClassSplit final : public SplitStep {
  public:
   ClassSplit(uint16_t classes, SplitBehavior behavior, bool ascii_symbols)
@@ -192,6 +220,8 @@ void SplitStep::Apply(Pieces* pieces) const {
 std::unique_ptr<PreTokenStep> MakeRegexSplit(Regex regex, SplitBehavior behavior, bool invert) {
   return std::make_unique<RegexSplit>(std::move(regex), behavior, invert);
 }
+
+std::unique_ptr<PreTokenStep> MakeFinalSpaceSplit() { return std::make_unique<FinalSpaceSplit>(); }
 
 std::unique_ptr<PreTokenStep> MakeClassSplit(uint16_t classes, SplitBehavior behavior,
                                              bool ascii_symbols) {

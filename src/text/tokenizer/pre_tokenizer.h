@@ -49,6 +49,10 @@ enum class SplitBehavior {
 // Splits at the matches of an expression.
 std::unique_ptr<PreTokenStep> MakeRegexSplit(Regex regex, SplitBehavior behavior, bool invert);
 
+// Splits at the matches of \s+$, each a piece, in time linear in the text, which an engine that
+// looks for this expression does not promise.
+std::unique_ptr<PreTokenStep> MakeFinalSpaceSplit();
+
 // Splits at the characters of `classes` (see unicode.h), each of which is a match. Runs of digits
 // are kNumber with kContiguous. With `ascii_symbols` every ASCII symbol ("$") is one, too.
 std::unique_ptr<PreTokenStep> MakeClassSplit(uint16_t classes, SplitBehavior behavior,

@@ -3,6 +3,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <utility>
@@ -14,10 +15,12 @@ namespace pelton::tokenizer {
 
 namespace {
 
-// Steps of one search. A pre-tokenizer's expression needs a few per character of a match; a run of
-// a million spaces takes two million.
-constexpr uint32_t kMatchLimit = 50'000'000;
-// For the machine stack of compiled expressions and for the interpreter that takes over.
+// The budget of one search. A pre-tokenizer's expression takes a few steps for each character of a
+// match and of what it looks at in vain.
+constexpr size_t kFreeSteps = 100'000;
+constexpr size_t kStepsPerByte = 16;
+constexpr size_t kMaxSteps = 100'000'000;
+// For the stack of the interpreter, which takes over where that of compiled code is too small.
 constexpr uint32_t kHeapLimitKib = 64 * 1024;
 constexpr size_t kPatternLimit = 64 * 1024;
 
@@ -25,12 +28,8 @@ constexpr size_t kPatternLimit = 64 * 1024;
 
 struct Regex::Code {
   pcre2_code* code = nullptr;
-  pcre2_match_context* context = nullptr;
 
-  ~Code() {
-    pcre2_match_context_free(context);
-    pcre2_code_free(code);
-  }
+  ~Code() { pcre2_code_free(code); }
 };
 
 Regex::Regex(std::unique_ptr<const Code> code) : code_(std::move(code)) {}
@@ -65,36 +64,42 @@ Result<Regex> Regex::Compile(std::string_view pattern) {
   pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
   auto owned = std::make_unique<Code>();
   owned->code = code;
-  owned->context = pcre2_match_context_create(nullptr);
-  PELTON_CHECK(owned->context != nullptr, "out of memory");
-  pcre2_set_match_limit(owned->context, kMatchLimit);
-  pcre2_set_heap_limit(owned->context, kHeapLimitKib);
   return Regex(std::move(owned));
 }
 
 struct RegexSearch::State {
   pcre2_match_data* match = nullptr;
-  ~State() { pcre2_match_data_free(match); }
+  pcre2_match_context* context = nullptr;
+
+  ~State() {
+    pcre2_match_context_free(context);
+    pcre2_match_data_free(match);
+  }
 };
 
 RegexSearch::RegexSearch(const Regex& regex) : regex_(regex), state_(std::make_unique<State>()) {
   state_->match = pcre2_match_data_create_from_pattern(regex.code_->code, nullptr);
-  PELTON_CHECK(state_->match != nullptr, "out of memory");
+  state_->context = pcre2_match_context_create(nullptr);
+  PELTON_CHECK(state_->match != nullptr && state_->context != nullptr, "out of memory");
+  pcre2_set_heap_limit(state_->context, kHeapLimitKib);
 }
 
 RegexSearch::~RegexSearch() = default;
 
 std::optional<RegexSearch::Match> RegexSearch::Find(std::string_view text, size_t from) {
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
+  const size_t steps = kFreeSteps + kStepsPerByte * std::min(text.size(), kMaxSteps);
+  pcre2_set_match_limit(state_->context, static_cast<uint32_t>(std::min(steps, kMaxSteps)));
   const auto match = [&](uint32_t options) {
     return pcre2_match(regex_.code_->code, subject, text.size(), from, PCRE2_NO_UTF_CHECK | options,
-                       state_->match, regex_.code_->context);
+                       state_->match, state_->context);
   };
   int found = match(0);
   if (found == PCRE2_ERROR_JIT_STACKLIMIT) found = match(PCRE2_NO_JIT);
   if (found < 0) return std::nullopt;
   const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(state_->match);
-  if (bounds[1] < bounds[0]) return std::nullopt;  // \K in a look-around
+  // With \K in a look-around a match can begin behind its end or before `from`.
+  if (bounds[1] < bounds[0] || bounds[0] < from) return std::nullopt;
   return Match{bounds[0], bounds[1]};
 }
 

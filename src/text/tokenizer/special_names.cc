@@ -9,7 +9,7 @@ namespace pelton::tokenizer {
 namespace {
 
 // In order of preference where a vocabulary has several.
-constexpr std::array<std::string_view, 13> kEndOfTurn = {
+constexpr std::array<std::string_view, 14> kEndOfTurn = {
     "<|eot_id|>",
     "<|im_end|>",
     "<|end|>",
@@ -22,11 +22,12 @@ constexpr std::array<std::string_view, 13> kEndOfTurn = {
     "<|end_of_turn|>",
     "<|END_OF_TURN_TOKEN|>",
     "<end_of_utterance>",
+    "[EOT]",
     "<\xEF\xBD\x9C"
     "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
 };
 
-constexpr std::array<std::string_view, 18> kEndOfAnswer = {
+constexpr std::array<std::string_view, 19> kEndOfAnswer = {
     "<|eot_id|>",
     "<|im_end|>",
     "<|end|>",
@@ -39,6 +40,7 @@ constexpr std::array<std::string_view, 18> kEndOfAnswer = {
     "<|end_of_turn|>",
     "<|END_OF_TURN_TOKEN|>",
     "<end_of_utterance>",
+    "[EOT]",
     "<|endoftext|>",
     "<|end_of_text|>",
     "<eos>",

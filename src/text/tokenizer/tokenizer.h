@@ -95,7 +95,7 @@ class StreamDecoder {
   std::string held_;  // the begin of a character or of a surrogate, at most three bytes
 };
 
-// From GGUF metadata (`tokenizer.ggml.*`): models "gpt2", "llama", "t5" and "bert".
+// From GGUF metadata (`tokenizer.ggml.*`): models "gpt2", "llama", "t5", "bert" and "gemma4".
 // InvalidArgument or DataLoss if the metadata contradicts itself, Unimplemented for another model
 // or an unknown `tokenizer.ggml.pre`. Nothing is kept of `metadata`.
 Result<std::unique_ptr<Tokenizer>> TokenizerFromMetadata(const VocabMetadata& metadata);

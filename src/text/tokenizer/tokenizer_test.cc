@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "text/tokenizer/golden_vocab.h"
+#include "text/tokenizer/known_splits.h"
 #include "text/tokenizer/regex.h"
 #include "text/tokenizer/unicode.h"
 
@@ -82,6 +83,39 @@ TEST(ByteLevelTest, FamiliesSplitNumbersDifferently) {
     metadata.strings["tokenizer.ggml.pre"] = pre;
     EXPECT_EQ(Make(metadata)->Encode("1212"), (Ids{17, 4, 5})) << pre;
   }
+}
+
+TEST(KnownSplitsTest, EveryNameWorks) {
+  for (const char* name :
+       {"default",  "gpt-2",    "smollm", "llama-bpe", "glm4",           "qwen2",
+        "hunyuan",  "qwen35",   "gpt-4o", "llama4",    "tekken",         "deepseek-v3",
+        "kimi-k2",  "falcon",   "bloom",  "viking",    "bailingmoe",     "seed-coder",
+        "minicpm5", "superbpe", "lfm2",   "olmo",      "deepseek-coder", "deepseek-llm"}) {
+    const auto t = Make(ByteLevel(name));
+    ASSERT_NE(t, nullptr) << name;
+    EXPECT_EQ(t->Decode(t->Encode("ab 1 a\u00e9")), "ab 1 a\u00e9") << name;
+  }
+  for (const char* name : {"", " ", "gpt", "gpt-2 phi-2", "gpt-2 "}) {
+    EXPECT_FALSE(TokenizerFromMetadata(ByteLevel(name)).ok()) << name;
+  }
+}
+
+TEST(KnownSplitsTest, CutWhereTheirExpressionsDo) {
+  using Words = std::vector<std::string>;
+  const auto split = [](const char* name, std::string_view text) {
+    Result<tokenizer::KnownSplit> known = tokenizer::MakeKnownSplit(name);
+    EXPECT_TRUE(known.ok()) << known.status().message();
+    const tokenizer::Pieces pieces = known->pre_tokenizer.Split(text, true);
+    return Words(pieces.views.begin(), pieces.views.end());
+  };
+  EXPECT_EQ(split("gpt-2", "it's  12ab\n"), (Words{"it", "'s", " ", " 12", "ab", "\n"}));
+  EXPECT_EQ(split("llama-bpe", "it'S 1234"), (Words{"it", "'S", " ", "123", "4"}));
+  EXPECT_EQ(split("gpt-4o", "aBc's/\n"), (Words{"a", "Bc's", "/\n"}));
+  EXPECT_EQ(split("kimi-k2", "ab\u4e2d\u6587c"), (Words{"ab", "\u4e2d\u6587", "c"}));
+  EXPECT_EQ(split("superbpe", "1234567"), (Words{"1", "234", "567"}));
+  EXPECT_EQ(split("deepseek-llm", "a  \u0301 \n1  "),
+            (Words{"a", "  \u0301", " ", "\n", "1", "  "}));
+  EXPECT_EQ(split("viking", "ab12, c"), (Words{"ab", "1", "2", ",", " c"}));
 }
 
 TEST(ByteLevelTest, ComposesForTheFamiliesThatWantIt) {
