@@ -110,7 +110,7 @@ ValueId Graph::AddStored(StoredTensor tensor) {
   return AddConstant(std::move(value_name), ElementType::kStored, shape, std::move(data));
 }
 
-ValueId Graph::AddNumbers(std::string value_name, std::vector<float> numbers) {
+ValueId Graph::AddNumbers(const std::string& value_name, std::vector<float> numbers) {
   const Shape shape{static_cast<int64_t>(numbers.size())};
   ConstantData data;
   data.numbers = std::move(numbers);

@@ -77,7 +77,7 @@ class Graph {
 
   ValueId AddInput(std::string value_name, ElementType type, Shape shape);
   ValueId AddStored(StoredTensor tensor);
-  ValueId AddNumbers(std::string value_name, std::vector<float> numbers);
+  ValueId AddNumbers(const std::string& value_name, std::vector<float> numbers);
   // Requires: `shape` is that of the data.
   ValueId AddConstant(std::string value_name, ElementType type, Shape shape, ConstantData data);
   // A result value without a producer yet; its type and shape are inferred when a node is added.

@@ -46,7 +46,12 @@ void MatmulAmx(const MatmulArgs& args, size_t begin, size_t end, std::byte* scra
 
 // The row for MatmulImpls, before the vector implementations. Measured for a prototype: below 12
 // rows their integer dot products are faster.
-inline constexpr MatmulImpl kAmxMatmulImpl = {
-    "amx_bf16", kCpuAmx | kCpuAvx512Bf16, false, 12, AmxMatmulSupports, AmxMatmulScratchBytes, cpu::amx::MatmulAmx};
+inline constexpr MatmulImpl kAmxMatmulImpl = {"amx_bf16",
+                                              kCpuAmx | kCpuAvx512Bf16,
+                                              false,
+                                              12,
+                                              AmxMatmulSupports,
+                                              AmxMatmulScratchBytes,
+                                              cpu::amx::MatmulAmx};
 
 }  // namespace pelton

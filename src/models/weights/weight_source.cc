@@ -39,8 +39,8 @@ Result<WeightSource> WeightSource::Create(Parts parts) {
   if (const auto repeated = FindRepeatedName(source.by_name_, name_of)) {
     const TensorInfo& tensor = tensors[*repeated];
     const MappedFile* file = source.HolderOf(tensor);
-    return FieldError(file == nullptr ? "model" : file->path(), "tensor name", Quoted(tensor.name) + " more than once",
-                      "every name once");
+    return FieldError(file == nullptr ? "model" : file->path(), "tensor name",
+                      Quoted(tensor.name) + " more than once", "every name once");
   }
   return source;
 }
