@@ -44,8 +44,8 @@ void RenderOne(std::string_view source, std::string_view json) {
     Check(!error.message.empty() && error.line > 0, "a syntax error has no message or line");
     return;
   }
-  static const Value kDefault = ValueFromJson(kVariables).value();
-  Value variables = kDefault;
+  static const Value default_variables = ValueFromJson(kVariables).value();
+  Value variables = default_variables;
   if (!json.empty()) {
     const Result<Value> given = ValueFromJson(json);
     if (given.ok() && given->is(Kind::kDict)) variables = *given;

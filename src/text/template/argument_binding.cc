@@ -10,28 +10,28 @@ namespace pelton::jinja {
 Status BindArguments(RenderContext& context, std::string_view function, size_t num_required,
                      std::initializer_list<std::string_view> names, Arguments& arguments,
                      Value* out) {
-  const std::string prefix = std::string(function) + "() ";
+  const auto fail = [&](std::string_view what, std::string_view name) {
+    std::string message(function);
+    message.append("() ").append(what).append(name);
+    return context.RuntimeError(std::move(message));
+  };
   if (arguments.positional.size() > names.size()) {
-    return context.RuntimeError(prefix + "takes at most " + std::to_string(names.size()) +
-                                " arguments, found " + std::to_string(arguments.positional.size()));
+    return fail("takes fewer arguments than ", std::to_string(arguments.positional.size()));
   }
   std::fill(out, out + names.size(), Value::Missing());
   std::move(arguments.positional.begin(), arguments.positional.end(), out);
   for (auto& [name, value] : arguments.named) {
-    const auto it = std::find(names.begin(), names.end(), name);
-    if (it == names.end() || it->starts_with('/'))
-      return context.RuntimeError(prefix + "has no argument '" + name + "'");
+    const auto* it = std::find(names.begin(), names.end(), name);
+    if (it == names.end() || it->starts_with('/')) return fail("has no argument ", name);
     Value& slot = out[it - names.begin()];
-    if (!slot.is_missing()) {
-      return context.RuntimeError(prefix + "has two values for '" + name + "'");
-    }
+    if (!slot.is_missing()) return fail("has two values for ", name);
     slot = std::move(value);
   }
   for (size_t i = 0; i < num_required; ++i) {
-    if (out[i].is_missing()) {
-      return context.RuntimeError(prefix + "needs the argument '" + std::string(names.begin()[i]) +
-                                  "'");
-    }
+    if (!out[i].is_missing()) continue;
+    std::string_view name = names.begin()[i];
+    if (name.starts_with('/')) name.remove_prefix(1);
+    return fail("needs the argument ", name);
   }
   return OkStatus();
 }

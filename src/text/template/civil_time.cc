@@ -42,9 +42,9 @@ tm ToTm(const CivilTime& time) {
 // Reads exactly `digits` digits from the start of `text`, and removes them and `after` behind them.
 bool TakeNumber(std::string_view& text, size_t digits, std::string_view after, int& out) {
   if (text.size() < digits) return false;
-  const char* end = text.data() + digits;
+  const char* end = text.begin() + digits;
   if (text[0] < '0' || text[0] > '9') return false;
-  const auto result = std::from_chars(text.data(), end, out);
+  const auto result = std::from_chars(text.begin(), end, out);
   if (result.ec != std::errc() || result.ptr != end) return false;
   text.remove_prefix(digits);
   if (after.empty()) return true;

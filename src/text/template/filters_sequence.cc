@@ -228,6 +228,7 @@ Result<Value> Sort(Interpreter& vm, const Value& input, Arguments& arguments) {
   ASSIGN_OR_RETURN(const std::vector<size_t> order,
                    SortedOrder(vm, keys, FlagArgument(argument[0], false)));
   std::vector<Value> sorted;
+  sorted.reserve(order.size());
   for (const size_t i : order) sorted.push_back(items[i]);
   return vm.NewList(std::move(sorted));
 }

@@ -82,6 +82,7 @@ Result<Value> FormatFilter(Interpreter& vm, const Value& input, Arguments& argum
     return PercentFormat(vm, format, values);
   }
   std::vector<DictObject::Entry> entries;
+  entries.reserve(arguments.named.size());
   for (auto& [name, value] : arguments.named) entries.push_back({vm.NewString(name), value});
   const Value values = vm.NewDict(std::move(entries));
   if (!values.is(Kind::kDict)) return vm.failure();

@@ -204,7 +204,7 @@ Value FindGlobal(std::string_view name) {
     Value function;
   };
   // Shared by all renderings: functions hold nothing.
-  static const Global kGlobals[] = {
+  static const Global globals[] = {
       {"range", Function("range", &Range)},
       {"dict", Function("dict", &Dict)},
       {"namespace", Function("namespace", &MakeNamespace)},
@@ -214,7 +214,7 @@ Value FindGlobal(std::string_view name) {
       {"joiner", Function("joiner", &MakeJoiner)},
       {"lipsum", Function("lipsum", &Lipsum)},
   };
-  for (const Global& global : kGlobals) {
+  for (const Global& global : globals) {
     if (global.name == name) return global.function;
   }
   return Value::Missing();

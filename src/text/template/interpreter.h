@@ -137,7 +137,8 @@ class Interpreter : public RenderContext {
 Status ChargeText(RenderContext& context, const Value& value);
 Status ChargeArguments(RenderContext& context, const Arguments& arguments);
 
-// Deepest recursion of statements and expressions together. Measured worst case: see limits_test.
+// Deepest recursion of statements and expressions together. It fits a stack of 1 MB (clang release,
+// x86-64; 3 MB with AddressSanitizer), measured with the deepest templates of limits_test.
 inline constexpr int kMaxEvalDepth = 1000;
 
 }  // namespace pelton::jinja

@@ -25,6 +25,7 @@ class MacroObject : public HostObject {
     if (name == "caller") return Value::Bool(stmt_.caller_index >= 0);
     if (name != "arguments") return Value::Missing();
     std::vector<Value> names;
+    names.reserve(stmt_.parameters.size());
     for (const Stmt::Parameter& parameter : stmt_.parameters) {
       names.push_back(vm.NewString(std::string(parameter.target->name)));
     }
@@ -81,6 +82,7 @@ Status Interpreter::BindMacroArguments(const Stmt& stmt, Frame& frame, Arguments
   }
   if (stmt.kwargs_index >= 0) {
     std::vector<DictObject::Entry> rest;
+    rest.reserve(arguments.named.size());
     for (auto& [name, value] : arguments.named) rest.push_back({NewString(name), value});
     frame.slots[static_cast<size_t>(stmt.kwargs_index)] = NewDict(std::move(rest));
   } else if (!arguments.named.empty()) {

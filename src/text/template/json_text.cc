@@ -73,6 +73,7 @@ class JsonWriter {
     for (size_t i = 0; i < order.size(); ++i) order[i] = i;
     if (style_.sort_keys) {
       std::vector<Value> keys;
+      keys.reserve(entries.size());
       for (const DictObject::Entry& entry : entries) keys.push_back(entry.key);
       ASSIGN_OR_RETURN(order, SortedOrder(vm_, keys, false));
     }

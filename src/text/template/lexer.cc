@@ -8,7 +8,7 @@
 namespace pelton::jinja {
 namespace {
 
-constexpr size_t npos = std::string_view::npos;
+constexpr size_t kNotFound = std::string_view::npos;
 
 bool IsAsciiDigit(char c) { return c >= '0' && c <= '9'; }
 
@@ -84,7 +84,7 @@ class Lexer {
     size_t tag = pos_;
     for (;; ++tag) {
       tag = source_.find('{', tag);
-      if (tag == npos || tag + 1 >= source_.size()) {
+      if (tag == kNotFound || tag + 1 >= source_.size()) {
         Add(TokenType::kText, source_.substr(pos_));
         Take(source_.size() - pos_);
         return OkStatus();
@@ -115,7 +115,7 @@ class Lexer {
     if (sign == '-') return StripRight(text);
     if (sign == '+' || is_variable) return text;
     const size_t newline = text.rfind('\n');
-    const size_t line_start = newline == npos ? 0 : newline + 1;
+    const size_t line_start = newline == kNotFound ? 0 : newline + 1;
     if (line_start == 0 && !line_starting_) return text;
     return StripLeft(text.substr(line_start)).empty() ? text.substr(0, line_start) : text;
   }
@@ -134,7 +134,8 @@ class Lexer {
   }
 
   Status LexRaw() {
-    for (size_t tag = source_.find("{%", pos_); tag != npos; tag = source_.find("{%", tag + 1)) {
+    for (size_t tag = source_.find("{%", pos_); tag != kNotFound;
+         tag = source_.find("{%", tag + 1)) {
       size_t end = tag + 2;
       const char sign = end < source_.size() ? source_[end] : '\0';
       if (sign == '-' || sign == '+') ++end;
@@ -168,7 +169,7 @@ class Lexer {
 
   Status LexComment() {
     size_t end = source_.find("#}", pos_);
-    if (end == npos) return Fail("missing #} at the end of a comment");
+    if (end == kNotFound) return Fail("missing #} at the end of a comment");
     if (end > pos_ && (source_[end - 1] == '-' || source_[end - 1] == '+')) --end;
     Take(end - pos_);
     Take(EndLength(pos_, "#}", true));
@@ -281,13 +282,13 @@ class Lexer {
     size_t pos = 0;
     while (pos < text.size()) {
       const size_t backslash = text.find('\\', pos);
-      out += text.substr(pos, backslash == npos ? npos : backslash - pos);
-      if (backslash == npos) break;
+      out += text.substr(pos, backslash == kNotFound ? kNotFound : backslash - pos);
+      if (backslash == kNotFound) break;
       pos = backslash + 1;  // a character follows, or the string would not have ended
       const char c = text[pos++];
       constexpr std::string_view kLetters = "abfnrtv\\'\"";
       constexpr std::string_view kMeanings = "\a\b\f\n\r\t\v\\'\"";
-      if (const size_t letter = kLetters.find(c); letter != npos) {
+      if (const size_t letter = kLetters.find(c); letter != kNotFound) {
         out += kMeanings[letter];
       } else if (c == '\n') {
         // a line continued

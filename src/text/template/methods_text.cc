@@ -14,7 +14,7 @@
 namespace pelton::jinja {
 namespace {
 
-constexpr size_t npos = std::string_view::npos;
+constexpr size_t kNotFound = std::string_view::npos;
 
 Result<Value> TextResult(Interpreter& vm, const Value& self, std::string text) {
   return vm.NewString(std::move(text), self.is_safe_text());
@@ -134,12 +134,12 @@ Result<Value> Find(Interpreter& vm, const Value& self, Arguments& arguments) {
   ASSIGN_OR_RETURN(const std::string wanted, TextArgument(vm, "sub", argument[0], ""));
   ASSIGN_OR_RETURN(const Section section, FindSection(vm, self, argument[1], argument[2]));
   RETURN_IF_ERROR(vm.Charge(4 * wanted.size()));
-  size_t found = npos;
+  size_t found = kNotFound;
   if (!section.is_empty) {
     found = kLast ? FindLastBytes(section.text, wanted, section.text.size())
                   : FindBytes(section.text, wanted);
   }
-  if (found != npos) {
+  if (found != kNotFound) {
     return Value::Integer(section.first + CountCodePoints(section.text.substr(0, found)));
   }
   if (kMustExist) return vm.RuntimeError("index(): the substring is not there");
@@ -154,7 +154,7 @@ Result<Value> Count(Interpreter& vm, const Value& self, Arguments& arguments) {
   if (section.is_empty) return Value::Integer(0);
   if (wanted.empty()) return Value::Integer(CountCodePoints(section.text) + 1);
   int64_t count = 0;
-  for (size_t pos = FindBytes(section.text, wanted); pos != npos; ++count) {
+  for (size_t pos = FindBytes(section.text, wanted); pos != kNotFound; ++count) {
     RETURN_IF_ERROR(vm.Charge(wanted.size()));
     pos = FindBytes(section.text, wanted, pos + wanted.size());
   }

@@ -9,7 +9,7 @@
 namespace pelton::jinja {
 namespace {
 
-constexpr size_t npos = std::string_view::npos;
+constexpr size_t kNotFound = std::string_view::npos;
 
 // More pieces than any text of a conversation has. Splitting stops here, before the list of pieces
 // is much larger than the text.
@@ -94,7 +94,7 @@ Result<Value> Split(Interpreter& vm, const Value& self, Arguments& arguments) {
     RETURN_IF_ERROR(vm.Charge(separator.size()));
     const size_t found =
         kFromRight ? FindLastBytes(text, separator, text.size()) : FindBytes(text, separator);
-    if (found == npos) break;
+    if (found == kNotFound) break;
     if (kFromRight) {
       // Long separators make each search cost the whole rest.
       if (separator.size() > 16) RETURN_IF_ERROR(vm.Charge(text.size()));
@@ -130,7 +130,7 @@ Result<Value> Partition(Interpreter& vm, const Value& self, Arguments& arguments
   const auto piece = [&](std::string_view part) {
     return vm.NewString(std::string(part), self.is_safe_text());
   };
-  if (found == npos) {
+  if (found == kNotFound) {
     if (kFromRight) return vm.NewTuple({piece(""), piece(""), self});
     return vm.NewTuple({self, piece(""), piece("")});
   }
@@ -192,7 +192,7 @@ Result<std::string> ReplaceText(RenderContext& context, std::string_view text, s
         DecodeAt(text, found);
       }
     }
-    if (found == npos) break;
+    if (found == kNotFound) break;
     RETURN_IF_ERROR(out.Add(text.substr(pos, found - pos)));
     RETURN_IF_ERROR(out.Add(fresh));
     RETURN_IF_ERROR(context.Charge(old.size()));

@@ -10,7 +10,7 @@
 namespace pelton::jinja {
 namespace {
 
-__extension__ typedef unsigned __int128 Magnitude;
+using Magnitude = unsigned __int128;
 
 Magnitude MagnitudeOf(Int value) {
   return value < 0 ? Magnitude{0} - static_cast<Magnitude>(value) : static_cast<Magnitude>(value);
@@ -155,8 +155,8 @@ std::optional<double> ParseFloat(std::string_view text) {
   // from_chars would take a second sign.
   if (rest.empty() || rest[0] == '-' || rest[0] == '+') return std::nullopt;
   double value = 0;
-  const char* end = rest.data() + rest.size();
-  const auto result = std::from_chars(rest.data(), end, value);
+  const char* end = rest.end();
+  const auto result = std::from_chars(rest.begin(), end, value);
   if (result.ptr != end || rest.find('(') != rest.npos) return std::nullopt;
   if (result.ec == std::errc::result_out_of_range) {
     // from_chars leaves the value alone; an exponent decides between 0 and infinity.

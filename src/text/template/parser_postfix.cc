@@ -149,7 +149,7 @@ Result<std::string_view> Parser::ParseDottedName() {
   std::string_view name = first.text;
   while (Skip(TokenType::kDot)) {
     ASSIGN_OR_RETURN(const Token part, ExpectName());
-    name = {name.data(), static_cast<size_t>(part.text.data() + part.text.size() - name.data())};
+    name = std::string_view(name.begin(), part.text.end());
   }
   return name;
 }

@@ -268,6 +268,7 @@ TEST(TemplateTest, OneTemplateRendersInManyThreads) {
   const std::string expected = shared.Render(variables).value();
   std::vector<std::thread> threads;
   std::vector<std::string> texts(4);
+  threads.reserve(texts.size());
   for (std::string& text : texts) {
     threads.emplace_back([&] { text = shared.Render(variables).value(); });
   }

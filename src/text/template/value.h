@@ -14,7 +14,7 @@ namespace pelton::jinja {
 
 // Python's integers have no width. 128 bits hold every integer that JSON requests carry; arithmetic
 // beyond that is an error, never a wrap.
-__extension__ typedef __int128 Int;
+using Int = __int128;
 
 enum class Kind : uint8_t {
   kMissing,  // no value at all: an unset variable, an argument that was not given
