@@ -150,14 +150,14 @@ Result<std::unique_ptr<Tokenizer>> Load(const fs::path& path) {
     return TokenizerFromSentencePiece(std::as_bytes(std::span(bytes)));
   }
   // The SentencePiece families' files say nothing about BOS and EOS.
-  static const std::map<std::string, std::string> kConfigs = {
+  static const std::map<std::string, std::string> configs = {
       {"gemma-spm", R"({"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": true})"},
       {"llama-spm", R"({"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": true})"},
       {"unigram-bytes", R"({"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": true})"},
       {"t5-unigram", R"({"eos_token": {"content": "</s>"}, "add_eos_token": true})"},
   };
-  const auto config = kConfigs.find(path.parent_path().filename());
-  return TokenizerFromJson(bytes, config == kConfigs.end() ? std::string() : config->second);
+  const auto config = configs.find(path.parent_path().filename());
+  return TokenizerFromJson(bytes, config == configs.end() ? std::string() : config->second);
 }
 
 void ExpectNothingWrong(const std::vector<std::string>& wrong, size_t cases) {

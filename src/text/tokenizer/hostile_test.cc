@@ -244,10 +244,10 @@ TEST(HostileJsonTest, DeepNesting) {
                             : name == std::string_view("pre_tokenizer")  ? "pretokenizers"
                             : name == std::string_view("post_processor") ? "processors"
                                                                          : "decoders";
-    std::string value = R"({"type": "Sequence", ")" + key + "\": []}";
-    for (int i = 0; i < 100; ++i) {
-      value = R"({"type": "Sequence", ")" + key + "\": [" + value + "]}";
-    }
+    const std::string open = R"({"type": "Sequence", ")" + key + "\": [";
+    std::string value;
+    for (int i = 0; i < 100; ++i) value += open;
+    for (int i = 0; i < 100; ++i) value += "]}";
     EXPECT_EQ(CodeOf(TokenizerFromJson(JsonWith(name, value))), StatusCode::kInvalidArgument)
         << name;
   }
