@@ -128,10 +128,12 @@ void BpeModel::MergeLong(std::vector<int32_t> symbols, std::vector<int32_t>* ids
     uint32_t priority;
     int32_t id;
   };
-  MergePairs<uint32_t>(parts, [&](const MergeSymbol& left, const MergeSymbol& right) {
+  const auto find = [&](const MergeSymbol& left, const MergeSymbol& right) {
     const Merge merge = merges_.Find(left.id, right.id);
     return Found{merge.rank, merge.id};
-  });
+  };
+  std::vector<MergeCandidate<uint32_t>> candidates;
+  MergePairs(find, parts, candidates);
   for (const MergeSymbol& part : parts) {
     if (part.size > 0) ids->push_back(part.id);
   }

@@ -16,23 +16,28 @@ struct MergeSymbol {
   int32_t next;  // -1 at the end
 };
 
+// A pair that could be merged.
+template <typename Priority>
+struct MergeCandidate {
+  Priority priority;
+  int32_t left;
+  uint32_t size;  // of both: tells whether either has changed since
+  int32_t id;
+  // For a heap with the best candidate on top.
+  bool operator<(const MergeCandidate& other) const {
+    if (priority != other.priority) return priority > other.priority;
+    return left > other.left;
+  }
+};
+
 // Merges neighbours until no pair merges: always the pair with the smallest priority, of equal
 // ones the leftmost. `find(left, right)` gives {priority, id}; a negative id: the pair does not
 // merge. O(n log n) calls and steps. `symbols` are linked in order; merged ones get size 0.
+// `candidates` is memory that may be used again.
 template <typename Priority, typename Find>
-void MergePairs(std::vector<MergeSymbol>& symbols, const Find& find) {
-  struct Candidate {
-    Priority priority;
-    int32_t left;
-    uint32_t size;  // of both: tells whether either has changed since
-    int32_t id;
-    // For a heap with the best candidate on top.
-    bool operator<(const Candidate& other) const {
-      if (priority != other.priority) return priority > other.priority;
-      return left > other.left;
-    }
-  };
-  std::vector<Candidate> candidates;
+void MergePairs(const Find& find, std::vector<MergeSymbol>& symbols,
+                std::vector<MergeCandidate<Priority>>& candidates) {
+  candidates.clear();
   const auto consider = [&](int32_t left, int32_t right) {
     const MergeSymbol& a = symbols[static_cast<size_t>(left)];
     const MergeSymbol& b = symbols[static_cast<size_t>(right)];
@@ -47,7 +52,7 @@ void MergePairs(std::vector<MergeSymbol>& symbols, const Find& find) {
   std::make_heap(candidates.begin(), candidates.end());
   while (!candidates.empty()) {
     std::pop_heap(candidates.begin(), candidates.end());
-    const Candidate best = candidates.back();
+    const MergeCandidate<Priority> best = candidates.back();
     candidates.pop_back();
     MergeSymbol& left = symbols[static_cast<size_t>(best.left)];
     if (left.size == 0 || left.next < 0) continue;

@@ -2,9 +2,9 @@
 
 #include <cstdint>
 #include <string_view>
-#include <utility>
 #include <vector>
 
+#include "text/tokenizer/pair_merger.h"
 #include "text/tokenizer/text_model.h"
 #include "text/tokenizer/vocabulary.h"
 
@@ -17,15 +17,19 @@ namespace pelton::tokenizer {
 class ScoreBpeModel final : public TextModel {
  public:
   // Requires: a score that is not NaN for each token.
-  ScoreBpeModel(const Vocabulary& vocabulary, std::vector<float> scores, int32_t unknown_id)
-      : vocabulary_(vocabulary), scores_(std::move(scores)), unknown_id_(unknown_id) {}
+  ScoreBpeModel(const Vocabulary& vocabulary, std::vector<float> scores, int32_t unknown_id);
 
   void Encode(std::string_view piece, std::vector<int32_t>* ids) const override;
 
  private:
+  void SplitCharacters(std::string_view word, std::vector<MergeSymbol>* symbols) const;
+
   const Vocabulary& vocabulary_;
   std::vector<float> scores_;
   int32_t unknown_id_;
+  // No token has U+2581 behind another character, so no merge crosses the begin of a word and
+  // words can be taken one by one.
+  bool words_are_separate_ = true;
 };
 
 // Appends the byte tokens of `text`. False, and nothing appended, if one does not exist.

@@ -207,6 +207,15 @@ TEST(SentencePieceTest, MergesByScoreThenLeftmost) {
   EXPECT_EQ(t->Encode("a", {.add_special = true}), (Ids{1, 10}));
 }
 
+TEST(SentencePieceTest, MergesCrossWordsWhereATokenDoes) {
+  tokenizer::FakeMetadata metadata = SentencePiece();
+  EXPECT_EQ(Make(metadata)->Encode("b b"), (Ids{5, 7, 5, 7}));
+  metadata.string_lists["tokenizer.ggml.tokens"].push_back("b\u2581");
+  metadata.integer_lists["tokenizer.ggml.token_type"].push_back(kNormal);
+  metadata.float_lists["tokenizer.ggml.scores"].push_back(-1);
+  EXPECT_EQ(Make(metadata)->Encode("b b"), (Ids{5, 12, 7}));
+}
+
 TEST(SentencePieceTest, OneSpaceOfATextIsTheTokenizersOwn) {
   const auto t = Make(SentencePiece());
   EXPECT_EQ(t->Encode("a</s>a"), (Ids{10, 2, 10}));  // again after a special token
