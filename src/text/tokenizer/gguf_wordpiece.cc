@@ -11,6 +11,7 @@ namespace pelton::tokenizer {
 namespace {
 
 constexpr std::string_view kWordMark = "\u2581";  // what GGUF puts before a word's first token
+constexpr std::string_view kContinuation = "##";
 
 }  // namespace
 
@@ -19,17 +20,20 @@ Result<TokenizerParts> WordPiecePartsFromGguf(const VocabMetadata& metadata) {
   if (tokens.empty()) return DataLoss("the file has no tokenizer.ggml.tokens");
   ASSIGN_OR_RETURN(const std::vector<TokenKind> kinds, KindsFromGguf(metadata, tokens.size()));
   size_t bytes = 0;
-  for (const std::string_view token : tokens) bytes += token.size() + 1;
+  for (const std::string_view token : tokens) bytes += token.size() + kContinuation.size();
   TokenizerParts parts;
   parts.vocabulary = std::make_unique<Vocabulary>();
   parts.vocabulary->Reserve(tokens.size(), bytes);
+  std::string text;
   std::string piece;
   for (size_t i = 0; i < tokens.size(); ++i) {
-    const std::string_view text = tokens[i];
-    const bool marked = kinds[i] == TokenKind::kNormal && text.starts_with(kWordMark);
-    // Words that are not marked: special tokens, and those that a converter left alone.
-    const bool word = marked || kinds[i] != TokenKind::kNormal || text.starts_with("[unused");
-    piece.assign(word ? " " : "").append(marked ? text.substr(kWordMark.size()) : text);
+    // As vocab.txt has them: words are bare and continuations marked, not the other way round.
+    // Special tokens and some others were left alone by the converter.
+    const bool marked = kinds[i] == TokenKind::kNormal && tokens[i].starts_with(kWordMark);
+    const bool word = marked || kinds[i] != TokenKind::kNormal || tokens[i].starts_with("[unused");
+    const std::string_view bare = marked ? tokens[i].substr(kWordMark.size()) : tokens[i];
+    text.assign(word ? "" : kContinuation).append(bare);
+    piece.assign(word ? " " : "").append(bare);
     parts.vocabulary->Append(text, piece, kinds[i]);
   }
   parts.vocabulary->BuildIndex();
@@ -61,8 +65,7 @@ Result<TokenizerParts> WordPiecePartsFromGguf(const VocabMetadata& metadata) {
   }
   if (!parts.bos) parts.bos = first;
   parts.model = std::make_unique<WordPieceModel>(
-      *parts.vocabulary, WordPieceModel::Options{.first_prefix = std::string(kWordMark),
-                                                 .continuation_prefix = "",
+      *parts.vocabulary, WordPieceModel::Options{.continuation_prefix = std::string(kContinuation),
                                                  .unknown_id = parts.unknown.value_or(kNoToken)});
   return parts;
 }

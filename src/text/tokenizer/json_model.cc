@@ -111,8 +111,7 @@ Status MakeWordPiece(JsonValue model, TokenizerParts* parts) {
   }
   parts->model = std::make_unique<WordPieceModel>(
       *parts->vocabulary,
-      WordPieceModel::Options{.first_prefix = "",
-                              .continuation_prefix = std::string(
+      WordPieceModel::Options{.continuation_prefix = std::string(
                                   JsonText(model, "continuing_subword_prefix").value_or("##")),
                               .max_characters = static_cast<size_t>(longest),
                               .unknown_id = parts->unknown.value_or(kNoToken)});

@@ -276,6 +276,25 @@ TEST(WordPieceTest, LongestTokenFirst) {
   EXPECT_EQ(t->Decode(Ids{1, 4}, false), "[CLS] ab");
 }
 
+TEST(WordPieceTest, FromMetadata) {
+  tokenizer::FakeMetadata metadata;
+  metadata.strings["tokenizer.ggml.model"] = "bert";
+  metadata.string_lists["tokenizer.ggml.tokens"] = {"[UNK]",   "[CLS]", "[SEP]",
+                                                    "\u2581a", "b",     "[unused0]"};
+  metadata.integer_lists["tokenizer.ggml.token_type"] = {kUnknown, kControl, kControl,
+                                                         kNormal,  kNormal,  kNormal};
+  metadata.integers["tokenizer.ggml.unknown_token_id"] = 0;
+  metadata.integers["tokenizer.ggml.cls_token_id"] = 1;
+  metadata.integers["tokenizer.ggml.seperator_token_id"] = 2;
+  const auto t = Make(metadata);
+  EXPECT_EQ(t->Encode("\u00c1bb a b", {.add_special = true}), (Ids{1, 3, 4, 4, 3, 0, 2}));
+  EXPECT_EQ(t->Decode(Ids{1, 3, 4, 5}), "ab [unused0]");
+  EXPECT_EQ(t->TokenId("##b"), 4);
+  EXPECT_EQ(t->TokenId("a"), 3);
+  metadata.bools["tokenizer.ggml.normalizer.lowercase"] = false;
+  EXPECT_EQ(Make(metadata)->Encode("Ab ab"), (Ids{0, 3, 4}));
+}
+
 constexpr const char* kJson = R"({
   "added_tokens": [
     {"id": 4, "content": "<s>", "special": true, "normalized": false},

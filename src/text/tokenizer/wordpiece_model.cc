@@ -20,7 +20,8 @@ void WordPieceModel::Encode(std::string_view piece, std::vector<int32_t>* ids) c
 bool WordPieceModel::EncodeWord(std::string_view word, std::vector<int32_t>* ids) const {
   std::string key;
   for (size_t start = 0; start < word.size();) {
-    const std::string& prefix = start == 0 ? options_.first_prefix : options_.continuation_prefix;
+    const std::string_view prefix =
+        start == 0 ? "" : std::string_view(options_.continuation_prefix);
     const size_t longest = std::min(word.size() - start, vocabulary_.longest_text());
     key.assign(prefix).append(word, start, longest);
     int32_t id = kNoToken;

@@ -17,8 +17,7 @@ namespace pelton::tokenizer {
 class WordPieceModel final : public TextModel {
  public:
   struct Options {
-    std::string first_prefix;                // what tokens that begin a word begin with
-    std::string continuation_prefix = "##";  // and the others
+    std::string continuation_prefix = "##";  // of tokens that do not begin a word
     size_t max_characters = 100;             // of a word
     int32_t unknown_id = kNoToken;
   };
