@@ -22,7 +22,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TIDY = "clang-tidy-19"
-DATABASE = ROOT / "build/release"
+RELEASE = ROOT / "build/release"
+DATABASE = ROOT / "build/tidy"
 CACHE = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
 MEMORY = pathlib.Path(CACHE) / "pelton/tidy"
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
@@ -34,10 +35,18 @@ def git(*arguments):
 
 
 def compiled_files():
-    """Sources that the release preset compiles; a kernel file, compiled per ISA, counts once."""
-    commands = json.loads((DATABASE / "compile_commands.json").read_text())
-    files = {pathlib.Path(c["directory"], c["file"]).resolve() for c in commands}
-    return sorted(f for f in files if ROOT in f.parents and ROOT / "build" not in f.parents)
+    """Sources that the release preset compiles. Writes a database with one command for each: a
+    kernel file is compiled once per instruction set, of which the widest common one is looked at.
+    """
+    chosen = {}
+    for command in json.loads((RELEASE / "compile_commands.json").read_text()):
+        file = pathlib.Path(command["directory"], command["file"]).resolve()
+        if ROOT in file.parents and ROOT / "build" not in file.parents:
+            if file not in chosen or "KERNEL_ISA=avx512" in command["command"]:
+                chosen[file] = command
+    DATABASE.mkdir(parents=True, exist_ok=True)
+    (DATABASE / "compile_commands.json").write_text(json.dumps(list(chosen.values())))
+    return sorted(chosen)
 
 
 def changed_files(base):
@@ -136,10 +145,11 @@ def main():
         self_test()
         print("tidy self-test ok")
         return 0
+    compiled = compiled_files()
     paths = [pathlib.Path(f).resolve() for f in arguments.files]
     if not paths:
         changed = changed_files(arguments.base)
-        paths = sorted(compiled_files(), key=lambda p: (p not in changed, p))
+        paths = sorted(compiled, key=lambda p: (p not in changed, p))
     return 0 if check(paths, arguments.seconds) else 1
 
 
