@@ -68,11 +68,12 @@ void ModelOptions::AddRuntime(std::vector<Option>* options) {
                       .help = "longest sequence; 0 for what model and memory allow [0]",
                       .group = "resources",
                       .target = &context_tokens});
-  options->push_back({.names = "--kv-tokens",
-                      .value = "TOKENS",
-                      .help = "size of the KV cache; 0 for what the sequences need [0]",
-                      .group = "resources",
-                      .target = &kv_tokens});
+  options->push_back(
+      {.names = "--kv-tokens",
+       .value = "TOKENS",
+       .help = "size of the KV cache; 0 for a context per sequence, at most half the memory [0]",
+       .group = "resources",
+       .target = &kv_tokens});
   options->push_back({.names = "--step-tokens,--ubatch-size",
                       .value = "TOKENS",
                       .help = "most rows of one step; longer prompts run in chunks [512]",

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 
 namespace pelton {
@@ -96,31 +97,33 @@ std::string HelpText(const Command& command, std::string_view filter) {
     usage += option.required ? " " + name : " [" + name + "]";
   }
   std::string text = fmt::format("{}\n\nUsage: {} [OPTIONS]\n", command.description, usage);
-  std::string group;
-  const auto add = [&](const Option& option) {
-    const std::string left = option.positional()
-                                 ? option.value
-                                 : option.names + (option.value.empty() ? "" : " " + option.value);
-    std::string help = option.help;
-    if (!option.choices.empty()) {
-      help += fmt::format(" ({})", fmt::join(option.choices, ", "));
+  const auto lines_of = [&](const std::string& group) {
+    std::string lines;
+    for (const Option& option : command.options) {
+      if (option.group != group) continue;
+      const std::string left =
+          option.positional() ? option.value
+                              : option.names + (option.value.empty() ? "" : " " + option.value);
+      std::string help = option.help;
+      if (!option.choices.empty()) help += fmt::format(" ({})", fmt::join(option.choices, ", "));
+      if (!filter.empty() && left.find(filter) == std::string::npos &&
+          help.find(filter) == std::string::npos && group.find(filter) == std::string::npos) {
+        continue;
+      }
+      lines += left.size() <= 30 ? fmt::format("  {:<30} {}\n", left, help)
+                                 : fmt::format("  {}\n  {:<30} {}\n", left, "", help);
     }
-    if (!filter.empty() && left.find(filter) == std::string::npos &&
-        help.find(filter) == std::string::npos && option.group.find(filter) == std::string::npos) {
-      return;
-    }
-    if (option.group != group) {
-      group = option.group;
-      text += fmt::format("\n{}:\n", Capitalized(group));
-    }
-    text += left.size() <= 30 ? fmt::format("  {:<30} {}\n", left, help)
-                              : fmt::format("  {}\n  {:<30} {}\n", left, "", help);
+    return lines;
   };
+  std::vector<std::string> groups;
   for (const Option& option : command.options) {
-    if (option.positional()) add(option);
+    if (std::find(groups.begin(), groups.end(), option.group) == groups.end()) {
+      groups.push_back(option.group);
+    }
   }
-  for (const Option& option : command.options) {
-    if (!option.positional()) add(option);
+  for (const std::string& group : groups) {
+    const std::string lines = lines_of(group);
+    if (!lines.empty()) text += fmt::format("\n{}:\n{}", Capitalized(group), lines);
   }
   return text +
          "\nEvery option may be set by an environment variable: --ctx is PELTON_CTX, and so on.\n"

@@ -99,7 +99,12 @@ Status ChooseContext(const LoadOptions& options, const ModelConfig& config, size
     return InvalidArgument(fmt::format("--ctx: found {}, expected at most {} (the model's limit)",
                                        *context_tokens, config.context_tokens));
   }
-  *kv_tokens = options.kv_tokens != 0 ? options.kv_tokens : *context_tokens;
+  *kv_tokens = options.kv_tokens;
+  if (*kv_tokens == 0) {
+    // One context for each sequence as far as half of the memory goes; pages are taken when used.
+    const size_t all = *context_tokens * options.max_sequences;
+    *kv_tokens = std::max(*context_tokens, std::min(all, blocks_that_fit / 2 * kBlockTokens));
+  }
   const size_t blocks = DivUp(*kv_tokens, kBlockTokens);
   if (blocks == 0 || blocks > blocks_that_fit) {
     const std::string advice =

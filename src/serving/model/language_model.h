@@ -24,7 +24,8 @@ struct LoadOptions {
   std::optional<bool> invariant;  // absent: on wherever it costs nothing
   size_t threads = 0;             // 0: every core that this process may use
   size_t context_tokens = 0;      // longest sequence; 0: what the model and the memory allow
-  size_t kv_tokens = 0;           // tokens in the KV cache; 0: one sequence of context_tokens
+  size_t kv_tokens = 0;           // tokens in the KV cache; 0: context_tokens for each sequence,
+                                  // at most half of the memory
   size_t max_sequences = 1;       // in one step
   size_t max_step_tokens = 512;   // rows of one step
   size_t max_logit_rows = 32;     // of one step; at least one for each sequence
