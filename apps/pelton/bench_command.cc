@@ -220,6 +220,7 @@ Result<std::vector<Test>> ListTests(const BenchOptions& options) {
   ASSIGN_OR_RETURN(const std::vector<size_t> outputs, Sizes("-n", options.output_sizes));
   ASSIGN_OR_RETURN(const std::vector<size_t> batches, Sizes("--batch", options.batches));
   std::vector<Test> tests;
+  tests.reserve(prompts.size() + outputs.size() * batches.size());
   for (size_t prompt : prompts) {
     tests.push_back({.name = fmt::format("pp{}", prompt), .prompt = prompt});
   }
