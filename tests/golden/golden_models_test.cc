@@ -30,8 +30,9 @@ std::vector<Case> AllCases() {
     return cases;
   }
   // What the repository carries: one GGUF file and two folders of the full set.
-  for (const std::string& name : {"llama", "mistral-window", "qwen3"}) {
-    for (Case& c : LoadCases("tests/data/golden/" + name, name)) cases.push_back(std::move(c));
+  for (const char* name : {"llama", "mistral-window", "qwen3"}) {
+    for (Case& c : LoadCases(std::string("tests/data/golden/") + name, name))
+      cases.push_back(std::move(c));
   }
   fmt::print("The full set of golden models is not here: {} of {} cases were not seen.\n",
              kFullSetSize - cases.size(), kFullSetSize);

@@ -112,8 +112,8 @@ TEST_P(InvarianceTest, ResultsDoNotDependOnWhatRunsBeside) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Numerics, InvarianceTest,
-                         testing::Values(Numerics::kExact, Numerics::kFast), [](const auto& info) {
-                           return info.param == Numerics::kExact ? "exact" : "fast";
+                         testing::Values(Numerics::kExact, Numerics::kFast), [](const auto& test) {
+                           return test.param == Numerics::kExact ? "exact" : "fast";
                          });
 
 }  // namespace
