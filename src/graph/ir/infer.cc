@@ -205,6 +205,8 @@ std::vector<TypeAndShape> Infer(const Node& node, InputChecks& in) {
       in.ExpectF32Rows(0);
       return One(ElementType::kF32, in[0].shape);
     case OpKind::kKvMix:
+      in.ExpectAttribute(node.Int("head_dim") > 0 && node.Int("heads") > 0, "head_dim",
+                         "at least 1, as heads");
       in.ExpectF32Rows(0);
       in.ExpectCache(1);
       in.Expect(in[0].shape.cols() == Dim(node.Int("heads"), Symbol::kContext), 0,

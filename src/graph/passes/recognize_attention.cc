@@ -26,7 +26,9 @@ bool RecognizeAttention(Graph& graph) {
     }
     const Node* scores = rewriter.OnlyReadProducerOf(scores_id, OpKind::kKvScores);
     if (scores == nullptr || scores->inputs[1] != mix.inputs[1] ||
-        scores->Int("heads") != mix.Int("heads")) {
+        scores->Int("heads") != mix.Int("heads") || scores->Int("layer") != mix.Int("layer") ||
+        scores->Int("kv_heads") != mix.Int("kv_heads") ||
+        !(graph.value(scores->inputs[0]).shape == graph.value(mix.outputs[0]).shape)) {
       continue;
     }
     inner.push_back(scores_id);
