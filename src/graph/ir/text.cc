@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <limits>
 
 #include "graph/ir/infer.h"
 
@@ -247,6 +248,9 @@ class Parser {
       if (source == "numbers") {
         double number;
         if (!ReadNumber(Word(), &number)) return false;
+        if (std::abs(number) > std::numeric_limits<float>::max()) {
+          return Fail("a constant's numbers lie in the range of f32");
+        }
         data.numbers.push_back(static_cast<float>(number));
         continue;
       }
