@@ -27,7 +27,7 @@ build:  ## build the release: build/release/pelton
 	@echo build/release/pelton
 
 test:  ## every test: release, each instruction set, sanitizers, g++, short fuzzing
-	@tools/setup test
+	@tools/setup test python
 	@tools/test $(STAGES)
 
 check:  ## format, layers, sizes, banned constructs, lint

@@ -257,10 +257,8 @@ int Run(const BenchOptions& options) {
   if (load->context_tokens == 0) load->context_tokens = context;
   if (load->kv_tokens == 0) load->kv_tokens = std::max(kv_tokens, load->context_tokens);
   load->prefix_cache = false;
-  const Result<std::string> path = options.model.Path();
-  if (!path.ok()) return Fail(path.status());
   const auto start = SteadyClock::now();
-  const Result<std::unique_ptr<LanguageModel>> model = LoadLanguageModel(*path, *load);
+  const Result<std::unique_ptr<LanguageModel>> model = options.model.Open(*load);
   if (!model.ok()) return Fail(model.status());
   const double load_s = std::chrono::duration<double>(SteadyClock::now() - start).count();
   std::mt19937 rng(1);

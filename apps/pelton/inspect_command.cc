@@ -102,9 +102,7 @@ void PrintPlan(const PlannedModel& model, const SymbolValues& largest, bool json
 int PrintMemory(const ModelOptions& options, bool json) {
   const Result<LoadOptions> load = options.Load(1);
   if (!load.ok()) return Fail(load.status());
-  const Result<std::string> path = options.Path();
-  if (!path.ok()) return Fail(path.status());
-  const Result<std::unique_ptr<LanguageModel>> model = LoadLanguageModel(*path, *load);
+  const Result<std::unique_ptr<LanguageModel>> model = options.Open(*load);
   if (!model.ok()) return Fail(model.status());
   const MemoryUse& use = (*model)->memory;
   if (json) {

@@ -119,4 +119,9 @@ Result<LoadOptions> ModelOptions::Load(size_t max_sequences) const {
   return options;
 }
 
+Result<std::unique_ptr<LanguageModel>> ModelOptions::Open(const LoadOptions& options) const {
+  ASSIGN_OR_RETURN(const std::string path, Path());
+  return LoadLanguageModel(path, options);
+}
+
 }  // namespace pelton

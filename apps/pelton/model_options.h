@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,8 @@ struct ModelOptions {
   Result<std::string> Path() const;
   Result<PassOptions> Passes() const;
   Result<LoadOptions> Load(size_t max_sequences) const;
+  // Resolves `model` and loads it.
+  Result<std::unique_ptr<LanguageModel>> Open(const LoadOptions& options) const;
 };
 
 // Where models are kept: $XDG_CACHE_HOME/pelton/models.

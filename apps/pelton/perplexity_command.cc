@@ -35,11 +35,9 @@ int Run(const PerplexityOptions& options) {
   load->max_queued = size_t{1} << 30;
   // Every row's logits are wanted.
   load->max_logit_rows = std::min<size_t>(load->max_step_tokens, 128);
-  const Result<std::string> path = options.model.Path();
-  if (!path.ok()) return Fail(path.status());
   const Result<MappedFile> file = MappedFile::Open(options.file);
   if (!file.ok()) return Fail(file.status());
-  const Result<std::unique_ptr<LanguageModel>> loaded = LoadLanguageModel(*path, *load);
+  const Result<std::unique_ptr<LanguageModel>> loaded = options.model.Open(*load);
   if (!loaded.ok()) return Fail(loaded.status());
   const LanguageModel& model = **loaded;
   if (model.tokenizer == nullptr) return Fail(InvalidArgument("the model has no tokenizer"));

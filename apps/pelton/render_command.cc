@@ -31,15 +31,11 @@ struct Source {
   std::string bos_text, eos_text;
 };
 
-bool EndsWith(const std::string& text, std::string_view end) {
-  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
-}
-
 Result<Source> Open(const ModelOptions& options) {
   Source source;
   if (options.model == "-") return source;
   std::string text;
-  if (EndsWith(options.model, ".jinja")) {
+  if (options.model.ends_with(".jinja")) {
     ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(options.model));
     text.assign(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
   } else {

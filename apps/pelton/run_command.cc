@@ -91,9 +91,7 @@ int Run(const RunOptions& options) {
   Result<LoadOptions> load = options.model.Load(batch ? static_cast<size_t>(options.parallel) : 1);
   if (!load.ok()) return Fail(load.status());
   load->max_queued = size_t{1} << 20;
-  const Result<std::string> path = options.model.Path();
-  if (!path.ok()) return Fail(path.status());
-  Result<std::unique_ptr<LanguageModel>> model = LoadLanguageModel(*path, *load);
+  Result<std::unique_ptr<LanguageModel>> model = options.model.Open(*load);
   if (!model.ok()) return Fail(model.status());
   if (batch) return RunFile(options, **model);
   if (!options.prompt.empty() || !options.prompt_ids.empty()) return RunOnce(options, **model);

@@ -40,10 +40,6 @@ bool IsSha256(const std::string& text) {
   return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
-bool EndsWith(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
-}
-
 // "name" of "name-00001-of-00003.gguf" and of "name.gguf".
 std::string StemOf(const std::string& file) {
   std::string stem = file.substr(0, file.size() - 5);
@@ -61,7 +57,7 @@ Result<std::vector<HubFile>> GgufFilesOf(std::string_view list_json) {
       return DataLoss("the hub's list of files: expected objects with a path");
     }
     HubFile file{.name = entry["path"].get<std::string>()};
-    if (!EndsWith(Lower(file.name), ".gguf") || !IsPlainName(file.name)) continue;
+    if (!Lower(file.name).ends_with(".gguf") || !IsPlainName(file.name)) continue;
     const Json& sizes = entry.contains("lfs") && entry["lfs"].is_object() ? entry["lfs"] : entry;
     if (!sizes.contains("size") || !sizes["size"].is_number_unsigned()) {
       return DataLoss(fmt::format("the hub's list of files: {} has no size", file.name));
@@ -149,7 +145,7 @@ Result<std::vector<HubFile>> ChooseHubFiles(std::string_view list_json, const Hu
   std::string chosen = wanted.empty() && !stems.empty() ? stems[0] : "";
   for (const std::string& quant : wanted) {
     for (const std::string& stem : stems) {
-      if (chosen.empty() && EndsWith(Lower(stem), Lower(quant))) chosen = stem;
+      if (chosen.empty() && Lower(stem).ends_with(Lower(quant))) chosen = stem;
     }
   }
   if (chosen.empty()) {
@@ -174,7 +170,7 @@ Result<std::string> PullModel(const std::string& what, const PullOptions& option
   if (what.rfind("http://", 0) == 0 || what.rfind("https://", 0) == 0) {
     const size_t slash = what.rfind('/');
     HubFile file{.name = what.substr(slash + 1, what.find('?', slash) - slash - 1)};
-    if (!IsPlainName(file.name) || !EndsWith(Lower(file.name), ".gguf")) {
+    if (!IsPlainName(file.name) || !Lower(file.name).ends_with(".gguf")) {
       return InvalidArgument(fmt::format("{}: expected the URL of a .gguf file", what));
     }
     return PullFile(file, what, options);

@@ -22,10 +22,6 @@ constexpr size_t kBlockTokens = 32;
 // Left to the rest of the process and the system.
 constexpr size_t kReserveBytes = size_t{64} << 20;
 
-bool EndsWith(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
-}
-
 Result<std::string> ReadTextFile(const std::string& path) {
   ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
   return std::string(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
@@ -180,9 +176,9 @@ size_t UsableCores() {
 }
 
 Result<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& path) {
-  if (EndsWith(path, ".json")) return TokenizerFromJsonFile(path);
-  if (EndsWith(path, ".model")) return TokenizerFromModelFile(path);
-  if (EndsWith(path, ".gguf")) {
+  if (path.ends_with(".json")) return TokenizerFromJsonFile(path);
+  if (path.ends_with(".model")) return TokenizerFromModelFile(path);
+  if (path.ends_with(".gguf")) {
     // A bare vocabulary is no whole model, so only the metadata is looked at.
     ASSIGN_OR_RETURN(const GgufModel file, OpenGguf(path));
     Result<std::unique_ptr<Tokenizer>> tokenizer = TokenizerFromMetadata(GgufVocab(file.metadata));
