@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -45,8 +46,8 @@ struct Peaks {
 Peaks MeasurePeaks(ThreadPool& pool) {
   const bench::PeakLoops& loops = bench::WidestPeakLoops();
   const auto median = [](auto measure) {
-    std::vector<double> rates;
-    for (int i = 0; i < 7; ++i) rates.push_back(measure());
+    std::array<double, 7> rates;
+    for (double& rate : rates) rate = measure();
     std::nth_element(rates.begin(), rates.begin() + 3, rates.end());
     return rates[3];
   };
@@ -103,6 +104,7 @@ void RunCase(benchmark::State& state, ThreadPool& pool, const Peaks& peaks, cons
   args.out = reinterpret_cast<float*>(out.data());
   args.out_stride = shape.columns;
   std::vector<std::unique_ptr<AlignedBytes>> scratch;
+  scratch.reserve(pool.size());
   for (size_t i = 0; i < pool.size(); ++i) {
     scratch.push_back(std::make_unique<AlignedBytes>(impl.scratch_bytes(args)));
   }
@@ -170,7 +172,7 @@ void Register(ThreadPool& pool, const Peaks& peaks) {
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  const char* env = std::getenv("PELTON_BENCH_THREADS");
+  const char* env = std::getenv("PELTON_BENCH_THREADS");  // NOLINT(concurrency-mt-unsafe)
   const int wanted = env != nullptr ? std::atoi(env) : 0;
   const size_t threads =
       wanted > 0 ? static_cast<size_t>(wanted) : std::max(1u, std::thread::hardware_concurrency());

@@ -55,7 +55,8 @@ static double FloatOperations(size_t rounds) noexcept {
   PELTON_KEEP(a##i);
     PELTON_PEAK_12(PELTON_STEP)
   }
-  return static_cast<double>(rounds) * 12 * 2 * (sizeof(Floats) / sizeof(float));
+  constexpr size_t kLanes = sizeof(Floats) / sizeof(float);
+  return static_cast<double>(rounds * 12 * 2 * kLanes);
 }
 
 static double IntegerOperations(size_t rounds) noexcept {

@@ -20,13 +20,13 @@ TEST(DTypeTest, BlocksAreThoseOfTheFormats) {
   const struct {
     DType dtype;
     double bits;
-  } kBits[] = {{DType::kF32, 32},      {DType::kBF16, 16},    {DType::kF8E4M3, 8},
-               {DType::kQ4_0, 4.5},    {DType::kQ4_1, 5},     {DType::kQ5_0, 5.5},
-               {DType::kQ5_1, 6},      {DType::kQ8_0, 8.5},   {DType::kQ2_K, 2.625},
-               {DType::kQ3_K, 3.4375}, {DType::kQ4_K, 4.5},   {DType::kQ5_K, 5.5},
-               {DType::kQ6_K, 6.5625}, {DType::kIQ4_NL, 4.5}, {DType::kIQ4_XS, 4.25},
-               {DType::kMXFP4, 4.25}};
-  for (const auto& [dtype, bits] : kBits) {
+  } expected[] = {{DType::kF32, 32},      {DType::kBF16, 16},    {DType::kF8E4M3, 8},
+                  {DType::kQ4_0, 4.5},    {DType::kQ4_1, 5},     {DType::kQ5_0, 5.5},
+                  {DType::kQ5_1, 6},      {DType::kQ8_0, 8.5},   {DType::kQ2_K, 2.625},
+                  {DType::kQ3_K, 3.4375}, {DType::kQ4_K, 4.5},   {DType::kQ5_K, 5.5},
+                  {DType::kQ6_K, 6.5625}, {DType::kIQ4_NL, 4.5}, {DType::kIQ4_XS, 4.25},
+                  {DType::kMXFP4, 4.25}};
+  for (const auto& [dtype, bits] : expected) {
     EXPECT_EQ(
         static_cast<double>(BlockBytes(dtype) * 8) / static_cast<double>(BlockElements(dtype)),
         bits)
