@@ -142,15 +142,15 @@ TEST(ModelConfigJsonTest, YarnExtendsTheContext) {
 }
 
 TEST(ModelConfigJsonTest, BadScalingIsRefused) {
-  for (const char* bad :
-       {R"({"rope_type":"llama3","factor":8})", R"({"rope_type":"linear"})",
-        R"({"rope_type":"linear","factor":0})", R"({"rope_type":"linear","factor":-2})",
-        R"({"rope_type":"linear","factor":1e300})", R"({"type":"yarn"})", R"([])", R"("x")",
-        R"({"rope_type":"longrope","short_factor":[1],"long_factor":[1,1,1,1]})",
-        R"({"rope_type":"longrope","short_factor":[1,1,1,0],"long_factor":[1,1,1,1]})",
-        R"({"rope_type":"longrope","long_factor":[1,1,1,1]})",
-        R"({"rope_type":"llama3","factor":8,"low_freq_factor":4,"high_freq_factor":4,)"
-        R"("original_max_position_embeddings":64})"}) {
+  for (
+      const char* bad :
+      {R"({"rope_type":"llama3","factor":8})", R"({"rope_type":"linear"})",
+       R"({"rope_type":"linear","factor":0})", R"({"rope_type":"linear","factor":-2})",
+       R"({"rope_type":"linear","factor":1e300})", R"({"type":"yarn"})", R"([])", R"("x")",
+       R"({"rope_type":"longrope","short_factor":[1],"long_factor":[1,1,1,1]})",
+       R"({"rope_type":"longrope","short_factor":[1,1,1,0],"long_factor":[1,1,1,1]})",
+       R"({"rope_type":"longrope","long_factor":[1,1,1,1]})",
+       R"({"rope_type":"llama3","factor":8,"low_freq_factor":4,"high_freq_factor":4,"original_max_position_embeddings":64})"}) {
     Refuse(Json("llama", std::string(",\"rope_scaling\":") + bad));
   }
   EXPECT_NE(Refuse(Json("llama", R"(,"rope_scaling":{"rope_type":"dynamic","factor":2})"),
@@ -381,7 +381,7 @@ TEST(ModelConfigGgufTest, Cve20248063BlockCountOfZero) {
 }
 
 TEST(ModelConfigGgufTest, ListsPerLayer) {
-  const auto with_heads = [](std::vector<int32_t> heads) {
+  const auto with_heads = [](const std::vector<int32_t>& heads) {
     GgufWriter writer;
     writer.String("general.architecture", "qwen2")
         .F32("qwen2.attention.layer_norm_rms_epsilon", 1e-5f)

@@ -38,14 +38,14 @@ TEST(SafetensorsTest, ReadsEveryDType) {
     const char* name;
     DType dtype;
     size_t bytes;
-  } kTypes[] = {
+  } types[] = {
       {"F64", DType::kF64, 8},       {"F32", DType::kF32, 4},        {"F16", DType::kF16, 2},
       {"BF16", DType::kBF16, 2},     {"I64", DType::kI64, 8},        {"I32", DType::kI32, 4},
       {"I16", DType::kI16, 2},       {"I8", DType::kI8, 1},          {"U64", DType::kU64, 8},
       {"U32", DType::kU32, 4},       {"U16", DType::kU16, 2},        {"U8", DType::kU8, 1},
       {"BOOL", DType::kBool, 1},     {"F8_E4M3", DType::kF8E4M3, 1}, {"F8_E5M2", DType::kF8E5M2, 1},
       {"F8_E8M0", DType::kF8E8M0, 1}};
-  for (const auto& type : kTypes) {
+  for (const auto& type : types) {
     const std::string image = SafetensorsImageOf(std::string("{\"t\":{\"dtype\":\"") + type.name +
                                                      "\",\"shape\":[2,3],\"data_offsets\":[0," +
                                                      std::to_string(6 * type.bytes) + "]}}",

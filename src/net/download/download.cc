@@ -83,8 +83,7 @@ size_t OnBody(char* data, size_t size, size_t count, void* user) {
     t->checked = true;
     // 200 instead of 206: the server sends everything again.
     if (t->offset > 0 && code == 200) {
-      if (::ftruncate(::fileno(t->file), 0) != 0) return 0;
-      std::rewind(t->file);
+      if (::ftruncate(::fileno(t->file), 0) != 0 || std::fseek(t->file, 0, SEEK_SET) != 0) return 0;
       t->offset = t->done = 0;
     }
   }

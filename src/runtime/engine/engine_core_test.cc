@@ -42,6 +42,7 @@ Request Greedy(std::vector<int32_t> prompt, uint32_t max_tokens) {
 
 std::vector<int32_t> Ids(const RequestResult& result) {
   std::vector<int32_t> ids;
+  ids.reserve(result.output.size());
   for (const TokenRecord& token : result.output) ids.push_back(token.id);
   return ids;
 }
@@ -329,7 +330,8 @@ TEST(EngineCore, ASteadyDecodeStepDoesNotAllocate) {
     (*live)->sequence.id = i;
     fixture.core->Add(std::move(live).value());
   }
-  while (tokens < 8) fixture.Step();
+  for (int i = 0; i < 1000 && tokens < 8; ++i) fixture.Step();
+  ASSERT_GE(tokens, 8u);
   fixture.Step();
   const size_t tokens_before = tokens;
   const size_t before = allocations;

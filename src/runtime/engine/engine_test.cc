@@ -58,6 +58,7 @@ class EngineTest : public ::testing::Test {
 
 std::vector<int32_t> Ids(const RequestResult& result) {
   std::vector<int32_t> ids;
+  ids.reserve(result.output.size());
   for (const TokenRecord& token : result.output) ids.push_back(token.id);
   return ids;
 }
@@ -76,6 +77,7 @@ class Promise final : public RequestObserver {
 TEST_F(EngineTest, RunsABatchToCompletionInOrder) {
   ASSERT_NO_FATAL_FAILURE(Make({.max_queued = 3}));
   std::vector<Request> requests;
+  requests.reserve(20);
   for (int32_t i = 0; i < 20; ++i) requests.push_back(Ask(i, 5 + static_cast<size_t>(i), 10));
   requests[4].prompt_ids[0] = 1000;
   const std::vector<RequestResult> batch = RunToCompletion(*engine_, std::move(requests));
@@ -99,6 +101,7 @@ TEST_F(EngineTest, ManyThreadsSubmitAndCancel) {
   const std::vector<int32_t> want = Ids(RunToCompletion(*engine_, std::move(one))[0]);
   std::atomic<int> wrong{0}, odd{0};
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < 30; ++i) {

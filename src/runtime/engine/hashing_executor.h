@@ -109,7 +109,7 @@ class HashingExecutor final : public StepExecutor {
       PELTON_CHECK(static_cast<size_t>(span.context) <= limits_.max_context, "context in limits");
       next_row += span.count;
       for (int32_t i = 0; i < span.count; ++i) {
-        const auto row = static_cast<size_t>(span.first_row + i);
+        const size_t row = static_cast<size_t>(span.first_row) + static_cast<size_t>(i);
         const int32_t position = span.context - span.count + i;
         PELTON_CHECK(batch.positions[row] == position, "positions end at the context");
         PELTON_CHECK(batch.tokens[row] >= 0 && static_cast<size_t>(batch.tokens[row]) < vocab_size_,

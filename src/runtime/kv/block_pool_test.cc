@@ -26,6 +26,7 @@ TEST(BlockPool, GivesEachBlockOnceAndTakesItBack) {
   EXPECT_EQ(reinterpret_cast<uintptr_t>(pool->view().data) % 64, 0u);
   {
     std::vector<BlockRef> held;
+    held.reserve(3);
     for (int i = 0; i < 3; ++i) held.push_back(*pool->Allocate());
     EXPECT_EQ(held[0].block(), 0);
     EXPECT_EQ(held[1].block(), 1);

@@ -57,6 +57,7 @@ struct Reference {
     double max = -1e300, sum = 0;
     for (const Token& t : tokens) max = std::max(max, t.logit);
     std::vector<double> p;
+    p.reserve(tokens.size());
     for (const Token& t : tokens) p.push_back(std::exp((t.logit - max) / temperature));
     for (const double x : p) sum += x;
     for (double& x : p) x /= sum;
@@ -128,6 +129,7 @@ struct Reference {
     double entropy = 0;
     for (const double x : p) entropy -= x > 0 ? x * std::log(x) : 0;
     std::vector<std::pair<double, size_t>> order;
+    order.reserve(p.size());
     for (size_t i = 0; i < p.size(); ++i) order.push_back({std::abs(-std::log(p[i]) - entropy), i});
     std::sort(order.begin(), order.end());
     std::vector<Token> kept;

@@ -111,7 +111,9 @@ class Simulation {
       line << (run.admitted ? " +" : " ") << s.name << "*" << run.count;
       s.computed += run.count;
       s.held = DivUp(s.computed, block_tokens);
-      if (s.computed == s.known && s.known++ == s.prompt + s.output - 1) {
+      const bool grows = s.computed == s.known;
+      if (grows) ++s.known;
+      if (grows && s.known == s.prompt + s.output) {
         line << ".";
         finished.push_back(index);
       }

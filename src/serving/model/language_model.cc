@@ -117,6 +117,7 @@ Status ChooseContext(const LoadOptions& options, const ModelConfig& config, size
 // The ids with which the model ends an answer, from its configuration and from its vocabulary.
 std::vector<int32_t> EndIds(const LanguageModel& model) {
   std::vector<int32_t> ids;
+  ids.reserve(model.files.config.eos_ids.size());
   for (uint32_t id : model.files.config.eos_ids) ids.push_back(static_cast<int32_t>(id));
   if (model.tokenizer != nullptr) {
     const std::span<const int32_t> more = model.tokenizer->end_of_generation_ids();
