@@ -1,5 +1,7 @@
 #include "golden_case.h"
 
+#include <fmt/format.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -63,7 +65,7 @@ Case LoadCase(const fs::path& json_path, const fs::path& tensors_path, const std
 
 std::optional<std::string> FullSet() {
   const char* named = std::getenv("PELTON_GOLDEN");  // NOLINT(concurrency-mt-unsafe)
-  const std::string folder = named != nullptr ? named : "../shared/golden";
+  std::string folder = named != nullptr ? named : "../shared/golden";
   if (fs::exists(folder + "/models")) return folder;
   return std::nullopt;
 }
@@ -75,11 +77,13 @@ std::vector<Case> LoadCases(const std::string& folder, const std::string& name) 
     cases.push_back(LoadCase(root / "golden.json", root / "golden.safetensors", name, folder));
   }
   for (const char* type : {"F32", "F16", "Q8_0", "Q4_0", "Q4_K", "Q6_K"}) {
-    const std::string suffix(type);
-    if (!fs::exists(root / ("model-" + suffix + ".gguf"))) continue;
-    cases.push_back(LoadCase(root / ("golden-" + suffix + ".json"),
-                             root / ("golden-" + suffix + ".safetensors"), name + "/" + suffix,
-                             (root / ("model-" + suffix + ".gguf")).string()));
+    // Names of the file's model, its results and their tensors.
+    const auto file = [&](std::string_view stem, std::string_view ending) {
+      return root / fmt::format("{}-{}.{}", stem, type, ending);
+    };
+    if (!fs::exists(file("model", "gguf"))) continue;
+    cases.push_back(LoadCase(file("golden", "json"), file("golden", "safetensors"),
+                             fmt::format("{}/{}", name, type), file("model", "gguf").string()));
   }
   return cases;
 }

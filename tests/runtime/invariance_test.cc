@@ -3,7 +3,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <bit>
+#include <cstdint>
 #include <random>
 
 #include "model_engine.h"
@@ -54,7 +55,7 @@ std::vector<RequestResult> RunAll(Engine& engine, const std::vector<Asked>& aske
   return RunToCompletion(engine, std::move(requests));
 }
 
-bool SameBits(float a, float b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
+bool SameBits(float a, float b) { return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b); }
 
 void ExpectSame(const std::vector<TokenRecord>& got, const std::vector<TokenRecord>& want) {
   ASSERT_EQ(got.size(), want.size());
@@ -80,6 +81,7 @@ TEST_P(InvarianceTest, ResultsDoNotDependOnWhatRunsBeside) {
         {.path = model, .numerics = GetParam(), .max_sequences = 1, .prefix_cache = false});
     const std::vector<Asked> asked = RandomRequests(rng, 24, alone.vocab());
     std::vector<RequestResult> want;
+    want.reserve(asked.size());
     for (const Asked& a : asked) want.push_back(RunAll(alone.engine(), {a})[0]);
 
     for (int round = 0; round < 6; ++round) {
