@@ -32,7 +32,6 @@ int Run(const PerplexityOptions& options) {
     load->kv_tokens = load->max_sequences * (load->context_tokens + 32);
   }
   load->prefix_cache = false;
-  load->max_queued = size_t{1} << 30;
   // Every row's logits are wanted.
   load->max_logit_rows = std::min<size_t>(load->max_step_tokens, 128);
   const Result<MappedFile> file = MappedFile::Open(options.file);
