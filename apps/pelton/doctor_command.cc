@@ -68,7 +68,7 @@ Result<double> MatmulRate(ThreadPool& pool, bool quantized) {
   const DType dtype = quantized ? DType::kQ8_0 : DType::kF32;
   const size_t weight_bytes = *PackedBytes(dtype, kOut, kIn);
   ASSIGN_OR_RETURN(const Arena weights, Arena::Allocate(weight_bytes, "compute probe"));
-  const size_t row_bytes = std::max(QuantizedRows::RowBytes(kIn), kIn * sizeof(float));
+  const size_t row_bytes = std::max(QuantizedRows::TermBytes(kIn), kIn * sizeof(float));
   ASSIGN_OR_RETURN(const Arena rows, Arena::Allocate(kRows * row_bytes, "compute probe"));
   ASSIGN_OR_RETURN(const Arena out, Arena::Allocate(kRows * kOut * sizeof(float), "compute probe"));
   MatmulArgs args{};

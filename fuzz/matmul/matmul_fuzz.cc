@@ -96,13 +96,17 @@ void RunOne(const uint8_t* data, size_t size) {
   if (bytes.Below(3) == 0) {
     shape.columns = (shape.columns + 31) / 32 * 32;
     shape.quantized_out = true;
+    shape.out_terms = 1 + bytes.Below(2);
   }
+  if (shape.quantized_x) shape.x_terms = 1 + bytes.Below(2);
   const size_t cut = bytes.Below(4), first = bytes.Below(shape.rows);
   const size_t count = 1 + bytes.Below(shape.rows - first);
   MatmulCase test(shape, 1 + bytes.Below(256));
   bytes.Scatter(test.weights().data(), test.weights().size(), 2);
   bytes.Scatter(test.activations().data(), test.activations().size(), 1);
-  if (shape.quantized_x) Repair({test.activations().data(), shape.cols}, shape.rows);
+  if (shape.quantized_x) {
+    Repair({test.activations().data(), shape.cols}, shape.rows * shape.x_terms);
+  }
 
   std::vector<std::byte> want;
   for (const MatmulImpl& impl : MatmulImpls()) {

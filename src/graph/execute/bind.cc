@@ -110,9 +110,10 @@ class Binder {
     return Present(id) && ValueOf(id).type == ElementType::kF32 ? F32(id) : nullptr;
   }
   std::byte* RowsIf(ValueId id) const {
-    if (!Present(id) || ValueOf(id).type != ElementType::kQuantizedRows) return nullptr;
+    if (!Present(id) || TermsOf(id) == 0) return nullptr;
     return c_.arena + c_.memory.places[static_cast<size_t>(id)].offset;
   }
+  size_t TermsOf(ValueId id) const { return Present(id) ? QuantizedTerms(ValueOf(id).type) : 0; }
   const Value& RootOf(ValueId id) const {
     return ValueOf(c_.memory.places[static_cast<size_t>(id)].root);
   }
@@ -189,10 +190,12 @@ std::unique_ptr<BoundOp> Binder::Matmul(bool gated) const {
   MatmulArgs args{};
   args.x_f32 = F32If(In(0));
   args.x_quantized = RowsIf(In(0));
+  args.x_terms = TermsOf(In(0));
   args.x_stride = Stride(In(0));
   args.weights = c_.weights.Weights(In(1));
   args.out = F32If(Out());
   args.out_quantized = RowsIf(Out());
+  args.out_terms = TermsOf(Out());
   args.out_stride = Stride(Out());
   if (gated) {
     args.gate =
@@ -216,6 +219,7 @@ std::unique_ptr<BoundOp> Binder::Norm(ValueId x, ValueId add, ValueId weight, Va
                    .sum = F32(sum),
                    .out = F32If(out),
                    .quantized = RowsIf(out),
+                   .quantized_terms = TermsOf(out),
                    .groups = groups,
                    .dim = Cols(x) / groups,
                    .x_stride = Stride(x),
@@ -234,6 +238,7 @@ std::unique_ptr<BoundOp> Binder::Binary(BinaryKind kind) const {
                   .b = F32(In(1)),
                   .out = F32If(Out()),
                   .quantized = RowsIf(Out()),
+                  .quantized_terms = TermsOf(Out()),
                   .dim = Cols(In(0)),
                   .a_stride = Stride(In(0)),
                   .b_stride = Stride(In(1)),
@@ -299,6 +304,7 @@ std::unique_ptr<BoundOp> Binder::Attention() const {
   AttentionArgs args{.q = F32(In(0)),
                      .out = F32If(Out()),
                      .out_quantized = RowsIf(Out()),
+                     .out_terms = TermsOf(Out()),
                      .q_stride = Stride(In(0)),
                      .out_stride = Stride(Out()),
                      .heads = Attr("heads"),
@@ -387,8 +393,11 @@ std::unique_ptr<BoundOp> Binder::Bind() const {
     case OpKind::kSoftCap:
       return Unary(UnaryKind::kSoftCap, Number("cap"));
     case OpKind::kQuantize: {
-      QuantizeRowsArgs args{
-          .x = F32(In(0)), .out = RowsIf(Out()), .dim = Cols(In(0)), .x_stride = Stride(In(0))};
+      QuantizeRowsArgs args{.x = F32(In(0)),
+                            .out = RowsIf(Out()),
+                            .terms = TermsOf(Out()),
+                            .dim = Cols(In(0)),
+                            .x_stride = Stride(In(0))};
       return MakeTableOp(QuantizeRowsImpls(), args,
                          [rows = RowsOf(In(0))](QuantizeRowsArgs& a, const StepState& step) {
                            return a.rows = rows(step);

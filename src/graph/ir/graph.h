@@ -26,10 +26,16 @@ enum class ElementType : uint8_t {
   kF32,
   kI32,
   kQuantizedRows,  // rows in 8 bits with a scale per 32 (kernels/ops/quantized_rows.h)
+  kTwoTermRows,    // the same with a second term, 16 bits in all
   kStored,         // a constant as in the model file, in its own DType
   kPacked,         // a constant in the panels of kernels/ops/packed_weights.h
   kCache,          // no data: orders reads of a layer's KV cache after its writes
 };
+
+// Terms of quantised rows; 0 for what is none.
+constexpr size_t QuantizedTerms(ElementType type) {
+  return type == ElementType::kQuantizedRows ? 1 : type == ElementType::kTwoTermRows ? 2 : 0;
+}
 
 // A tensor of the model file: rows of row_bytes. The graph borrows the data.
 struct StoredTensor {

@@ -32,9 +32,8 @@ class InputChecks {
   }
   void ExpectRows(size_t i) {
     const ElementType type = (*this)[i].type;
-    Expect((type == ElementType::kF32 || type == ElementType::kQuantizedRows) &&
-               (*this)[i].shape.rank() == 2,
-           i, "rows in f32 or 8 bits");
+    Expect((type == ElementType::kF32 || QuantizedTerms(type) > 0) && (*this)[i].shape.rank() == 2,
+           i, "rows in f32 or quantised");
   }
   void ExpectCols(size_t i, Dim cols) {
     Expect((*this)[i].shape.cols() == cols, i, fmt::format("{} columns", ToText(cols)));
@@ -70,11 +69,12 @@ bool IsWeight(const Value& value) {
          (value.type == ElementType::kStored || value.type == ElementType::kPacked);
 }
 
-// Type of an f32 result that a pass may have asked for in 8 bits.
+// Type of an f32 result that a pass may have asked for quantised, in one or two terms.
 ElementType RowType(const Node& node) {
   const auto it = node.attributes.find("quantized");
-  const bool quantized = it != node.attributes.end() && it->second == Attribute{int64_t{1}};
-  return quantized ? ElementType::kQuantizedRows : ElementType::kF32;
+  if (it == node.attributes.end()) return ElementType::kF32;
+  if (it->second == Attribute{int64_t{1}}) return ElementType::kQuantizedRows;
+  return it->second == Attribute{int64_t{2}} ? ElementType::kTwoTermRows : ElementType::kF32;
 }
 
 std::vector<TypeAndShape> One(ElementType type, Shape shape) { return {{type, shape}}; }
@@ -218,7 +218,9 @@ std::vector<TypeAndShape> Infer(const Node& node, InputChecks& in) {
       return One(RowType(node), in[0].shape);
     case OpKind::kQuantize:
       in.ExpectF32Rows(0);
-      return One(ElementType::kQuantizedRows, in[0].shape);
+      in.ExpectAttribute(node.Int("terms") == 1 || node.Int("terms") == 2, "terms", "1 or 2");
+      return One(node.Int("terms") == 2 ? ElementType::kTwoTermRows : ElementType::kQuantizedRows,
+                 in[0].shape);
   }
   return {};
 }

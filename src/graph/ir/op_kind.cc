@@ -30,7 +30,7 @@ constexpr OpSchema kOps[] = {
     {OpKind::kAddRmsNorm, "add_rms_norm", 3, 3, 2, "epsilon"},
     {OpKind::kGatedMul, "gated_mul", 2, 2, 1, "activation"},
     {OpKind::kGatedMatmul, "gated_matmul", 2, 2, 1, "activation"},
-    {OpKind::kQuantize, "quantize", 1, 1, 1, ""},
+    {OpKind::kQuantize, "quantize", 1, 1, 1, "terms"},
 };
 
 }  // namespace

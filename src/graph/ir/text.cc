@@ -23,6 +23,8 @@ std::string_view TypeName(ElementType type) {
       return "i32";
     case ElementType::kQuantizedRows:
       return "q8";
+    case ElementType::kTwoTermRows:
+      return "q16";
     case ElementType::kStored:
       return "stored";
     case ElementType::kPacked:
@@ -35,7 +37,8 @@ std::string_view TypeName(ElementType type) {
 
 std::optional<ElementType> ParseTypeName(std::string_view name) {
   for (ElementType type : {ElementType::kF32, ElementType::kI32, ElementType::kQuantizedRows,
-                           ElementType::kStored, ElementType::kPacked, ElementType::kCache}) {
+                           ElementType::kTwoTermRows, ElementType::kStored, ElementType::kPacked,
+                           ElementType::kCache}) {
     if (TypeName(type) == name) return type;
   }
   return std::nullopt;

@@ -1,4 +1,4 @@
-// An op whose result is only quantised gives it in 8 bits itself.
+// An op whose result is only quantised gives it so itself.
 #include "graph/passes/passes.h"
 #include "graph/passes/rewriter.h"
 #include "kernels/ops/quantized_rows.h"
@@ -6,7 +6,7 @@
 namespace pelton {
 namespace {
 
-// Whether the kernel of `node` can give output `id` in 8 bits.
+// Whether the kernel of `node` can give output `id` quantised.
 bool CanQuantize(const Graph& graph, const Node& node, ValueId id) {
   const Dim cols = graph.value(id).shape.cols();
   const auto whole_blocks = [](int64_t size) {
@@ -41,7 +41,7 @@ bool FoldQuantize(Graph& graph) {
     if (producer < 0 || !rewriter.uses().OnlyRead(x)) continue;
     Node& node = graph.nodes[static_cast<size_t>(producer)];
     if (!CanQuantize(graph, node, x)) continue;
-    node.attributes["quantized"] = int64_t{1};
+    node.attributes["quantized"] = quantize.Int("terms");
     for (ValueId& output : node.outputs) {
       if (output == x) output = quantize.outputs[0];
     }

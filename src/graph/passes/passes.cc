@@ -27,9 +27,9 @@ constexpr Pass kPasses[] = {
      FuseEpilogues},
     {"merge-sibling-matmuls", "q, k and v in one matmul", 3, false, true, MergeSiblingMatmuls},
     {"fuse-norms", "residual sum and norm in one pass", 2, false, true, FuseNorms},
-    {"assign-precision", "8-bit activations for quantised weights", 0, true, false,
+    {"assign-precision", "8- or 16-bit activations for quantised weights", 0, true, false,
      AssignPrecision},
-    {"fold-quantize", "ops give their result in 8 bits themselves", 2, true, true, FoldQuantize},
+    {"fold-quantize", "ops give their result quantised themselves", 2, true, true, FoldQuantize},
     {"pack-weights", "lay weights out in panels", 0, false, false, PackWeights},
     {"remove-unread", "drop results that fused ops left behind", 1, false, false, RemoveDeadCode},
 };

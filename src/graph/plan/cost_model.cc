@@ -48,8 +48,9 @@ double Operations(const Graph& graph, const Node& node, const SymbolValues& size
     case OpKind::kMatmul:
     case OpKind::kGatedMatmul: {
       const Value& weight = graph.value(node.inputs[1]);
-      return 2 * static_cast<double>(sizes.Of(graph.value(node.inputs[0]).shape.rows())) *
-             Elements(weight, sizes);
+      const Value& x = graph.value(node.inputs[0]);
+      const double terms = static_cast<double>(std::max<size_t>(QuantizedTerms(x.type), 1));
+      return 2 * terms * static_cast<double>(sizes.Of(x.shape.rows())) * Elements(weight, sizes);
     }
     case OpKind::kAttention:
       return 4 * elements(0) * static_cast<double>(sizes.context);
@@ -78,7 +79,7 @@ GraphCost CostOf(const Graph& graph, const Node& node, const SymbolValues& sizes
   for (ValueId input : node.inputs) {
     if (input == kNoValue) continue;
     const Value& value = graph.value(input);
-    integers |= value.type == ElementType::kQuantizedRows;
+    integers |= QuantizedTerms(value.type) > 0;
     if (value.type == ElementType::kStored || value.type == ElementType::kPacked) {
       // An embedding reads the rows that it needs only.
       const double share =

@@ -134,8 +134,8 @@ size_t RowStride(const Value& value, const SymbolValues& sizes) {
 
 size_t ValueBytes(const Value& value, const SymbolValues& sizes) {
   const size_t rows = sizes.Of(value.shape.rows());
-  if (value.type == ElementType::kQuantizedRows) {
-    return rows * QuantizedRows::RowBytes(sizes.Of(value.shape.cols()));
+  if (const size_t terms = QuantizedTerms(value.type); terms > 0) {
+    return rows * terms * QuantizedRows::TermBytes(sizes.Of(value.shape.cols()));
   }
   return rows * RowStride(value, sizes) * sizeof(float);
 }

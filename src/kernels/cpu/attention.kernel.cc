@@ -319,12 +319,10 @@ class TileAttention {
       return;
     }
     const size_t cols = args_.heads * dim_;
-    const QuantizedRows quantized = {args_.out_quantized, cols};
+    const QuantizedRows quantized = {args_.out_quantized, cols, args_.out_terms};
     const size_t row = OffsetOf(pair, cols) / cols, first = OffsetOf(pair, cols) % cols;
     for (size_t d = 0; d < dim_; d += QuantizedRows::kBlock) {
-      const size_t b = (first + d) / QuantizedRows::kBlock;
-      QuantizeBlock(sums + d, quantized.Values(row) + first + d, quantized.Scales(row) + b,
-                    quantized.Sums(row) + b);
+      QuantizeBlock(sums + d, quantized, row, (first + d) / QuantizedRows::kBlock);
     }
   }
 

@@ -16,7 +16,7 @@ F32 Apply(F32 a, F32 b) {
 
 template <BinaryKind kKind>
 void BinaryRows(const BinaryArgs& a, size_t begin, size_t end) {
-  const QuantizedRows quantized{a.quantized, a.dim};
+  const QuantizedRows quantized{a.quantized, a.dim, a.quantized_terms};
   for (size_t row = begin; row < end; ++row) {
     const float* x = a.a + row * a.a_stride;
     const float* y = a.b + row * a.b_stride;
@@ -68,7 +68,7 @@ void Unary(const UnaryArgs& a, size_t begin, size_t end, std::byte*) noexcept {
 }
 
 void QuantizeRows(const QuantizeRowsArgs& a, size_t begin, size_t end, std::byte*) noexcept {
-  const QuantizedRows quantized{a.out, a.dim};
+  const QuantizedRows quantized{a.out, a.dim, a.terms};
   for (size_t row = begin; row < end; ++row) {
     const float* x = a.x + row * a.x_stride;
     WriteRow([&](size_t d, auto load) { return load(x + d); }, a.dim, nullptr, quantized, row);

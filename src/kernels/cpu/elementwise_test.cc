@@ -53,7 +53,9 @@ TEST(BinaryTest, EveryImplMatchesReference) {
           in_place.a = in_place.out = over_a.data();
           in_place.out_stride = a_stride;
           RunSplit(impl, in_place, kRows);
-          AlignedBytes quantized(kRows * QuantizedRows::RowBytes(dim)), wanted(quantized.size());
+          const size_t terms = 1 + dim % 2;
+          AlignedBytes quantized(kRows * terms * QuantizedRows::TermBytes(dim)),
+              wanted(quantized.size());
           if (!per_column) {
             in_place = args;
             in_place.b = in_place.out = over_b.data();
@@ -64,6 +66,7 @@ TEST(BinaryTest, EveryImplMatchesReference) {
             in_place.out = nullptr;
             in_place.quantized = quantized.data();
           }
+          in_place.quantized_terms = terms;
           RunSplit(impl, in_place, kRows);
           for (size_t row = 0; row < kRows; ++row) {
             ASSERT_TRUE(SameBits(&over_a[row * a_stride], &out[row * (dim + 2)], dim));
@@ -72,11 +75,12 @@ TEST(BinaryTest, EveryImplMatchesReference) {
           }
           QuantizeRowsImpls().back().run({.x = out.data(),
                                           .out = wanted.data(),
+                                          .terms = terms,
                                           .rows = kRows,
                                           .dim = dim,
                                           .x_stride = dim + 2},
                                          0, kRows, nullptr);
-          ExpectSameQuantized({quantized.data(), dim}, {wanted.data(), dim}, kRows);
+          ExpectSameQuantized({quantized.data(), dim, terms}, {wanted.data(), dim, terms}, kRows);
         }
       }
     }
@@ -169,7 +173,7 @@ TEST(QuantizeRowsTest, EveryImplRoundsToNearestWithinHalfAStep) {
     for (const size_t dim : kDims) {
       std::vector<float> x = RandomValues(rng, kRows * (dim + 3), 10);
       for (size_t d = 0; d < dim; ++d) x[dim + 3 + d] = 0;  // a row of zeros
-      AlignedBytes bytes(kRows * QuantizedRows::RowBytes(dim));
+      AlignedBytes bytes(kRows * QuantizedRows::TermBytes(dim));
       const QuantizeRowsArgs args{
           .x = x.data(), .out = bytes.data(), .rows = kRows, .dim = dim, .x_stride = dim + 3};
       RunSplit(impl, args, kRows);
@@ -196,6 +200,43 @@ TEST(QuantizeRowsTest, EveryImplRoundsToNearestWithinHalfAStep) {
   });
 }
 
+TEST(QuantizeRowsTest, ASecondTermHoldsWhatTheFirstLeaves) {
+  std::mt19937 rng(5);
+  ForEachImpl(QuantizeRowsImpls(), [&](const OpImpl<QuantizeRowsArgs>& impl) {
+    for (const size_t dim : kDims) {
+      const std::vector<float> x = RandomValues(rng, kRows * dim, 10);
+      AlignedBytes bytes(kRows * 2 * QuantizedRows::TermBytes(dim));
+      AlignedBytes one(kRows * QuantizedRows::TermBytes(dim));
+      const QuantizeRowsArgs args{.x = x.data(),
+                                  .out = bytes.data(),
+                                  .terms = 2,
+                                  .rows = kRows,
+                                  .dim = dim,
+                                  .x_stride = dim};
+      RunSplit(impl, args, kRows);
+      QuantizeRowsArgs one_args = args;
+      one_args.out = one.data();
+      one_args.terms = 1;
+      RunSplit(impl, one_args, kRows);
+      const QuantizedRows q{bytes.data(), dim, 2}, first{one.data(), dim};
+      for (size_t row = 0; row < kRows; ++row) {
+        EXPECT_EQ(std::memcmp(q.Values(row), first.Values(row), dim), 0);
+        for (size_t d = 0; d < dim; ++d) {
+          const double scale[2] = {q.Scales(row, 0)[d / 32], q.Scales(row, 1)[d / 32]};
+          EXPECT_LE(scale[1], scale[0] * 0.5001 / 127);
+          const double sum = q.Values(row, 0)[d] * scale[0] + q.Values(row, 1)[d] * scale[1];
+          EXPECT_LE(std::abs(x[row * dim + d] - sum), 0.5001 * scale[1] + 2e-5 * scale[0]);
+        }
+        for (size_t b = 0; b < QuantizedRows::PaddedCols(dim) / 32; ++b) {
+          int32_t sum = 0;
+          for (size_t i = 0; i < 32; ++i) sum += q.Values(row, 1)[b * 32 + i];
+          EXPECT_EQ(q.Sums(row, 1)[b], sum);
+        }
+      }
+    }
+  });
+}
+
 TEST(QuantizeRowsTest, TiesAndSpecialValues) {
   const float inf = std::numeric_limits<float>::infinity();
   ForEachImpl(QuantizeRowsImpls(), [&](const OpImpl<QuantizeRowsArgs>& impl) {
@@ -209,7 +250,7 @@ TEST(QuantizeRowsTest, TiesAndSpecialValues) {
     for (size_t d = 96; d < 128; ++d) x[d] = 1e-42f;
     for (size_t d = 128; d < 160; ++d) x[d] = d % 2 == 0 ? 3e38f : -3e38f;
     for (size_t d = 160; d < 192; ++d) x[d] = d % 2 == 0 ? 3e-36f : -1e-36f;
-    AlignedBytes bytes(QuantizedRows::RowBytes(x.size()));
+    AlignedBytes bytes(QuantizedRows::TermBytes(x.size()));
     impl.run({.x = x.data(), .out = bytes.data(), .rows = 1, .dim = x.size(), .x_stride = x.size()},
              0, 1, nullptr);
     const QuantizedRows q{bytes.data(), x.size()};

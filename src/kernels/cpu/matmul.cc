@@ -14,9 +14,9 @@ bool SupportsAll(bool quantized_x, DType weights) {
 }
 
 size_t VectorScratchBytes(const MatmulArgs& args) {
-  size_t bytes =
-      kPanelScratchBytes + MatmulSumsBytes(args.rows, args.gate != GateActivation::kNone);
-  if (args.x_quantized != nullptr) bytes += MatmulFactorBytes(args.rows, args.weights.cols);
+  const size_t rows = args.x_quantized != nullptr ? args.rows * args.x_terms : args.rows;
+  size_t bytes = kPanelScratchBytes + MatmulSumsBytes(rows, args.gate != GateActivation::kNone);
+  if (args.x_quantized != nullptr) bytes += MatmulFactorBytes(rows, args.weights.cols);
   return RoundUp(bytes, 64);
 }
 

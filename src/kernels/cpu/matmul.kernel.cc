@@ -127,6 +127,14 @@ size_t BytesOfPanel(const PanelFormat& format, DType dtype, size_t cols) {
          GroupHeaderBytes(format, rest) + codes;
 }
 
+// Sums of two terms, at y[2 r] and y[2 r + 1], to their totals at y[r].
+void AddTerms(size_t rows, float* y, size_t y_stride) {
+  for (size_t r = 0; r < rows; ++r) {
+    const float* terms = y + 2 * r * y_stride;
+    for (size_t i = 0; i < y_stride; ++i) y[r * y_stride + i] = terms[i] + terms[y_stride + i];
+  }
+}
+
 }  // namespace
 
 void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scratch) noexcept {
@@ -141,17 +149,20 @@ void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scra
 
   std::byte* piece = scratch;
   float* y = reinterpret_cast<float*>(piece + kPanelScratchBytes);
-  float* factors =
-      reinterpret_cast<float*>(piece + kPanelScratchBytes + MatmulSumsBytes(args.rows, gated));
+  // Terms of a row are rows to the dot products, each with its sums.
+  const size_t terms = args.x_quantized != nullptr ? args.x_terms : 1;
+  const size_t all_rows = args.rows * terms;
+  auto* factors =
+      reinterpret_cast<float*>(piece + kPanelScratchBytes + MatmulSumsBytes(all_rows, gated));
   const QuantizedRows x = {const_cast<std::byte*>(args.x_quantized), cols};
   const size_t factor_stride = (cols + kBlockCols - 1) / kBlockCols * FactorWords(format);
 
   // Nearly equal blocks of rows that begin at whole register tiles of 6 or 12 rows.
   static_assert(kMatmulRowBlock % 12 == 0);
-  const size_t row_blocks = (args.rows + kMatmulRowBlock - 1) / kMatmulRowBlock;
+  const size_t row_blocks = (all_rows + kMatmulRowBlock - 1) / kMatmulRowBlock;
   const auto block_start = [&](size_t i) {
-    const size_t start = (args.rows * i / row_blocks + 11) / 12 * 12;
-    return start < args.rows ? start : args.rows;
+    const size_t start = (all_rows * i / row_blocks + 11) / 12 * 12;
+    return start < all_rows ? start : all_rows;
   };
   for (size_t i = 0; i < row_blocks; ++i) {
     const size_t row = block_start(i);
@@ -165,7 +176,7 @@ void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scra
       for (size_t pair = 0; pair < pairs; ++pair) {
         const std::byte* panels = args.weights.data + (unit * pairs + pair) * pair_bytes;
         if (args.x_quantized != nullptr) {
-          const DotRows dot_rows = {x.Values(row), QuantizedRows::RowBytes(cols), factors,
+          const DotRows dot_rows = {x.Values(row), QuantizedRows::TermBytes(cols), factors,
                                     factor_stride, rows};
           DotFor(dtype)(panels, cols, dot_rows, y + 32 * pair, y_stride, piece);
         } else {
@@ -173,7 +184,8 @@ void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scra
           FmaFor(dtype)(panels, cols, fma_rows, y + 32 * pair, y_stride, piece);
         }
       }
-      FinishUnit(args, unit, columns, row, rows, y, y_stride);
+      if (terms == 2) AddTerms(rows / 2, y, y_stride);
+      FinishUnit(args, unit, columns, row / terms, rows / terms, y, y_stride);
     }
   }
 }

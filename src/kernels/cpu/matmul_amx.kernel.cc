@@ -21,18 +21,20 @@ constexpr size_t kRowStep = 32;  // rows of a 2 x 2 block of tiles
 void ConvertActivations(const MatmulArgs& args, size_t first, size_t count, size_t steps,
                         std::byte* tiles) {
   const size_t cols = args.weights.cols;
-  const QuantizedRows quantized{const_cast<std::byte*>(args.x_quantized), cols};
+  const QuantizedRows quantized{const_cast<std::byte*>(args.x_quantized), cols, args.x_terms};
   for (size_t row = 0; row < (count + 15) / 16 * 16; ++row) {
     std::byte* out = tiles + row / 16 * steps * kTileBytes + row % 16 * 64;
     if (row >= count) {
       for (size_t s = 0; s < steps; ++s) __builtin_memset(out + s * kTileBytes, 0, 64);
     } else if (args.x_quantized != nullptr) {
-      const auto* values = reinterpret_cast<const std::byte*>(quantized.Values(first + row));
-      const float* scales = quantized.Scales(first + row);
-      for (size_t s = 0; s < steps; ++s, values += 32, out += kTileBytes) {
-        const F32x16 scale = QuietNans(SetF32(scales[s]));
-        StoreBf16(out, Mul(LoadI8(values), scale));
-        StoreBf16(out + 32, Mul(LoadI8(values + 16), scale));
+      for (size_t k = 0; k < steps * 32; k += 16) {
+        const auto term = [&](size_t t) {
+          const auto* values = reinterpret_cast<const std::byte*>(quantized.Values(first + row, t));
+          return Mul(LoadI8(values + k), SetF32(quantized.Scales(first + row, t)[k / 32]));
+        };
+        F32x16 x = term(0);
+        if (args.x_terms == 2) x = Add(x, term(1));
+        StoreBf16(out + k / 32 * kTileBytes + k % 32 * 2, QuietNans(x));
       }
     } else {
       const float* x = args.x_f32 + (first + row) * args.x_stride;

@@ -107,7 +107,7 @@ void RandomStoredWeights(Case& c, std::mt19937& random) {
 }
 
 void QuantizeActivations(Case& c) {
-  c.x_quantized.resize(c.rows * QuantizedRows::RowBytes(c.cols));
+  c.x_quantized.resize(c.rows * QuantizedRows::TermBytes(c.cols));
   const QuantizedRows rows{c.x_quantized.data(), c.cols};
   for (size_t m = 0; m < c.rows; ++m) {
     for (size_t b = 0; b < c.cols / 32; ++b) {
@@ -390,7 +390,7 @@ TEST(AmxMatmul, QuantizesItsResult) {
     for (const Build& build : Builds()) {
       const std::vector<float> out = RunUnits(build, c, packed, 3);
       MatmulArgs args = ArgsOf(c, packed);
-      const Bytes quantized(c.rows * QuantizedRows::RowBytes(c.features));
+      const Bytes quantized(c.rows * QuantizedRows::TermBytes(c.features));
       args.out_quantized = quantized.data.get();
       const Bytes scratch(AmxMatmulScratchBytes(args));
       build.run(args, 0, 1, scratch.data.get());

@@ -16,7 +16,7 @@ inline void FinishUnit(const MatmulArgs& args, size_t unit, size_t columns, size
   constexpr size_t kLanes = F32::kLanes;
   const size_t first = unit * 32;
   const size_t width = columns - first < 32 ? columns - first : 32;
-  const QuantizedRows quantized = {args.out_quantized, columns};
+  const QuantizedRows quantized = {args.out_quantized, columns, args.out_terms};
   alignas(64) float block[QuantizedRows::kBlock];
   for (size_t row = first_row; row < first_row + rows; ++row, y += y_stride) {
     for (size_t i = 0; i < width; i += kLanes) {
@@ -44,10 +44,7 @@ inline void FinishUnit(const MatmulArgs& args, size_t unit, size_t columns, size
         StorePartial(value, args.out + row * args.out_stride + column, lanes);
       }
     }
-    if (args.out == nullptr) {
-      QuantizeBlock(block, quantized.Values(row) + first, quantized.Scales(row) + unit,
-                    quantized.Sums(row) + unit);
-    }
+    if (args.out == nullptr) QuantizeBlock(block, quantized, row, unit);
   }
 }
 

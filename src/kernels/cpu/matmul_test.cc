@@ -31,7 +31,7 @@ std::vector<const MatmulImpl*> RunnableImpls() {
 
 std::string Describe(const MatmulImpl& impl, const MatmulShape& shape) {
   std::string text = std::string(impl.name) + " " + std::string(DTypeName(shape.dtype));
-  text += shape.quantized_x ? " x8" : " xf";
+  text += !shape.quantized_x ? " xf" : shape.x_terms == 2 ? " x16" : " x8";
   text += " M=" + std::to_string(shape.rows) + " N=" + std::to_string(shape.columns) +
           " K=" + std::to_string(shape.cols) + " gate=" + std::to_string(int(shape.gate));
   if (shape.bias) text += " bias";
@@ -49,7 +49,7 @@ std::vector<float> AsFloats(const std::vector<std::byte>& bytes) {
 // Roundings of one term on its way into a sum; the worst case.
 double Roundings(const MatmulShape& shape) {
   const double blocks = static_cast<double>(DivUp(shape.cols, kBlockCols));
-  return 10.0 + (shape.quantized_x ? 8.0 * blocks : static_cast<double>(shape.cols));
+  return 10.0 + (shape.quantized_x ? 8.0 * blocks + 1.0 : static_cast<double>(shape.cols));
 }
 
 double Tolerance(const MatmulShape& shape, double magnitude, double value) {
@@ -94,6 +94,7 @@ TEST(Matmul, MatchesTheReference) {
                                .cols = cols};
           shape.bias = seed % 3 == 1;
           shape.residual = seed % 5 < 2;
+          shape.x_terms = 1 + seed % 2;
           MatmulCase data(shape, seed++);
           const ReferenceMatmulResult want = ReferenceMatmul(data.Args());
           for (const MatmulImpl* impl : RunnableImpls()) {
@@ -118,6 +119,7 @@ TEST(Matmul, GatedMatchesTheReference) {
         for (const size_t columns : {16, 33, 64}) {
           const MatmulShape shape = {.dtype = dtype,
                                      .quantized_x = !scalar && seed % 3 != 0,
+                                     .x_terms = 1 + seed % 2,
                                      .rows = rows,
                                      .columns = columns,
                                      .cols = 256,
@@ -198,6 +200,8 @@ TEST(Matmul, InvariantImplementationsAgreeBitForBit) {
                                .cols = 768,
                                .gate = gate};
           shape.quantized_out = seed % 2 == 0;
+          shape.x_terms = 1 + seed / 2 % 2;
+          shape.out_terms = 1 + seed / 4 % 2;
           MatmulCase data(shape, seed++);
           std::vector<std::byte> first;
           for (const MatmulImpl* impl : RunnableImpls()) {
@@ -220,8 +224,12 @@ TEST(Matmul, RowsDoNotDependOnTheirCompanyOrTheSplit) {
   for (const DType dtype : kWeightTypes) {
     for (const bool quantized_x : {false, true}) {
       if (quantized_x && PanelFormatOf(dtype)->code_bits == 0) continue;
-      const MatmulShape shape = {
-          .dtype = dtype, .quantized_x = quantized_x, .rows = 43, .columns = 100, .cols = 768};
+      const MatmulShape shape = {.dtype = dtype,
+                                 .quantized_x = quantized_x,
+                                 .x_terms = 1 + seed % 2,
+                                 .rows = 43,
+                                 .columns = 100,
+                                 .cols = 768};
       MatmulCase data(shape, seed++);
       for (const MatmulImpl* impl : RunnableImpls()) {
         if (!Available(*impl, shape) || !impl->invariant) continue;

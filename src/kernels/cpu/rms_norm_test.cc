@@ -96,26 +96,30 @@ TEST(RmsNormTest, OutputsDoNotDependOnWhichAreAskedForOrAlias) {
 
         // The norm over x, and quantised beside it; quantised alone.
         std::vector<float> x = p.x;
-        AlignedBytes both(kRows * QuantizedRows::RowBytes(dim)), alone(both.size()),
+        const size_t terms = 1 + dim % 2;
+        AlignedBytes both(kRows * terms * QuantizedRows::TermBytes(dim)), alone(both.size()),
             want(both.size());
         RmsNormArgs args = p.args;
         args.x = x.data();
         args.out = x.data();
         args.out_stride = p.x_stride;
         args.quantized = both.data();
+        args.quantized_terms = terms;
         RunSplit(impl, args, kRows);
         args = p.args;
         args.out = nullptr;
         args.quantized = alone.data();
+        args.quantized_terms = terms;
         RunSplit(impl, args, kRows);
         const QuantizeRowsArgs quantize{.x = out.data(),
                                         .out = want.data(),
+                                        .terms = terms,
                                         .rows = kRows,
                                         .dim = dim,
                                         .x_stride = p.args.out_stride};
         QuantizeRowsImpls().back().run(quantize, 0, kRows, nullptr);
-        ExpectSameQuantized({both.data(), dim}, {want.data(), dim}, kRows);
-        ExpectSameQuantized({alone.data(), dim}, {want.data(), dim}, kRows);
+        ExpectSameQuantized({both.data(), dim, terms}, {want.data(), dim, terms}, kRows);
+        ExpectSameQuantized({alone.data(), dim, terms}, {want.data(), dim, terms}, kRows);
         for (size_t row = 0; row < kRows; ++row) {
           EXPECT_TRUE(SameBits(&x[row * p.x_stride], &out[row * p.args.out_stride], dim));
         }

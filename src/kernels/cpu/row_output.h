@@ -25,6 +25,18 @@ inline void QuantizeBlock(const float* x, int8_t* values, float* scale, int32_t*
   }
 }
 
+// The same for blocks of rows with one or two terms; `x` may be changed.
+inline void QuantizeBlock(float* x, const QuantizedRows& quantized, size_t row, size_t block) {
+  for (size_t term = 0; term < quantized.terms; ++term) {
+    int8_t* values = quantized.Values(row, term) + block * QuantizedRows::kBlock;
+    float* scale = quantized.Scales(row, term) + block;
+    QuantizeBlock(x, values, scale, quantized.Sums(row, term) + block);
+    if (term + 1 == quantized.terms) return;
+    for (size_t i = 0; i < QuantizedRows::kBlock; ++i)
+      x[i] -= static_cast<float>(values[i]) * *scale;
+  }
+}
+
 // Functors that read a whole vector, or its first lanes at the end of a row.
 struct LoadAll {
   template <typename Element>
@@ -54,9 +66,6 @@ inline void WriteRow(const ValueAt& value_at, size_t dim, float* out,
     if (d < dim) StorePartial(value_at(d, LoadFirst{dim - d}), out + d, dim - d);
     return;
   }
-  int8_t* values = quantized.Values(row);
-  float* scales = quantized.Scales(row);
-  int32_t* sums = quantized.Sums(row);
   alignas(64) float block[QuantizedRows::kBlock];
   for (size_t first = 0; first < dim; first += QuantizedRows::kBlock) {
     for (size_t i = 0; i < QuantizedRows::kBlock; i += kLanes) {
@@ -75,8 +84,7 @@ inline void WriteRow(const ValueAt& value_at, size_t dim, float* out,
         Store(Zero(), block + i);
       }
     }
-    const size_t b = first / QuantizedRows::kBlock;
-    QuantizeBlock(block, values + first, scales + b, sums + b);
+    QuantizeBlock(block, quantized, row, first / QuantizedRows::kBlock);
   }
 }
 

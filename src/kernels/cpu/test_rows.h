@@ -70,10 +70,13 @@ inline bool SameBits(const float* a, const float* b, size_t count) {
 }
 
 // Values, scales and sums of all rows, bit for bit; the padding of rows has no meaning.
-inline void ExpectSameQuantized(const QuantizedRows& got, const QuantizedRows& want, size_t rows) {
+inline void ExpectSameQuantized(QuantizedRows got, QuantizedRows want, size_t rows) {
   ASSERT_EQ(got.cols, want.cols);
   const size_t padded = QuantizedRows::PaddedCols(want.cols);
   const size_t blocks = padded / QuantizedRows::kBlock;
+  ASSERT_EQ(got.terms, want.terms);
+  rows *= want.terms;
+  got.terms = want.terms = 1;
   for (size_t row = 0; row < rows; ++row) {
     EXPECT_EQ(std::memcmp(got.Values(row), want.Values(row), padded), 0) << "row " << row;
     EXPECT_EQ(std::memcmp(got.Scales(row), want.Scales(row), blocks * sizeof(float)), 0) << row;

@@ -17,6 +17,7 @@ struct AttentionArgs {
   const float* q;            // [T, H * D], row stride q_stride
   float* out;                // [T, H * D], row stride out_stride; or null
   std::byte* out_quantized;  // QuantizedRows [T, H * D] when out is null; needs D % 32 == 0
+  size_t out_terms = 1;      // of out_quantized
   size_t q_stride;
   size_t out_stride;
   size_t heads;  // H, a multiple of cache.kv_heads

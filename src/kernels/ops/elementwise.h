@@ -14,6 +14,7 @@ struct BinaryArgs {
   const float* b;
   float* out;            // or null
   std::byte* quantized;  // QuantizedRows [rows, dim] of the result; or null
+  size_t quantized_terms = 1;
   size_t rows;
   size_t dim;
   size_t a_stride;
@@ -45,6 +46,7 @@ std::span<const OpImpl<UnaryArgs>> UnaryImpls();
 struct QuantizeRowsArgs {
   const float* x;
   std::byte* out;  // QuantizedRows [rows, dim]
+  size_t terms = 1;
   size_t rows;
   size_t dim;
   size_t x_stride;

@@ -16,15 +16,17 @@ namespace pelton {
 //   x_quantized:  per block of 32 an exact integer dot product; then f32 accumulation over the
 //                 blocks in order: acc = fma(scale_w * scale_x, dot, acc), and for layouts with a
 //                 minimum acc = fma(min_w, scale_x * sum_x, acc). Formats with sub 16 take their
-//                 two halves of a block in order. Scalar formats are not available (use x_f32).
+//                 two halves of a block in order. Of rows with two terms each term has its sum;
+//                 they are added last. Scalar formats are not available (use x_f32).
 // Implementations marked `invariant == false` in MatmulImpls (AMX) may differ from that order.
 enum class GateActivation : uint8_t { kNone, kSilu, kGeluTanh };
 
 struct MatmulArgs {
   const float* x_f32;            // [M, K], row stride x_stride; or null
   const std::byte* x_quantized;  // QuantizedRows [M, K]; exactly one of the two is given
-  size_t x_stride;
-  size_t rows;  // M
+  size_t x_terms = 1;            // of x_quantized
+  size_t x_stride;               // of x_f32
+  size_t rows;                   // M
   PackedWeights weights;
   GateActivation gate;
   const float* bias;      // [N] or null
@@ -32,7 +34,8 @@ struct MatmulArgs {
   size_t residual_stride;
   float* out;                // [M, N], row stride out_stride; or null
   std::byte* out_quantized;  // QuantizedRows [M, N] when out is null; needs N % 32 == 0
-  size_t out_stride;
+  size_t out_terms = 1;      // of out_quantized
+  size_t out_stride;         // of out
 };
 
 // Unit: 32 output columns (a pair of panels, or two pairs when gated).

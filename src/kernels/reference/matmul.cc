@@ -79,8 +79,13 @@ double SuperAt(const PanelFormat& format, const std::byte* panel, size_t lane, s
 
 double Activation(const MatmulArgs& args, size_t m, size_t k) {
   if (args.x_f32 != nullptr) return args.x_f32[m * args.x_stride + k];
-  const QuantizedRows x = {const_cast<std::byte*>(args.x_quantized), args.weights.cols};
-  return static_cast<double>(x.Values(m)[k]) * x.Scales(m)[k / QuantizedRows::kBlock];
+  const QuantizedRows x = {const_cast<std::byte*>(args.x_quantized), args.weights.cols,
+                           args.x_terms};
+  double sum = 0.0;
+  for (size_t term = 0; term < x.terms; ++term) {
+    sum += static_cast<double>(x.Values(m, term)[k]) * x.Scales(m, term)[k / QuantizedRows::kBlock];
+  }
+  return sum;
 }
 
 double Gate(GateActivation gate, double x) {

@@ -105,7 +105,7 @@ MatmulCase::MatmulCase(const MatmulShape& shape, uint64_t seed)
       x_stride_(shape.cols + 3),
       residual_stride_(shape.columns + 5),
       weights_(PanelCount(shape) * PanelBytes(shape.dtype, shape.cols).value()),
-      x_(shape.quantized_x ? shape.rows * QuantizedRows::RowBytes(shape.cols)
+      x_(shape.quantized_x ? shape.rows * shape.x_terms * QuantizedRows::TermBytes(shape.cols)
                            : shape.rows * x_stride_ * sizeof(float)) {
   Random random(seed);
   const size_t panel_bytes = *PanelBytes(shape.dtype, shape.cols);
@@ -115,7 +115,7 @@ MatmulCase::MatmulCase(const MatmulShape& shape, uint64_t seed)
   if (shape.quantized_x) {
     const QuantizedRows rows = {x_.data(), shape.cols};
     const size_t padded = QuantizedRows::PaddedCols(shape.cols);
-    for (size_t m = 0; m < shape.rows; ++m) {
+    for (size_t m = 0; m < shape.rows * shape.x_terms; ++m) {
       for (size_t b = 0; b < padded / 32; ++b) {
         int32_t sum = 0;
         for (size_t k = b * 32; k < (b + 1) * 32; ++k) {
@@ -148,7 +148,8 @@ MatmulArgs MatmulCase::Args() { return ArgsOfRows(0, shape_.rows); }
 MatmulArgs MatmulCase::ArgsOfRows(size_t first, size_t count) {
   MatmulArgs args = {};
   if (shape_.quantized_x) {
-    args.x_quantized = x_.data() + first * QuantizedRows::RowBytes(shape_.cols);
+    args.x_quantized = x_.data() + first * shape_.x_terms * QuantizedRows::TermBytes(shape_.cols);
+    args.x_terms = shape_.x_terms;
   } else {
     args.x_f32 = reinterpret_cast<const float*>(x_.data()) + first * x_stride_;
     args.x_stride = x_stride_;
@@ -167,12 +168,14 @@ MatmulArgs MatmulCase::ArgsOfRows(size_t first, size_t count) {
 std::vector<std::byte> MatmulCase::Run(const MatmulImpl& impl, const MatmulArgs& args,
                                        const std::vector<size_t>& cuts) {
   MatmulArgs run = args;
-  const size_t bytes = shape_.quantized_out ? args.rows * QuantizedRows::RowBytes(shape_.columns)
-                                            : args.rows * shape_.columns * sizeof(float);
+  const size_t bytes = shape_.quantized_out
+                           ? args.rows * shape_.out_terms * QuantizedRows::TermBytes(shape_.columns)
+                           : args.rows * shape_.columns * sizeof(float);
   AlignedBytes out(bytes);
   std::memset(out.data(), 0xff, bytes);
   if (shape_.quantized_out) {
     run.out_quantized = out.data();
+    run.out_terms = shape_.out_terms;
   } else {
     run.out = reinterpret_cast<float*>(out.data());
     run.out_stride = shape_.columns;
