@@ -31,24 +31,45 @@ struct BenchOptions {
   std::string format = "md";
 };
 
+// Tokens/s over all sequences, one of each repetition.
+struct Rates {
+  std::vector<double> each;
+
+  double Mean() const {
+    double sum = 0;
+    for (double rate : each) sum += rate;
+    return sum / static_cast<double>(each.size());
+  }
+  double Deviation() const {
+    if (each.size() < 2) return 0;
+    double squares = 0;
+    for (double rate : each) squares += (rate - Mean()) * (rate - Mean());
+    return std::sqrt(squares / static_cast<double>(each.size() - 1));
+  }
+};
+
 struct Test {
   std::string name;
   size_t prompt = 0;
   size_t output = 0;
   size_t batch = 1;
-  std::vector<double> rates;  // tokens/s over all sequences, one of each repetition
+  Rates rates;
+  Rates invariant;  // the same with --invariant on, where that is another arithmetic
 
-  double Mean() const {
-    double sum = 0;
-    for (double rate : rates) sum += rate;
-    return sum / static_cast<double>(rates.size());
-  }
-  double Deviation() const {
-    if (rates.size() < 2) return 0;
-    double squares = 0;
-    for (double rate : rates) squares += (rate - Mean()) * (rate - Mean());
-    return std::sqrt(squares / static_cast<double>(rates.size() - 1));
-  }
+  // Share of the speed that invariance costs; below 0 if it happens to be faster.
+  double PriceOfInvariance() const { return 1 - invariant.Mean() / rates.Mean(); }
+};
+
+// What is printed beside the rates, of the model as it was asked for.
+struct Measured {
+  std::string name;
+  double mib = 0;
+  double parameters = 0;
+  size_t threads = 0;
+  bool exact = false;
+  bool invariant = true;
+  size_t peak_rss_bytes = 0;
+  double load_s = 0;
 };
 
 // Times of one batch, written on the engine thread.
@@ -174,44 +195,66 @@ double Parameters(const LanguageModel& model) {
   return parameters;
 }
 
-void Print(const BenchOptions& options, const LanguageModel& model, const std::vector<Test>& tests,
-           double load_s) {
-  const std::string name =
-      model.files.config.name.empty() ? model.files.config.architecture : model.files.config.name;
-  if (options.format == "json") {
-    Json out = Json::array();
-    for (const Test& test : tests) {
-      out.push_back({{"test", test.name},
-                     {"n_prompt", test.prompt},
-                     {"n_gen", test.output},
-                     {"batch", test.batch},
-                     {"avg_ts", test.Mean()},
-                     {"stddev_ts", test.Deviation()}});
-    }
-    out.push_back({{"model", name},
-                   {"threads", model.pool->size()},
-                   {"numerics", model.numerics == Numerics::kExact ? "exact" : "fast"},
-                   {"invariant", model.invariant},
-                   {"peak_rss_bytes", PeakResidentBytes()},
-                   {"load_s", load_s}});
-    fmt::print("{}\n", out.dump(2));
-    return;
-  }
-  if (options.format == "csv") {
-    fmt::print("model,threads,test,n_prompt,n_gen,batch,avg_ts,stddev_ts\n");
-    for (const Test& test : tests) {
-      fmt::print("\"{}\",{},{},{},{},{},{:.2f},{:.2f}\n", name, model.pool->size(), test.name,
-                 test.prompt, test.output, test.batch, test.Mean(), test.Deviation());
-    }
-    return;
-  }
-  const double mib = static_cast<double>(model.files.weights.TotalBytes()) / (1 << 20);
-  const double parameters = Parameters(model) / 1e6;
-  fmt::print("| model | size | params | backend | threads | test | t/s |\n");
-  fmt::print("| --- | ---: | ---: | --- | ---: | ---: | ---: |\n");
+Measured Describe(const LanguageModel& model, double load_s) {
+  const ModelConfig& config = model.files.config;
+  return {.name = config.name.empty() ? config.architecture : config.name,
+          .mib = static_cast<double>(model.files.weights.TotalBytes()) / (1 << 20),
+          .parameters = Parameters(model),
+          .threads = model.pool->size(),
+          .exact = model.numerics == Numerics::kExact,
+          .invariant = model.invariant,
+          .peak_rss_bytes = PeakResidentBytes(),
+          .load_s = load_s};
+}
+
+void PrintJson(const Measured& model, const std::vector<Test>& tests) {
+  Json out = Json::array();
   for (const Test& test : tests) {
-    fmt::print("| {} | {:.2f} MiB | {:.2f} M | CPU | {} | {} | {:.2f} ± {:.2f} |\n", name, mib,
-               parameters, model.pool->size(), test.name, test.Mean(), test.Deviation());
+    Json row = {{"test", test.name},           {"n_prompt", test.prompt},
+                {"n_gen", test.output},        {"batch", test.batch},
+                {"avg_ts", test.rates.Mean()}, {"stddev_ts", test.rates.Deviation()}};
+    if (!model.invariant) {
+      row["invariant_avg_ts"] = test.invariant.Mean();
+      row["invariant_stddev_ts"] = test.invariant.Deviation();
+    }
+    out.push_back(std::move(row));
+  }
+  out.push_back({{"model", model.name},
+                 {"threads", model.threads},
+                 {"numerics", model.exact ? "exact" : "fast"},
+                 {"invariant", model.invariant},
+                 {"peak_rss_bytes", model.peak_rss_bytes},
+                 {"load_s", model.load_s}});
+  fmt::print("{}\n", out.dump(2));
+}
+
+void PrintCsv(const Measured& model, const std::vector<Test>& tests) {
+  fmt::print("model,threads,test,n_prompt,n_gen,batch,avg_ts,stddev_ts{}\n",
+             model.invariant ? "" : ",invariant_avg_ts,invariant_stddev_ts");
+  for (const Test& test : tests) {
+    fmt::print("\"{}\",{},{},{},{},{},{:.2f},{:.2f}", model.name, model.threads, test.name,
+               test.prompt, test.output, test.batch, test.rates.Mean(), test.rates.Deviation());
+    if (!model.invariant) {
+      fmt::print(",{:.2f},{:.2f}", test.invariant.Mean(), test.invariant.Deviation());
+    }
+    fmt::print("\n");
+  }
+}
+
+void PrintMarkdown(const Measured& model, const std::vector<Test>& tests) {
+  fmt::print("| model | size | params | backend | threads | test | t/s |{}\n",
+             model.invariant ? "" : " invariant t/s | price |");
+  fmt::print("| --- | ---: | ---: | --- | ---: | ---: | ---: |{}\n",
+             model.invariant ? "" : " ---: | ---: |");
+  for (const Test& test : tests) {
+    fmt::print("| {} | {:.2f} MiB | {:.2f} M | CPU | {} | {} | {:.2f} ± {:.2f} |", model.name,
+               model.mib, model.parameters / 1e6, model.threads, test.name, test.rates.Mean(),
+               test.rates.Deviation());
+    if (!model.invariant) {
+      fmt::print(" {:.2f} ± {:.2f} | {:.1f} % |", test.invariant.Mean(), test.invariant.Deviation(),
+                 100 * test.PriceOfInvariance());
+    }
+    fmt::print("\n");
   }
 }
 
@@ -238,6 +281,23 @@ Result<std::vector<Test>> ListTests(const BenchOptions& options) {
   return tests;
 }
 
+// Loads the model, runs all tests and adds their rates.
+Result<Measured> Measure(const BenchOptions& options, const LoadOptions& load, Rates Test::*rates,
+                         std::vector<Test>* tests) {
+  const auto start = SteadyClock::now();
+  ASSIGN_OR_RETURN(const std::unique_ptr<LanguageModel> model, options.model.Open(load));
+  const double load_s = std::chrono::duration<double>(SteadyClock::now() - start).count();
+  std::mt19937 rng(1);
+  for (Test& test : *tests) {
+    // One run that is not counted: pages, caches and clock rates settle.
+    for (int64_t r = -1; r < options.repetitions; ++r) {
+      ASSIGN_OR_RETURN(const double rate, RunOnce(*model, test, rng));
+      if (r >= 0) (test.*rates).each.push_back(rate);
+    }
+  }
+  return Describe(*model, load_s);
+}
+
 int Run(const BenchOptions& options) {
   Result<std::vector<Test>> tests = ListTests(options);
   if (!tests.ok()) return Fail(tests.status());
@@ -257,20 +317,20 @@ int Run(const BenchOptions& options) {
   if (load->context_tokens == 0) load->context_tokens = context;
   if (load->kv_tokens == 0) load->kv_tokens = std::max(kv_tokens, load->context_tokens);
   load->prefix_cache = false;
-  const auto start = SteadyClock::now();
-  const Result<std::unique_ptr<LanguageModel>> model = options.model.Open(*load);
-  if (!model.ok()) return Fail(model.status());
-  const double load_s = std::chrono::duration<double>(SteadyClock::now() - start).count();
-  std::mt19937 rng(1);
-  for (Test& test : *tests) {
-    // One run that is not counted: pages, caches and clock rates settle.
-    for (int64_t r = -1; r < options.repetitions; ++r) {
-      const Result<double> rate = RunOnce(**model, test, rng);
-      if (!rate.ok()) return Fail(rate.status());
-      if (r >= 0) test.rates.push_back(*rate);
-    }
+  const Result<Measured> measured = Measure(options, *load, &Test::rates, &*tests);
+  if (!measured.ok()) return Fail(measured.status());
+  if (!measured->invariant) {
+    load->invariant = true;
+    const Result<Measured> again = Measure(options, *load, &Test::invariant, &*tests);
+    if (!again.ok()) return Fail(again.status());
   }
-  Print(options, **model, *tests, load_s);
+  if (options.format == "json") {
+    PrintJson(*measured, *tests);
+  } else if (options.format == "csv") {
+    PrintCsv(*measured, *tests);
+  } else {
+    PrintMarkdown(*measured, *tests);
+  }
   return kExitOk;
 }
 
@@ -283,7 +343,9 @@ Command BenchCommand() {
                   .description =
                       "Measures the reading of prompts (pp) and the generation of tokens (tg), "
                       "through the whole engine, sampling included. Prompts are random ids, "
-                      "different for every sequence of a batch."};
+                      "different for every sequence of a batch. Where the numbers of a request may "
+                      "depend on what runs beside it (--invariant), each test also runs without "
+                      "that, and the price is shown."};
   options->model.AddModel(&command.options);
   const auto add = [&](const char* names, const char* value, const char* help,
                        decltype(Option::target) target, std::vector<std::string> choices = {}) {
