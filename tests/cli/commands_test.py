@@ -1,0 +1,206 @@
+"""Runs every verb of the program as a user would, on the small models that the repository carries.
+
+Usage: commands_test.py PELTON, in the root of the sources.
+"""
+
+import json
+import math
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PELTON = os.path.abspath(sys.argv[1])
+FOLDER = pathlib.Path("tests/data/golden/llama")
+MODEL = str(FOLDER / "model-Q4_0.gguf")
+GOLDEN = json.loads((FOLDER / "golden-Q4_0.json").read_text())
+
+
+def pelton(*arguments, stdin="", code=0):
+    done = subprocess.run(
+        [PELTON, *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == code, (arguments, done.returncode, done.stderr)
+    return done if code else done.stdout
+
+
+def lines(objects):
+    return "".join(json.dumps(one) + "\n" for one in objects)
+
+
+def ids_text(ids):
+    return ",".join(map(str, ids))
+
+
+class RunTest(unittest.TestCase):
+    def test_exact_numerics_give_the_references_greedy_tokens(self):
+        for prompt in GOLDEN["prompts"]:
+            want = prompt["greedy_ids"]
+            out = json.loads(
+                pelton("run", MODEL, "--prompt-ids", ids_text(prompt["ids"]), "--json",
+                       "--ignore-eos", "--numerics", "exact", "--temperature", 0,
+                       "--max-tokens", len(want)))
+            self.assertEqual(out["prompt_ids"], prompt["ids"])
+            self.assertEqual(out["ids"], want)
+            self.assertEqual(out["finish_reason"], "length")
+            self.assertEqual(out["timings"]["output_tokens"], len(want))
+
+    def test_a_file_of_prompts_is_answered_in_its_order(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+            requests = [{"prompt_ids": p["ids"], "max_tokens": 1 + i, "temperature": 0}
+                        for i, p in enumerate(GOLDEN["prompts"])]
+            requests.append({"prompt": "of the", "max_tokens": 2, "logprobs": 3})
+            file.write(lines(requests))
+            file.flush()
+            out = [json.loads(line) for line in
+                   pelton("run", MODEL, "--prompts", file.name, "--json", "--numerics", "exact",
+                          "--ignore-eos").splitlines()]
+        self.assertEqual(len(out), len(requests))
+        for i, prompt in enumerate(GOLDEN["prompts"]):
+            self.assertEqual(out[i]["ids"], prompt["greedy_ids"][: 1 + i])
+        for token in out[-1]["logprobs"]:
+            self.assertEqual(len(token["top"]), 3)
+
+    def test_a_seed_repeats_a_draw(self):
+        draw = lambda seed: json.loads(
+            pelton("run", MODEL, "of the", "--json", "--seed", seed, "--temperature", 1,
+                   "--max-tokens", 24, "--ignore-eos"))["ids"]
+        self.assertEqual(draw(7), draw(7))
+        self.assertNotEqual(draw(7), draw(8))
+
+    def test_chat_keeps_on_after_a_command_it_does_not_know(self):
+        out = pelton("run", MODEL, "--max-tokens", 4, stdin="of the\n")
+        self.assertTrue(out)
+
+
+class MeasureTest(unittest.TestCase):
+    def test_perplexity_is_that_of_the_prompts_log_probabilities(self):
+        text = "It was the best of times, it was the worst of times. " * 40
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+            file.write(text)
+            file.flush()
+            out = json.loads(pelton("perplexity", MODEL, file.name, "--window", 64, "--json",
+                                    "--numerics", "exact"))
+        ids = json.loads(pelton("tokenize", MODEL, "--jsonl", stdin=lines([{"text": text}])))["ids"]
+        self.assertEqual(out["tokens"], len(ids))
+        windows = [ids[i: i + 64] for i in range(0, len(ids), 64)]
+        windows = [window for window in windows if len(window) > 1]
+        self.assertGreater(len(windows), 8)
+        self.assertEqual(out["windows"], len(windows))
+        total, count = 0.0, 0
+        for window in windows:
+            one = json.loads(pelton("run", MODEL, "--prompt-ids", ids_text(window), "--json",
+                                    "--prompt-logprobs", 0, "--max-tokens", 1,
+                                    "--numerics", "exact"))
+            values = [t["logprob"] for t in one["prompt_logprobs"] if t]
+            total -= sum(values)
+            count += len(values)
+        self.assertEqual(out["predicted"], count)
+        self.assertAlmostEqual(out["perplexity"], math.exp(total / count), delta=1e-3)
+
+    def test_bench_prints_a_row_for_each_test(self):
+        arguments = ["bench", MODEL, "-p", "32", "-n", "4", "--batch", "1,3", "-r", "2", "-o"]
+        rows = json.loads(pelton(*arguments, "json"))
+        self.assertEqual([row.get("test") for row in rows[:-1]], ["pp32", "tg4", "tg4@3"])
+        for row in rows[:-1]:
+            self.assertGreater(row["avg_ts"], 0)
+        self.assertGreater(rows[-1]["peak_rss_bytes"], 1 << 20)
+        csv = pelton(*arguments, "csv").splitlines()
+        self.assertEqual(len(csv), 4)
+        markdown = pelton(*arguments, "md", "--invariant", "off").splitlines()
+        self.assertEqual(len(markdown), 5)
+        self.assertIn("price", markdown[0])
+
+    def test_doctor_names_the_kernels(self):
+        out = json.loads(pelton("doctor", "--json", "--threads", 1))
+        self.assertTrue(out)
+
+
+class TextTest(unittest.TestCase):
+    def test_tokenize_and_back(self):
+        texts = ["of the ship", "", "né 😀 x"]
+        ids = [json.loads(line)["ids"] for line in
+               pelton("tokenize", MODEL, "--jsonl",
+                      stdin=lines({"text": t} for t in texts)).splitlines()]
+        back = [json.loads(line)["text"] for line in
+                pelton("tokenize", MODEL, "--jsonl", "--decode",
+                       stdin=lines({"ids": i} for i in ids)).splitlines()]
+        self.assertEqual([text.strip() for text in back], texts)
+
+    def test_render_a_template_and_its_errors(self):
+        out = [json.loads(line) for line in pelton(
+            "render", "-", "--jsonl",
+            stdin=lines([{"template": "{{ a + 1 }}", "variables": {"a": 2}},
+                         {"template": "{% if %}", "variables": {}}])).splitlines()]
+        self.assertEqual(out[0], {"text": "3"})
+        self.assertIn("error", out[1])
+
+
+class InspectTest(unittest.TestCase):
+    def test_every_view(self):
+        self.assertIn("architecture  llama", pelton("inspect", MODEL))
+        for view, word in [("--graph", "matmul"), ("--plan", "attention"),
+                           ("--passes", "fold-constants"), ("--memory", "KV")]:
+            self.assertIn(word, pelton("inspect", MODEL, view))
+
+    def test_a_graph_at_level_0_is_plain(self):
+        self.assertIn("kv_scores", pelton("inspect", MODEL, "--plan", "--fusion-level", 0))
+
+    def test_list(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertEqual(json.loads(pelton("list", "--json", "--models", folder)), [])
+            os.symlink(os.path.abspath(MODEL), folder + "/small.gguf")
+            listed = json.loads(pelton("list", "--json", "--models", folder))
+            self.assertEqual(listed[0]["name"], "small")
+            self.assertIn("prompt_ids", pelton("run", "small", "--models", folder, "--json",
+                                               "--prompt-ids", "1,2", "--max-tokens", 1))
+
+    def test_completion_of_each_shell(self):
+        for shell, word in [("bash", "complete"), ("zsh", "#compdef"), ("fish", "complete"),
+                            ("man", ".TH"), ("docs", "pelton run")]:
+            self.assertIn(word, pelton("completion", shell))
+
+
+class ErrorTest(unittest.TestCase):
+    def one_sentence(self, done, *words):
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        for word in words:
+            self.assertIn(word, done.stderr)
+
+    def test_usage(self):
+        self.one_sentence(pelton("runn", code=2), '"runn"', '"run"')
+        self.one_sentence(pelton("run", code=2), "model")
+        self.one_sentence(pelton("run", "smolm2", "hi", "--models", "/none", code=2), '"smollm2"')
+        self.one_sentence(pelton("run", MODEL, "hi", "--temperature", "warm", code=2), "warm")
+        self.one_sentence(pelton("run", MODEL, "--ctx", 16, "of the " * 50, code=2), "context")
+        self.one_sentence(pelton("run", MODEL, "--prompt-ids", "5,320", code=2), "320")
+
+    def test_models(self):
+        whole = pathlib.Path(MODEL).read_bytes()
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content, words in [
+                ("cut", whole[:20000], ["found", "expected"]),
+                ("magic", b"GGML" + whole[4:], ["GGUF"]),
+                ("version", whole[:4] + b"\x09" + whole[5:], ["version", "9"]),
+                ("count", whole[:8] + b"\xff" * 8 + whole[16:], ["tensor"]),
+                ("empty", b"", []),
+            ]:
+                path = pathlib.Path(folder, name + ".gguf")
+                path.write_bytes(content)
+                self.one_sentence(pelton("run", path, "hi", code=3), name + ".gguf", *words)
+
+    def test_memory(self):
+        done = pelton("run", MODEL, "hi", "--kv-tokens", 1 << 30, code=4)
+        self.one_sentence(done, "--")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
