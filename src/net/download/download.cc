@@ -3,11 +3,13 @@
 #include <curl/curl.h>
 #include <fmt/format.h>
 #include <openssl/evp.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -18,7 +20,7 @@ namespace pelton {
 namespace {
 
 constexpr long kConnectSeconds = 30;
-constexpr long kStallSeconds = 60;  // below 1 byte a second for so long: give up
+constexpr long kStallBytes = 100;  // fewer a second for DownloadRequest::stall_seconds: give up
 
 struct CurlDeleter {
   void operator()(CURL* curl) const { ::curl_easy_cleanup(curl); }
@@ -28,7 +30,11 @@ struct CurlDeleter {
 using CurlHandle = std::unique_ptr<CURL, CurlDeleter>;
 using File = std::unique_ptr<std::FILE, CurlDeleter>;
 
-CurlHandle NewHandle(const std::string& url, const std::string& token) {
+using ErrorText = std::array<char, CURL_ERROR_SIZE>;
+
+// `error` gets curl's words for what goes wrong and must outlive the handle.
+CurlHandle NewHandle(const std::string& url, const std::string& token, long stall_seconds,
+                     ErrorText* error) {
   static const CURLcode initialized = ::curl_global_init(CURL_GLOBAL_DEFAULT);
   if (initialized != CURLE_OK) return nullptr;
   CurlHandle curl(::curl_easy_init());
@@ -39,8 +45,9 @@ CurlHandle NewHandle(const std::string& url, const std::string& token) {
   ::curl_easy_setopt(curl.get(), CURLOPT_FOLLOWLOCATION, 1L);
   ::curl_easy_setopt(curl.get(), CURLOPT_MAXREDIRS, 10L);
   ::curl_easy_setopt(curl.get(), CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
-  ::curl_easy_setopt(curl.get(), CURLOPT_LOW_SPEED_LIMIT, 1L);
-  ::curl_easy_setopt(curl.get(), CURLOPT_LOW_SPEED_TIME, kStallSeconds);
+  ::curl_easy_setopt(curl.get(), CURLOPT_LOW_SPEED_LIMIT, kStallBytes);
+  ::curl_easy_setopt(curl.get(), CURLOPT_LOW_SPEED_TIME, stall_seconds);
+  ::curl_easy_setopt(curl.get(), CURLOPT_ERRORBUFFER, error->data());
   ::curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
   ::curl_easy_setopt(curl.get(), CURLOPT_USERAGENT, "pelton");
   if (!token.empty()) {
@@ -51,14 +58,52 @@ CurlHandle NewHandle(const std::string& url, const std::string& token) {
   return curl;
 }
 
+std::string Words(CURLcode result, const ErrorText& error) {
+  return error[0] != '\0' ? error.data() : ::curl_easy_strerror(result);
+}
+
+long ResponseCode(CURL* curl) {
+  long code = 0;
+  ::curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
+  return code;
+}
+
 Status HttpStatus(const std::string& url, long code) {
   if (code == 404) return NotFound(fmt::format("{}: the server has no such file (404)", url));
   if (code == 401 || code == 403) {
     return InvalidArgument(
         fmt::format("{}: the server refuses access ({}); set HF_TOKEN if it needs one", url, code));
   }
-  if (code >= 500) return Unavailable(fmt::format("{}: the server failed ({})", url, code));
+  if (code >= 500 || code == 408 || code == 429) {
+    return Unavailable(fmt::format("{}: the server failed ({})", url, code));
+  }
   return InvalidArgument(fmt::format("{}: the server refuses ({})", url, code));
+}
+
+// What a response to a range request says: "bytes 5-9/20", or "bytes */20" if nothing follows.
+struct ContentRange {
+  std::optional<uint64_t> first;
+  std::optional<uint64_t> total;
+};
+
+std::optional<uint64_t> LeadingNumber(std::string_view text) {
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc()) return std::nullopt;
+  return number;
+}
+
+ContentRange ContentRangeOf(CURL* curl) {
+  struct curl_header* header = nullptr;
+  if (::curl_easy_header(curl, "Content-Range", 0, CURLH_HEADER, -1, &header) != CURLHE_OK) {
+    return {};
+  }
+  std::string_view text(header->value);
+  if (!text.starts_with("bytes ")) return {};
+  text.remove_prefix(6);
+  const size_t slash = text.find('/');
+  return {.first = LeadingNumber(text),
+          .total = slash == text.npos ? std::nullopt : LeadingNumber(text.substr(slash + 1))};
 }
 
 // One transfer into a file that may hold a beginning already.
@@ -70,23 +115,36 @@ struct Transfer {
   uint64_t limit;   // more is refused
   bool checked = false;
   bool too_much = false;
+  bool wrong_range = false;
   int write_error = 0;
   const DownloadProgress* progress;
 };
 
+bool Empty(std::FILE* file) {
+  return std::fflush(file) == 0 && ::ftruncate(::fileno(file), 0) == 0;
+}
+
+// Whether the answer to the request, whose headers have come, goes on from the offset.
+bool CheckAnswer(Transfer* t) {
+  t->checked = true;
+  const long code = ResponseCode(t->curl);
+  if (code == 206) {
+    t->wrong_range = ContentRangeOf(t->curl).first != t->offset;
+    return !t->wrong_range;
+  }
+  // 200 instead of 206: the server sends everything again.
+  if (t->offset > 0 && !Empty(t->file)) {
+    t->write_error = errno;
+    return false;
+  }
+  t->offset = t->done = 0;
+  return true;
+}
+
 size_t OnBody(char* data, size_t size, size_t count, void* user) {
   auto* t = static_cast<Transfer*>(user);
-  long code = 0;
-  ::curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &code);
-  if (code >= 300) return size * count;  // an error page
-  if (!t->checked) {
-    t->checked = true;
-    // 200 instead of 206: the server sends everything again.
-    if (t->offset > 0 && code == 200) {
-      if (::ftruncate(::fileno(t->file), 0) != 0 || std::fseek(t->file, 0, SEEK_SET) != 0) return 0;
-      t->offset = t->done = 0;
-    }
-  }
+  if (ResponseCode(t->curl) >= 300) return 0;  // an error page
+  if (!t->checked && !CheckAnswer(t)) return 0;
   const size_t bytes = size * count;
   if (bytes > t->limit - t->done) {
     t->too_much = true;
@@ -102,103 +160,163 @@ size_t OnBody(char* data, size_t size, size_t count, void* user) {
 
 int OnProgress(void* user, curl_off_t total, curl_off_t, curl_off_t, curl_off_t) {
   const auto* t = static_cast<const Transfer*>(user);
-  if (*t->progress && total > 0) {
+  if (*t->progress && t->checked && total > 0) {
     (*t->progress)(t->done, t->offset + static_cast<uint64_t>(total));
   }
   return 0;
 }
 
+Status CannotWrite(const std::string& path, int error) {
+  return ResourceExhausted(
+      fmt::format("{}: cannot be written: {}", path, std::generic_category().message(error)));
+}
+
+// The part, locked against other processes that fetch the same file.
+Result<File> OpenPart(const std::string& part) {
+  File file(std::fopen(part.c_str(), "ab+"));
+  if (file == nullptr) {
+    return InvalidArgument(
+        fmt::format("{}: cannot be written: {}", part, std::generic_category().message(errno)));
+  }
+  struct stat locked;
+  struct stat named;
+  // The other process may have given the file its name between opening and locking.
+  if (::flock(::fileno(file.get()), LOCK_EX | LOCK_NB) != 0 ||
+      ::fstat(::fileno(file.get()), &locked) != 0 || ::stat(part.c_str(), &named) != 0 ||
+      locked.st_ino != named.st_ino) {
+    return Unavailable(part + ": another process is fetching this file");
+  }
+  return file;
+}
+
+// Judges a transfer that has ended.
+Status CheckTransfer(const DownloadRequest& request, const std::string& part, Transfer* transfer,
+                     CURLcode result, const ErrorText& error) {
+  const std::string& url = request.url;
+  const long code = ResponseCode(transfer->curl);
+  if (result == CURLE_UNSUPPORTED_PROTOCOL || result == CURLE_TOO_MANY_REDIRECTS ||
+      result == CURLE_URL_MALFORMAT) {
+    return InvalidArgument(fmt::format("{}: {}", url, Words(result, error)));
+  }
+  if (code >= 300) return HttpStatus(url, code);
+  // An answer without a body has not been looked at.
+  if (result == CURLE_OK && !transfer->checked) CheckAnswer(transfer);
+  if (transfer->write_error != 0) return CannotWrite(part, transfer->write_error);
+  if (transfer->wrong_range) {
+    return DataLoss(
+        fmt::format("{}: the server sends another range than from byte {}", url, transfer->offset));
+  }
+  if (transfer->too_much) {
+    return DataLoss(fmt::format("{}: the server sends more than the {} bytes that were announced",
+                                url, transfer->limit));
+  }
+  const uint64_t total = ContentRangeOf(transfer->curl).total.value_or(transfer->done);
+  if (result != CURLE_OK || total > transfer->done) {
+    return Unavailable(
+        fmt::format("{}: {}; {} bytes are kept, call again to go on", url,
+                    result == CURLE_OK ? "the server sent only a piece" : Words(result, error),
+                    transfer->done));
+  }
+  if (code != 200 && code != 206) return HttpStatus(url, code);
+  return OkStatus();
+}
+
+// Brings the part, which holds `offset` bytes, to its end.
+Status Fetch(const DownloadRequest& request, const std::string& part, std::FILE* file,
+             uint64_t offset) {
+  ErrorText error{};
+  const CurlHandle curl =
+      NewHandle(request.url, request.bearer_token, request.stall_seconds, &error);
+  if (curl == nullptr) return Internal("curl cannot be initialised");
+  Transfer transfer{.curl = curl.get(),
+                    .file = file,
+                    .offset = offset,
+                    .done = offset,
+                    .limit = request.bytes.value_or(UINT64_MAX),
+                    .progress = &request.progress};
+  ::curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, OnBody);
+  ::curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &transfer);
+  ::curl_easy_setopt(curl.get(), CURLOPT_NOPROGRESS, 0L);
+  ::curl_easy_setopt(curl.get(), CURLOPT_XFERINFOFUNCTION, OnProgress);
+  ::curl_easy_setopt(curl.get(), CURLOPT_XFERINFODATA, &transfer);
+  const std::string range = fmt::format("{}-", offset);
+  if (offset > 0) ::curl_easy_setopt(curl.get(), CURLOPT_RANGE, range.c_str());
+  const CURLcode result = ::curl_easy_perform(curl.get());
+  if (offset > 0 && ResponseCode(curl.get()) == 416) {
+    // Nothing follows what is there: that is all, or the file has become another one.
+    if (ContentRangeOf(curl.get()).total == offset) return OkStatus();
+    if (!Empty(file)) return CannotWrite(part, errno);
+    return Fetch(request, part, file, 0);
+  }
+  return CheckTransfer(request, part, &transfer, result, error);
+}
+
 Status CheckComplete(const DownloadRequest& request, const std::string& part) {
   std::error_code error;
   const uint64_t bytes = std::filesystem::file_size(part, error);
+  if (error) return Internal(part + ": has no size: " + error.message());
   if (request.bytes && bytes != *request.bytes) {
-    std::filesystem::remove(part, error);
     return DataLoss(
         fmt::format("{}: found {} bytes, expected {}", request.url, bytes, *request.bytes));
   }
   if (!request.sha256) return OkStatus();
   ASSIGN_OR_RETURN(const std::string digest, Sha256OfFile(part));
   if (digest != *request.sha256) {
-    std::filesystem::remove(part, error);
     return DataLoss(
         fmt::format("{}: found SHA-256 {}, expected {}", request.url, digest, *request.sha256));
   }
   return OkStatus();
 }
 
+Status FetchAndCheck(const DownloadRequest& request, const std::string& part, std::FILE* file) {
+  struct stat info;
+  if (::fstat(::fileno(file), &info) != 0) return Internal(part + ": has no size");
+  auto offset = static_cast<uint64_t>(info.st_size);
+  if (request.bytes && offset > *request.bytes) {
+    if (!Empty(file)) return CannotWrite(part, errno);
+    offset = 0;
+  }
+  if (!request.bytes || offset < *request.bytes) {
+    RETURN_IF_ERROR(Fetch(request, part, file, offset));
+  }
+  if (std::fflush(file) != 0 || ::fsync(::fileno(file)) != 0) return CannotWrite(part, errno);
+  return CheckComplete(request, part);
+}
+
 }  // namespace
 
 Status Download(const DownloadRequest& request) {
   const std::string part = request.path + ".part";
-  const File file(std::fopen(part.c_str(), "ab+"));
-  if (file == nullptr) {
-    return InvalidArgument(
-        fmt::format("{}: cannot be written: {}", part, std::generic_category().message(errno)));
-  }
-  struct stat info;
-  if (::fstat(::fileno(file.get()), &info) != 0) return Internal(part + ": has no size");
-  auto offset = static_cast<uint64_t>(info.st_size);
-  if (request.bytes && offset > *request.bytes) {
-    if (::ftruncate(::fileno(file.get()), 0) != 0) return Internal(part + ": cannot be emptied");
-    offset = 0;
-  }
-  if (!request.bytes || offset < *request.bytes) {
-    const CurlHandle curl = NewHandle(request.url, request.bearer_token);
-    if (curl == nullptr) return Internal("curl cannot be initialised");
-    Transfer transfer{.curl = curl.get(),
-                      .file = file.get(),
-                      .offset = offset,
-                      .done = offset,
-                      .limit = request.bytes.value_or(UINT64_MAX),
-                      .progress = &request.progress};
-    ::curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, OnBody);
-    ::curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &transfer);
-    ::curl_easy_setopt(curl.get(), CURLOPT_NOPROGRESS, 0L);
-    ::curl_easy_setopt(curl.get(), CURLOPT_XFERINFOFUNCTION, OnProgress);
-    ::curl_easy_setopt(curl.get(), CURLOPT_XFERINFODATA, &transfer);
-    const std::string range = fmt::format("{}-", offset);
-    if (offset > 0) ::curl_easy_setopt(curl.get(), CURLOPT_RANGE, range.c_str());
-    const CURLcode result = ::curl_easy_perform(curl.get());
-    long code = 0;
-    ::curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &code);
-    // 416: nothing follows what is there; the checks below decide.
-    const bool complete_already = code == 416 && offset > 0;
-    if (code >= 300 && !complete_already) return HttpStatus(request.url, code);
-    if (transfer.write_error != 0) {
-      return ResourceExhausted(fmt::format("{}: cannot be written: {}", part,
-                                           std::generic_category().message(transfer.write_error)));
-    }
-    if (transfer.too_much) {
-      return DataLoss(fmt::format("{}: the server sends more than the {} bytes that were announced",
-                                  request.url, transfer.limit));
-    }
-    if (result != CURLE_OK && !complete_already) {
-      return Unavailable(fmt::format("{}: {}; {} bytes are kept, call again to go on", request.url,
-                                     ::curl_easy_strerror(result), transfer.done));
-    }
-  }
-  if (std::fflush(file.get()) != 0 || ::fsync(::fileno(file.get())) != 0) {
-    return ResourceExhausted(
-        fmt::format("{}: cannot be written: {}", part, std::generic_category().message(errno)));
-  }
-  RETURN_IF_ERROR(CheckComplete(request, part));
+  ASSIGN_OR_RETURN(const File file, OpenPart(part));
+  const Status status = FetchAndCheck(request, part, file.get());
   std::error_code error;
+  if (!status.ok()) {
+    // Only a beginning that can be right is worth keeping.
+    std::fflush(file.get());
+    if (status.code() == StatusCode::kDataLoss || std::filesystem::file_size(part, error) == 0) {
+      std::filesystem::remove(part, error);
+    }
+    return status;
+  }
   std::filesystem::rename(part, request.path, error);
   if (error) return InvalidArgument(request.path + ": cannot be written: " + error.message());
   return OkStatus();
 }
 
-Result<std::string> FetchText(const std::string& url, const std::string& bearer_token,
-                              size_t max_bytes) {
-  const CurlHandle curl = NewHandle(url, bearer_token);
+Result<std::string> FetchText(const TextRequest& request) {
+  ErrorText error{};
+  const CurlHandle curl =
+      NewHandle(request.url, request.bearer_token, request.stall_seconds, &error);
   if (curl == nullptr) return Internal("curl cannot be initialised");
   struct Body {
-    std::string text;
+    CURL* curl;
     size_t max_bytes;
+    std::string text;
     bool too_long = false;
-  } body{.max_bytes = max_bytes};
+  } body{.curl = curl.get(), .max_bytes = request.max_bytes};
   const auto on_body = +[](char* data, size_t size, size_t count, void* user) -> size_t {
     auto* b = static_cast<Body*>(user);
+    if (ResponseCode(b->curl) >= 300) return 0;  // an error page
     if (size * count > b->max_bytes - b->text.size()) {
       b->too_long = true;
       return 0;
@@ -210,14 +328,14 @@ Result<std::string> FetchText(const std::string& url, const std::string& bearer_
   ::curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &body);
   const CURLcode result = ::curl_easy_perform(curl.get());
   if (body.too_long) {
-    return ResourceExhausted(fmt::format("{}: the answer is longer than {} bytes", url, max_bytes));
+    return DataLoss(fmt::format("{}: found an answer of more than {} bytes, expected no more",
+                                request.url, request.max_bytes));
   }
+  const long code = ResponseCode(curl.get());
+  if (code >= 400 || (code >= 300 && result == CURLE_OK)) return HttpStatus(request.url, code);
   if (result != CURLE_OK) {
-    return Unavailable(fmt::format("{}: {}", url, ::curl_easy_strerror(result)));
+    return Unavailable(fmt::format("{}: {}", request.url, Words(result, error)));
   }
-  long code = 0;
-  ::curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &code);
-  if (code >= 300) return HttpStatus(url, code);
   return std::move(body.text);
 }
 

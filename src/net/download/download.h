@@ -12,6 +12,9 @@ namespace pelton {
 // Bytes that are there, and of how many; total is 0 while it is unknown.
 using DownloadProgress = std::function<void(uint64_t done, uint64_t total)>;
 
+// A transfer ends if it is almost still for so long.
+inline constexpr long kStallSeconds = 60;
+
 struct DownloadRequest {
   std::string url;                    // http or https
   std::string path;                   // where the file appears when it is complete
@@ -19,18 +22,26 @@ struct DownloadRequest {
   std::optional<uint64_t> bytes;      // as announced; another size is refused
   std::optional<std::string> sha256;  // 64 hexadecimal digits; another content is refused
   DownloadProgress progress;          // may be empty
+  long stall_seconds = kStallSeconds;
 };
 
 // Fetches a file over HTTP. What arrives goes to PATH.part, which a later call continues where the
 // server can (and starts anew where it cannot); the file gets its name only when it is complete and
 // its checksum is right. Proxies are taken from the environment, as curl does. Unavailable if the
-// server cannot be reached or breaks off, NotFound for 404, InvalidArgument for other refusals,
-// DataLoss if size or checksum differ (the part is then deleted). Blocks; any thread.
+// server cannot be reached, stalls or breaks off, or if another process fetches the same file;
+// NotFound for 404, InvalidArgument for other refusals, DataLoss if size, range or checksum differ
+// (the part is then deleted), ResourceExhausted if the file cannot be written. Blocks; any thread.
 Status Download(const DownloadRequest& request);
 
-// A small answer as text; ResourceExhausted if it is longer than max_bytes. Errors as above.
-Result<std::string> FetchText(const std::string& url, const std::string& bearer_token,
-                              size_t max_bytes);
+struct TextRequest {
+  std::string url;
+  std::string bearer_token;
+  size_t max_bytes = 0;
+  long stall_seconds = kStallSeconds;
+};
+
+// A small answer as text; DataLoss if it is longer than max_bytes. Errors as above.
+Result<std::string> FetchText(const TextRequest& request);
 
 // SHA-256 of a file as 64 hexadecimal digits.
 Result<std::string> Sha256OfFile(const std::string& path);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "net/download/download.h"
 
 namespace pelton {
 
@@ -22,21 +23,24 @@ struct HubName {
 Result<std::optional<HubName>> ParseHubName(std::string_view text);
 
 struct HubFile {
-  std::string name;  // a plain file name
-  uint64_t bytes = 0;
+  std::string name;    // a plain file name
+  uint64_t bytes = 0;  // 0 if unknown; never in a list
   std::string sha256;  // 64 hexadecimal digits; empty if the hub does not say
 };
 
 // The GGUF files to fetch, from the hub's JSON list of a repository: one, or all parts of a split
-// one. Chosen by quantisation; without one the first of Q4_K_M, Q4_0, Q8_0 that is there, else the
-// only one. NotFound, listing what there is. DataLoss for a list that is not as the protocol says.
+// one in their order. Chosen by the end of the name, which is the quantisation; without one the
+// only model, else the first of Q4_K_M, Q4_0, Q8_0 that is there. Names are plain, differ, and end
+// in ".gguf". NotFound, listing what there is. DataLoss for a list that is not as the protocol
+// says, and for a split model of which parts are missing.
 Result<std::vector<HubFile>> ChooseHubFiles(std::string_view list_json, const HubName& name);
 
 struct PullOptions {
   std::string hub = "https://huggingface.co";
-  std::string token;   // for private repositories
+  std::string token;   // for private repositories; only the hub gets it
   std::string folder;  // where models are kept
   bool quiet = false;  // no progress on stderr
+  long stall_seconds = kStallSeconds;
 };
 
 // Fetches a model into the store and gives the path of its (first) file. `what` is
