@@ -288,7 +288,7 @@ Status FetchAndCheck(const DownloadRequest& request, const std::string& part, st
 Status Download(const DownloadRequest& request) {
   const std::string part = request.path + ".part";
   ASSIGN_OR_RETURN(const File file, OpenPart(part));
-  const Status status = FetchAndCheck(request, part, file.get());
+  Status status = FetchAndCheck(request, part, file.get());
   std::error_code error;
   if (!status.ok()) {
     // Only a beginning that can be right is worth keeping.
