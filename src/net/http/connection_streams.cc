@@ -21,8 +21,8 @@ constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
 void CloseSocket(tcp::socket& socket, bool reset) {
   ErrorCode ignored;
-  if (reset) socket.set_option(asio::socket_base::linger(true, 0), ignored);
-  socket.close(ignored);
+  if (reset) ignored = socket.set_option(asio::socket_base::linger(true, 0), ignored);
+  ignored = socket.close(ignored);
 }
 
 bool PeerHasClosed(tcp::socket& socket) {
@@ -73,7 +73,7 @@ class PlainConnection final : public HttpConnection {
 
   void ShutdownSend() override {
     ErrorCode ignored;
-    socket_.shutdown(tcp::socket::shutdown_send, ignored);
+    ignored = socket_.shutdown(tcp::socket::shutdown_send, ignored);
   }
 
   void CloseStream(bool reset) override { CloseSocket(socket_, reset); }

@@ -331,10 +331,11 @@ void HttpExchange::Detach() {
 HttpResponse::HttpResponse(std::shared_ptr<HttpExchange> exchange)
     : exchange_(std::move(exchange)) {}
 HttpResponse::~HttpResponse() { exchange_->Drop(); }
-void HttpResponse::Send(int status, std::vector<HttpHeader> headers, std::string body) {
+void HttpResponse::Send(int status, const std::vector<HttpHeader>& headers, std::string body) {
   exchange_->Send(status, headers, std::move(body));
 }
-void HttpResponse::BeginStream(int status, std::vector<HttpHeader> headers, std::string keepalive) {
+void HttpResponse::BeginStream(int status, const std::vector<HttpHeader>& headers,
+                               std::string keepalive) {
   exchange_->BeginStream(status, headers, std::move(keepalive));
 }
 bool HttpResponse::Write(std::string_view bytes) { return exchange_->Write(bytes); }

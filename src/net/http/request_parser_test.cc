@@ -169,27 +169,27 @@ TEST(HttpRequestParser, RefusesAmbiguousLengths) {
 }
 
 TEST(HttpRequestParser, RefusesBadLinesAndHeaders) {
-  for (const std::string_view text :
-       {std::string_view("GET / HTTP/1.1\nHost: a\r\n\r\n"),
-        std::string_view("GET /\r\n"),
-        std::string_view("GET  / HTTP/1.1\r\n"),
-        std::string_view("GET / x HTTP/1.1\r\n"),
-        std::string_view("GET / HTTP/1.1 \r\n"),
-        std::string_view(" GET / HTTP/1.1\r\n"),
-        std::string_view("G\x01T / HTTP/1.1\r\n"),
-        std::string_view("GET / http/1.1\r\n"),
-        std::string_view("GET /\r HTTP/1.1\r\n"),
-        std::string_view("\x16\x03\x01"),
-        std::string_view("GET / HTTP/1.1\r\nHost: a\r\nA : 1\r\n\r\n"),
-        std::string_view("GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\n 2\r\n\r\n"),
-        std::string_view("GET / HTTP/1.1\r\n Host: a\r\n\r\n"),
-        std::string_view("GET / HTTP/1.1\r\nHost: a\r\nA: 1\0\r\n\r\n", 36),
-        std::string_view("GET / HTTP/1.1\r\nHost: a\r\nA: 1\rB: 2\r\n\r\n"),
-        std::string_view("GET / HTTP/1.1\r\nHost: a\r\n: 1\r\n\r\n"),
-        std::string_view("GET / HTTP/1.1\r\nHost: a\r\nnothing\r\n\r\n"),
-        std::string_view("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
-        std::string_view("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"),
-        std::string_view("GET / HTTP/1.1\r\n\r\n")}) {
+  for (const std::string& text :
+       {std::string("GET / HTTP/1.1\nHost: a\r\n\r\n"),
+        std::string("GET /\r\n"),
+        std::string("GET  / HTTP/1.1\r\n"),
+        std::string("GET / x HTTP/1.1\r\n"),
+        std::string("GET / HTTP/1.1 \r\n"),
+        std::string(" GET / HTTP/1.1\r\n"),
+        std::string("G\x01T / HTTP/1.1\r\n"),
+        std::string("GET / http/1.1\r\n"),
+        std::string("GET /\r HTTP/1.1\r\n"),
+        std::string("\x16\x03\x01"),
+        std::string("GET / HTTP/1.1\r\nHost: a\r\nA : 1\r\n\r\n"),
+        std::string("GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\n 2\r\n\r\n"),
+        std::string("GET / HTTP/1.1\r\n Host: a\r\n\r\n"),
+        "GET / HTTP/1.1\r\nHost: a\r\nA: 1" + std::string(1, 0) + "\r\n\r\n",
+        std::string("GET / HTTP/1.1\r\nHost: a\r\nA: 1\rB: 2\r\n\r\n"),
+        std::string("GET / HTTP/1.1\r\nHost: a\r\n: 1\r\n\r\n"),
+        std::string("GET / HTTP/1.1\r\nHost: a\r\nnothing\r\n\r\n"),
+        std::string("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
+        std::string("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"),
+        std::string("GET / HTTP/1.1\r\n\r\n")}) {
     EXPECT_EQ(ErrorOf(text), 400) << text;
   }
   EXPECT_EQ(ErrorOf("GET / HTTP/2.0\r\n"), 505);

@@ -136,10 +136,10 @@ Status HttpServer::Impl::Listen() {
   const tcp::endpoint endpoint(address, options.port);
   acceptor = std::make_unique<tcp::acceptor>(loops[0]->io());
   pause = std::make_unique<asio::steady_timer>(loops[0]->io());
-  acceptor->open(endpoint.protocol(), error);
-  if (!error) acceptor->set_option(asio::socket_base::reuse_address(true), error);
-  if (!error) acceptor->bind(endpoint, error);
-  if (!error) acceptor->listen(asio::socket_base::max_listen_connections, error);
+  error = acceptor->open(endpoint.protocol(), error);
+  if (!error) error = acceptor->set_option(asio::socket_base::reuse_address(true), error);
+  if (!error) error = acceptor->bind(endpoint, error);
+  if (!error) error = acceptor->listen(asio::socket_base::max_listen_connections, error);
   if (error == asio::error::address_in_use) {
     return Unavailable(fmt::format("{}: the port is in use by another program", Name()));
   }
@@ -175,8 +175,8 @@ asio::awaitable<void> HttpServer::Impl::AcceptLoop() {
 void HttpServer::Impl::Admit(tcp::socket socket, const tcp::endpoint& peer,
                              const std::shared_ptr<HttpLoop>& loop) {
   ErrorCode ignored;
-  socket.non_blocking(true, ignored);
-  socket.set_option(tcp::no_delay(true), ignored);
+  ignored = socket.non_blocking(true, ignored);
+  ignored = socket.set_option(tcp::no_delay(true), ignored);
   // The kernel takes no more than this beyond what the client's window allows, so that a stalled
   // client is noticed here and costs little there.
   const int low_water =
@@ -206,7 +206,7 @@ void HttpServer::Impl::StopAccepting() {
   service->draining.store(true);
   const auto close = [this] {
     ErrorCode ignored;
-    acceptor->close(ignored);
+    ignored = acceptor->close(ignored);
     pause->cancel();
   };
   if (loops[0]->IsCurrentThread()) return close();

@@ -51,12 +51,12 @@ class HttpResponse {
   HttpResponse& operator=(const HttpResponse&) = delete;
 
   // The whole answer. Ignored if an answer began already. Requires: 200 <= status <= 999.
-  void Send(int status, std::vector<HttpHeader> headers, std::string body);
+  void Send(int status, const std::vector<HttpHeader>& headers, std::string body);
 
   // Begins an answer in pieces; "X-Accel-Buffering: no" is added. `keepalive`, if not empty, is
   // sent whenever nothing was written for HttpServerOptions::keepalive_interval. Ignored if an
   // answer began already. Requires: 200 <= status <= 999.
-  void BeginStream(int status, std::vector<HttpHeader> headers, std::string keepalive);
+  void BeginStream(int status, const std::vector<HttpHeader>& headers, std::string keepalive);
 
   // Sends a piece as one chunk. False, and nothing is sent, if the client is gone or stalled, or if
   // no stream is open. Makes no system call and takes no allocation in the long run.

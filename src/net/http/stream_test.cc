@@ -199,6 +199,7 @@ TEST(HttpStream, TakesWritesOfSeveralThreads) {
     responses.back()->BeginStream(200, {}, ":");
   }
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (size_t t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       const std::string piece(3, static_cast<char>('a' + t));

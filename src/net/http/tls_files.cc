@@ -45,12 +45,12 @@ Result<std::shared_ptr<boost::asio::ssl::context>> TlsFiles::Load() const {
       handle, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
   ::SSL_CTX_set_mode(handle, SSL_MODE_RELEASE_BUFFERS);
   ::SSL_CTX_set_alpn_select_cb(handle, SelectProtocol, nullptr);
-  context->use_certificate_chain_file(certificate_, error);
+  error = context->use_certificate_chain_file(certificate_, error);
   if (error) {
     return InvalidArgument(fmt::format("{}: not a certificate in PEM form that can be read: {}",
                                        certificate_, error.message()));
   }
-  context->use_private_key_file(key_, ssl::context::pem, error);
+  error = context->use_private_key_file(key_, ssl::context::pem, error);
   if (error) {
     return InvalidArgument(
         fmt::format("{}: not the key of {} in PEM form: {}", key_, certificate_, error.message()));

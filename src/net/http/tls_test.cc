@@ -142,7 +142,7 @@ TEST(HttpTls, RefusesToStartWithoutAPair) {
   HttpServerOptions options = WithTls(files);
   options.port = 0;
   options.tls_key = files.certificate();
-  const auto ignore = [](RequestPtr, ResponsePtr) {};
+  const auto ignore = [](const RequestPtr&, const ResponsePtr&) {};
   Status status = HttpServer::Start(options, ignore).status();
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
   EXPECT_NE(status.message().find(files.certificate()), std::string::npos);
