@@ -1,15 +1,13 @@
 #include "batch_file.h"
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "line_reader.h"
-#include "request_options.h"
+#include "serving/request/prompt.h"
+#include "serving/request/sampling_fields.h"
 
 namespace pelton {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 Status ReadPrompt(const Json& object, const LanguageModel& model, const std::string& system,
                   bool raw, std::vector<int32_t>* ids) {
@@ -32,7 +30,7 @@ Status ReadPrompt(const Json& object, const LanguageModel& model, const std::str
     return InvalidArgument("the model has no tokenizer; give prompt_ids");
   }
   if (object.contains("messages")) {
-    ASSIGN_OR_RETURN(*ids, EncodeChat(model, object["messages"]));
+    ASSIGN_OR_RETURN(*ids, EncodeChat(model, {.messages = object["messages"]}));
     return OkStatus();
   }
   if (!object["prompt"].is_string()) return InvalidArgument("prompt: expected a string");
@@ -41,7 +39,7 @@ Status ReadPrompt(const Json& object, const LanguageModel& model, const std::str
     *ids = EncodeRaw(model, prompt);
     return OkStatus();
   }
-  ASSIGN_OR_RETURN(*ids, EncodeChat(model, OneQuestion(system, prompt)));
+  ASSIGN_OR_RETURN(*ids, EncodeChat(model, {.messages = OneQuestion(system, prompt)}));
   return OkStatus();
 }
 
@@ -69,11 +67,16 @@ Result<std::vector<PromptRequest>> ReadRequests(const std::string& path, const L
   if (!file) return NotFound(path + ": cannot be read");
   std::vector<PromptRequest> requests;
   const Status status = ForEachLine(file, [&](const std::string& line) -> Status {
-    const Json object = Json::parse(line, nullptr, false);
+    ASSIGN_OR_RETURN(const Json object, ParseJson(line));
     if (!object.is_object()) return InvalidArgument("expected a JSON object");
     PromptRequest request{.params = defaults};
-    RETURN_IF_ERROR(
-        ReadSamplingFields(object, {"prompt", "messages", "prompt_ids"}, &request.params));
+    FieldReader reader(object);
+    ReadSamplingFields(reader, &request.params);
+    reader.Whole("logprobs", &request.params.logprobs);
+    reader.Whole("prompt_logprobs", &request.params.prompt_logprobs);
+    for (const char* name : {"prompt", "messages", "prompt_ids"}) reader.Find(name);
+    reader.RefuseUnknown();
+    RETURN_IF_ERROR(reader.status());
     RETURN_IF_ERROR(request.params.Validate(model.files.config.vocab));
     RETURN_IF_ERROR(ReadPrompt(object, model, system, raw, &request.prompt_ids));
     requests.push_back(std::move(request));

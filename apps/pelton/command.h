@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -59,15 +58,13 @@ enum ExitCode : int {
 // Prints "pelton: MESSAGE" on stderr and gives the exit code for the status.
 int Fail(const Status& status);
 
-// The candidate nearest to `word` by edit distance, if it is near enough to be meant; else empty.
-std::string Nearest(std::string_view word, std::span<const std::string> candidates);
-
 // The constructors of the verbs, one file each.
 Command RunCommand();
 Command BenchCommand();
 Command PerplexityCommand();
 Command TokenizeCommand();
 Command RenderCommand();
+Command ParseCommand();
 Command InspectCommand();
 Command ListCommand();
 Command PullCommand();

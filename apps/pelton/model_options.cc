@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "base/nearest.h"
 #include "serving/model/model_store.h"
 
 namespace pelton {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/nearest.h"
+
 namespace pelton {
 namespace {
 

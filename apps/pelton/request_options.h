@@ -2,12 +2,10 @@
 
 #include <cmath>
 #include <limits>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 #include "command.h"
-#include "runtime/engine/request.h"
 #include "serving/model/language_model.h"
 
 namespace pelton {
@@ -38,23 +36,6 @@ struct RequestOptions {
   // InvalidArgument naming the option that is out of range.
   Result<SamplingParams> Params(const LanguageModel& model) const;
 };
-
-// Overrides `params` by the sampling fields of one JSON request, under their names in the OpenAI
-// and llama.cpp interfaces. InvalidArgument naming a field that is unknown or of the wrong type;
-// `known` are the other fields that the object may have.
-Status ReadSamplingFields(const nlohmann::ordered_json& object,
-                          const std::vector<std::string>& known, SamplingParams* params);
-
-// The ids of a prompt that is not a chat: the text with BOS where the model wants it.
-std::vector<int32_t> EncodeRaw(const LanguageModel& model, const std::string& text);
-
-// The ids of a chat: `messages_json` through the model's template. InvalidArgument if the model has
-// no template or the template refuses the messages.
-Result<std::vector<int32_t>> EncodeChat(const LanguageModel& model,
-                                        const nlohmann::ordered_json& messages);
-
-// Decoder for stop strings and text; null if the model has no vocabulary.
-std::unique_ptr<TextDecoder> MakeTextDecoder(const LanguageModel& model);
 
 // "1,2,3". InvalidArgument naming the first part that is no id.
 Result<std::vector<int32_t>> ParseIds(const std::string& text);

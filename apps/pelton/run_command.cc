@@ -9,11 +9,10 @@
 #include "command.h"
 #include "model_options.h"
 #include "request_options.h"
+#include "serving/request/prompt.h"
 
 namespace pelton {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 struct RunOptions {
   ModelOptions model;
@@ -43,8 +42,9 @@ Result<PromptRequest> OneRequest(const RunOptions& options, const LanguageModel&
     request.prompt_ids = EncodeRaw(model, options.prompt);
     return request;
   }
-  ASSIGN_OR_RETURN(request.prompt_ids,
-                   EncodeChat(model, OneQuestion(options.request.system, options.prompt)));
+  ASSIGN_OR_RETURN(
+      request.prompt_ids,
+      EncodeChat(model, {.messages = OneQuestion(options.request.system, options.prompt)}));
   return request;
 }
 
