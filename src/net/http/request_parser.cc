@@ -99,6 +99,13 @@ bool IsNormalPath(std::string_view path) {
   return true;
 }
 
+bool FramesRequest(std::string_view name) {
+  for (const std::string_view own : {"Content-Length", "Transfer-Encoding", "Host", "Connection"}) {
+    if (EqualsIgnoringCase(name, own)) return true;
+  }
+  return false;
+}
+
 // Extensions are passed over, so only their extent matters: tokens and plain quoted strings.
 bool AreChunkExtensions(std::string_view text) {
   while (!text.empty()) {
@@ -373,11 +380,15 @@ bool HttpRequestParser::TakeField(std::string_view line, bool keep) {
   if (colon == line.npos || !IsHttpToken(line.substr(0, colon))) {
     return Fail(400, "bad_header", "A header does not begin with a name and a colon.");
   }
+  const std::string_view name = line.substr(0, colon);
+  if (!keep && FramesRequest(name)) {
+    return Fail(400, "bad_trailer", "A trailer has a header that must come before the body.");
+  }
   const std::string_view value = Trim(line.substr(colon + 1));
   if (!IsHttpFieldValue(value)) {
     return Fail(400, "bad_header", "A header's value has control characters.");
   }
-  if (keep) request_->headers.push_back({std::string(line.substr(0, colon)), std::string(value)});
+  if (keep) request_->headers.push_back({std::string(name), std::string(value)});
   return true;
 }
 

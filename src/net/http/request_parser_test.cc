@@ -115,10 +115,26 @@ TEST(HttpRequestParser, ReadsChunks) {
 }
 
 TEST(HttpRequestParser, RefusesBadChunks) {
-  for (const char* body : {"x\r\n", "\r\n", "-1\r\n", "+1\r\n", "0x1\r\n", " 1\r\n", "1 \r\n",
-                           "1;\r\n", "1;=a\r\n", "1;a=\r\n", "1;a=\"b\r\n", "1\na", "1\r\nab\r\n",
-                           "1\r\na\n", "1\r\na\rb\r\n", "00000000000000001\r\n",
-                           "11111111111111111\r\n", "0\r\nno colon\r\n", "0\r\n folded\r\n"}) {
+  for (const char* body : {"x\r\n",
+                           "\r\n",
+                           "-1\r\n",
+                           "+1\r\n",
+                           "0x1\r\n",
+                           " 1\r\n",
+                           "1 \r\n",
+                           "1;\r\n",
+                           "1;=a\r\n",
+                           "1;a=\r\n",
+                           "1;a=\"b\r\n",
+                           "1\na",
+                           "1\r\nab\r\n",
+                           "1\r\na\n",
+                           "1\r\na\rb\r\n",
+                           "00000000000000001\r\n",
+                           "11111111111111111\r\n",
+                           "0\r\nno colon\r\n",
+                           "0\r\n folded\r\n",
+                           "0\r\nContent-Length: 1\r\n"}) {
     EXPECT_EQ(ErrorOf(Post("Transfer-Encoding: chunked\r\n", body)), 400) << body;
   }
   EXPECT_EQ(ErrorOf(Post("Transfer-Encoding: chunked\r\n", "1;a=" + std::string(300, 'x'))), 400);
