@@ -143,6 +143,23 @@ class TextTest(unittest.TestCase):
         self.assertEqual(out[0], {"text": "3"})
         self.assertIn("error", out[1])
 
+    def test_parse_splits_what_a_model_wrote(self):
+        tools = [{"type": "function", "function": {"name": "add", "parameters": {
+            "type": "object", "properties": {"a": {"type": "integer"}}}}}]
+        call = ("<think>hm</think>So:\n<tool_call>add<arg_key>a</arg_key>"
+                "<arg_value>5</arg_value></tool_call>")
+        out = [json.loads(line) for line in pelton(
+            "parse", "glm", "--jsonl",
+            stdin=lines([{"text": call, "tools": tools}, {"text": call},
+                         {"text": "a</think>b", "reasoning_open": True}])).splitlines()]
+        self.assertEqual(out[0], {"content": "So:\n", "reasoning_content": "hm", "tool_calls": [
+            {"name": "add", "arguments": {"a": 5}}]})
+        self.assertEqual(out[1]["content"], call.split("</think>")[1])
+        self.assertEqual(out[1]["tool_calls"], [])
+        self.assertEqual(out[2], {"content": "b", "reasoning_content": "a", "tool_calls": []})
+        self.assertIn("hermes", pelton("parse", "hermit", code=2).stderr)
+        self.assertIn("line 1", pelton("parse", "glm", stdin="[]\n", code=2).stderr)
+
 
 class InspectTest(unittest.TestCase):
     def test_every_view(self):

@@ -119,7 +119,7 @@ void CheckSplits(const std::string& family, const std::vector<ToolSpec>& tools, 
 TEST(GoldenTest, Outputs) {
   const fs::path folder = TextFolder() / "toolcalls";
   if (!fs::exists(folder)) {
-    GTEST_SKIP() << kNumOutputs << " cases not seen: there is no " << folder;
+    GTEST_SKIP() << kNumOutputs << " golden cases not seen: there is no " << folder;
   }
   const std::vector<ToolSpec> tools = Tools(folder);
   size_t num_cases = 0;
@@ -194,7 +194,7 @@ const std::map<std::string_view, std::string_view> kFamilyOf = {
 TEST(GoldenTest, FamiliesOfTemplates) {
   const fs::path folder = TextFolder() / "chat" / "templates";
   if (!fs::exists(folder)) {
-    GTEST_SKIP() << kNumTemplates << " templates not seen: there is no " << folder;
+    GTEST_SKIP() << kNumTemplates << " golden cases not seen: there is no " << folder;
   }
   size_t num_templates = 0, num_named = 0;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
