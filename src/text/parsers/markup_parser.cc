@@ -2,12 +2,14 @@
 
 #include <algorithm>
 
-#include "base/check.h"
 #include "text/parsers/json_scanner.h"
 
 namespace pelton {
+namespace {
 
 constexpr std::string_view kSpaces = " \n\r\t";
+
+}  // namespace
 
 MarkupParser::MarkupParser(const MarkupForm& form, bool has_tools, bool reasoning_open,
                            std::unique_ptr<const ToolTypes> types,

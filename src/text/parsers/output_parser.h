@@ -36,7 +36,8 @@ struct OutputDelta {
 // calls. The message does not depend on how the text is cut into chunks: it is a function of the
 // bytes, each of which is looked at as it comes.
 //
-// Content is given as soon as it cannot be the beginning of markup. A call is given whole, when its
+// Content is given as soon as it cannot be the beginning of markup, and in whole characters if the
+// chunks are. A call is given whole, when its
 // last argument is complete: until then it may turn out to be text, and markup that is no
 // well-formed call stays in the content, every byte of it. Time is linear in the text and the
 // memory at most proportional to it. One thread at a time.

@@ -122,6 +122,7 @@ constexpr Case kCases[] = {
      "<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
      "|x|stop{}"},
     {"deepseek-v3.1", "<｜tool～", kSame},
+    {"deepseek-v3.1", "<｜tool▁calls▁begin｜>日本語<｜tool▁call◆日", kSame},
     {"llama3-json",
      "{\"name\": \"add\", \"parameters\": {\"a\": 1}}; {\"name\": \"stop\", "
      "\"parameters\": {}} ",
@@ -157,7 +158,7 @@ constexpr Case kCases[] = {
      "<|tool_calls_section_begin|><|tool_call_begin|>functions.add:12<|tool_call_argument_begin|>"
      "{\"a\": 1}<|tool_call_end|><|tool_call_begin|>stop<|tool_call_argument_begin|>{}"
      "<|tool_call_end|><|tool_calls_section_end|>",
-     "||add{\"a\": 1}#functions.add:12|stop{}#stop"},
+     "||add{\"a\": 1}#functions.add:12|stop{}"},
     {"kimi-k2", "<|tool_call_begin|>functions.:0<|tool_call_argument_begin|>{}<|tool_call_end|>",
      kSame},
     {"gpt-oss",
@@ -191,6 +192,24 @@ TEST(OutputParserTest, CasesInAllSplits) {
       every.push_back(cut);
     }
     ASSERT_EQ(Parse(c.family, c.text, true, false, every), whole);
+  }
+}
+
+TEST(OutputParserTest, WholeCharactersComeOutWhole) {
+  const auto begins_character = [](std::string_view text) {
+    return text.empty() || (static_cast<unsigned char>(text.front()) & 0xC0) != 0x80;
+  };
+  for (const Case& c : kCases) {
+    SCOPED_TRACE(std::string(c.family) + ": " + std::string(c.text));
+    auto parser = std::move(MakeOutputParser(c.family, Tools(), false).value());
+    for (size_t begin = 0, end; begin < c.text.size(); begin = end) {
+      for (end = begin + 1; !begins_character(c.text.substr(end)); ++end) {
+      }
+      OutputDelta delta;
+      parser->Feed(c.text.substr(begin, end - begin), &delta);
+      EXPECT_TRUE(begins_character(delta.content));
+      EXPECT_TRUE(begins_character(delta.reasoning));
+    }
   }
 }
 

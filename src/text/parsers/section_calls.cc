@@ -156,7 +156,8 @@ class SectionReader final : public CallReader {
     if (outcome == JsonScanner::Outcome::kMore) return Outcome::kMore;
     ParsedCall call{.arguments = std::move(arguments_)};
     if (form_.kimi) {
-      call.id = head_;
+      // An index makes it an identity; a bare name would not be one of a kind.
+      if (head_.find(':') != std::string::npos) call.id = head_;
       call.name = NameOfKimiId(head_);
     } else {
       call.name = name_.empty() ? head_ : name_;
