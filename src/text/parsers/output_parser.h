@@ -37,10 +37,9 @@ struct OutputDelta {
 // bytes, each of which is looked at as it comes.
 //
 // Content is given as soon as it cannot be the beginning of markup, and in whole characters if the
-// chunks are. A call is given whole, when its
-// last argument is complete: until then it may turn out to be text, and markup that is no
-// well-formed call stays in the content, every byte of it. Time is linear in the text and the
-// memory at most proportional to it. One thread at a time.
+// chunks are. A call is given whole, when its last argument is complete: until then it may turn out
+// to be text, and markup that is no well-formed call stays in the content, every byte of it. Time
+// is linear in the text and the memory at most proportional to it. One thread at a time.
 class OutputParser {
  public:
   virtual ~OutputParser() = default;
@@ -52,7 +51,8 @@ class OutputParser {
 
 // `family` is one of OutputParserFamilies(); "" and "none" read no calls. Without tools no family
 // does. Whatever the family, a message that begins with <think> (in Mistral's: [THINK]) has
-// reasoning. `reasoning_open`: the prompt ends inside the reasoning, so the text begins there.
+// reasoning; gpt-oss has channels instead. `reasoning_open`: the prompt ends inside the reasoning,
+// so the text begins there.
 // kInvalidArgument: an unknown family, or parameters that are not a JSON object.
 Result<std::unique_ptr<OutputParser>> MakeOutputParser(std::string_view family,
                                                        std::span<const ToolSpec> tools,
