@@ -26,6 +26,7 @@ const std::vector<Command>& Commands() {
   static const std::vector<Command> commands = [] {
     std::vector<Command> all;
     all.push_back(RunCommand());
+    all.push_back(ServeCommand());
     all.push_back(BenchCommand());
     all.push_back(PerplexityCommand());
     all.push_back(TokenizeCommand());

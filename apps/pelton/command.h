@@ -52,6 +52,7 @@ enum ExitCode : int {
   kExitUsage = 2,
   kExitBadModel = 3,
   kExitNoMemory = 4,
+  kExitPortInUse = 5,
   kExitInterrupted = 130,
 };
 
@@ -60,6 +61,7 @@ int Fail(const Status& status);
 
 // The constructors of the verbs, one file each.
 Command RunCommand();
+Command ServeCommand();
 Command BenchCommand();
 Command PerplexityCommand();
 Command TokenizeCommand();

@@ -14,6 +14,7 @@
 #include "models/build/build_graph.h"
 #include "models/weights/gguf.h"
 #include "serving/model/gguf_vocab.h"
+#include "text/parsers/output_parser.h"
 
 namespace pelton {
 namespace {
@@ -246,6 +247,7 @@ Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path
     Result<jinja::Template> parsed = jinja::Template::Parse(model->files.chat_template);
     if (!parsed.ok()) return parsed.status().WithContext(path + ": chat template");
     model->chat_template = std::move(parsed).value();
+    model->parser_family = FamilyOfTemplate(model->files.chat_template);
   }
   model->bos_text = model->files.bos_text;
   model->eos_text = model->files.eos_text;

@@ -53,6 +53,7 @@ struct LanguageModel {
   ModelFiles files;
   std::unique_ptr<Tokenizer> tokenizer;
   std::optional<jinja::Template> chat_template;
+  std::string parser_family;       // of the tool calls that the template writes; empty: none
   std::string bos_text, eos_text;  // for templates
   std::vector<PassReport> pass_reports;
   std::unique_ptr<ThreadPool> pool;

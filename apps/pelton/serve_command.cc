@@ -1,0 +1,181 @@
+#include <fmt/format.h>
+#include <pthread.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <thread>
+
+#include "command.h"
+#include "model_options.h"
+#include "serving/http/api_server.h"
+
+namespace pelton {
+namespace {
+
+struct ServeOptions {
+  ModelOptions model;
+  std::string host = "127.0.0.1";
+  int64_t port = 8080;
+  std::vector<std::string> keys;
+  std::string key_file;
+  std::string name;
+  std::vector<std::string> origins;
+  std::string tls_certificate, tls_key;
+  int64_t parallel = 32;
+  int64_t max_queued = 1024;
+  int64_t drain_seconds = 30;
+};
+
+// The signals that end a server. They are blocked in every thread and waited for in one.
+sigset_t EndSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  return signals;
+}
+
+// As many open files as the system grants: each connection is one.
+void RaiseFileLimit() {
+  struct rlimit limit;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 65536);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// "smollm2-135m-instruct-q4_1" of ".../smollm2-135m-instruct-q4_1.gguf".
+std::string NameOf(const std::string& model) {
+  std::string name = model;
+  while (name.size() > 1 && name.back() == '/') name.pop_back();
+  name = name.substr(name.rfind('/') + 1);
+  if (name.ends_with(".gguf")) name.resize(name.size() - 5);
+  return name;
+}
+
+Result<ApiServerOptions> ServerOptions(const ServeOptions& options) {
+  if (options.port < 0 || options.port > 65535) {
+    return InvalidArgument(fmt::format("--port: found {}, expected 0 to 65535", options.port));
+  }
+  if (options.tls_certificate.empty() != options.tls_key.empty()) {
+    return InvalidArgument("--tls-cert and --tls-key: expected both or none");
+  }
+  ApiServerOptions out;
+  out.http.address = options.host;
+  out.http.port = static_cast<uint16_t>(options.port);
+  out.http.tls_certificate = options.tls_certificate;
+  out.http.tls_key = options.tls_key;
+  out.model_name = options.name.empty() ? NameOf(options.model.model) : options.name;
+  out.version = PELTON_VERSION;
+  out.origins = options.origins;
+  out.max_queued = static_cast<size_t>(options.max_queued);
+  for (const std::string& key : options.keys) {
+    if (key.empty()) return InvalidArgument("--api-key: found an empty key");
+    out.keys.Add(key);
+  }
+  if (!options.key_file.empty()) RETURN_IF_ERROR(out.keys.AddFile(options.key_file));
+  return out;
+}
+
+// Waits for a signal, then for the answers in progress; a second signal ends them.
+void ServeUntilSignalled(ApiServer& server, std::chrono::seconds drain) {
+  const sigset_t signals = EndSignals();
+  int signal = 0;
+  ::sigwait(&signals, &signal);
+  server.Drain();
+  fmt::print(stderr, "Finishing {} requests; another signal ends them.\n",
+             server.active_requests());
+  const auto deadline = std::chrono::steady_clock::now() + drain;
+  const struct timespec moment = {0, 20'000'000};
+  while (server.active_requests() > 0 && std::chrono::steady_clock::now() < deadline) {
+    if (::sigtimedwait(&signals, nullptr, &moment) > 0) break;
+  }
+  server.Stop(std::chrono::milliseconds(0));
+}
+
+int Run(const ServeOptions& options) {
+  if (options.parallel < 1 || options.parallel > 1024) {
+    return Fail(
+        InvalidArgument(fmt::format("--parallel: found {}, expected 1 to 1024", options.parallel)));
+  }
+  if (options.max_queued < 1 || options.max_queued > 1 << 20) {
+    return Fail(InvalidArgument(
+        fmt::format("--max-queued: found {}, expected 1 to 1048576", options.max_queued)));
+  }
+  Result<ApiServerOptions> server_options = ServerOptions(options);
+  if (!server_options.ok()) return Fail(server_options.status());
+  const sigset_t signals = EndSignals();
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  RaiseFileLimit();
+  Result<LoadOptions> load = options.model.Load(static_cast<size_t>(options.parallel));
+  if (!load.ok()) return Fail(load.status());
+  load->max_queued = static_cast<size_t>(options.max_queued);
+  const Result<std::unique_ptr<LanguageModel>> model = options.model.Open(*load);
+  if (!model.ok()) return Fail(model.status());
+  const bool has_keys = !server_options->keys.empty();
+  const std::string name = server_options->model_name;
+  Result<std::unique_ptr<ApiServer>> server = ApiServer::Start(*std::move(server_options), **model);
+  if (!server.ok()) {
+    Fail(server.status());
+    return server.status().code() == StatusCode::kUnavailable ? kExitPortInUse : kExitUsage;
+  }
+  const std::string url = (*server)->url();
+  fmt::print("{} is served at {} (context {} tokens, {} sequences at once)\n\n", name, url,
+             (*model)->context_tokens, options.parallel);
+  fmt::print(
+      "curl {}/v1/chat/completions -H 'Content-Type: application/json' {}\\\n  -d "
+      "'{{\"messages\":[{{\"role\":\"user\",\"content\":\"Hello!\"}}],\"stream\":true}}'\n\n"
+      "Ctrl-C ends it.\n",
+      url, has_keys ? "-H \"Authorization: Bearer $PELTON_API_KEY\" " : "");
+  std::fflush(stdout);
+  ServeUntilSignalled(**server, std::chrono::seconds(options.drain_seconds));
+  return kExitOk;
+}
+
+}  // namespace
+
+Command ServeCommand() {
+  auto options = std::make_shared<ServeOptions>();
+  Command command{
+      .name = "serve",
+      .summary = "answer over HTTP, as OpenAI's interface does",
+      .description =
+          "Serves a model at /v1/chat/completions, /v1/completions, /v1/models, /tokenize and "
+          "/detokenize, and /health, /ready, /version and /metrics for operators. It listens on "
+          "this machine only unless --host says otherwise, which needs a key. SIGTERM or Ctrl-C "
+          "refuses new requests and finishes those in progress."};
+  options->model.AddModel(&command.options);
+  const auto add = [&](const char* names, const char* value, const char* help, const char* group,
+                       decltype(Option::target) target) {
+    command.options.push_back(
+        {.names = names, .value = value, .help = help, .group = group, .target = target});
+  };
+  add("--host", "ADDRESS", "numeric address to listen on [127.0.0.1]", "network", &options->host);
+  add("--port", "N", "port to listen on; 0 for any free one [8080]", "network", &options->port);
+  add("--tls-cert,--ssl-certfile", "FILE", "PEM certificate; read anew when it changes", "network",
+      &options->tls_certificate);
+  add("--tls-key,--ssl-keyfile", "FILE", "PEM key of the certificate", "network",
+      &options->tls_key);
+  add("--cors-origins", "ORIGIN", "web page that may ask; may be given again, * for all", "network",
+      &options->origins);
+  add("--api-key", "KEY", "key that requests must carry; may be given again", "access",
+      &options->keys);
+  add("--api-key-file", "FILE", "file with one key a line", "access", &options->key_file);
+  add("--served-model-name,--alias", "NAME", "the model's name in answers [its file's]", "model",
+      &options->name);
+  options->model.AddPlan(&command.options);
+  options->model.AddRuntime(&command.options);
+  add("--parallel,--max-num-seqs", "N", "sequences in one step [32]", "resources",
+      &options->parallel);
+  add("--max-queued,--max-num-queued-reqs", "N", "requests that wait; more get status 503 [1024]",
+      "resources", &options->max_queued);
+  add("--drain-seconds", "N", "time to finish answers after a signal [30]", "resources",
+      &options->drain_seconds);
+  command.run = [options] { return Run(*options); };
+  command.storage = options;
+  return command;
+}
+
+}  // namespace pelton

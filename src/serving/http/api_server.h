@@ -1,0 +1,49 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "net/http/server.h"
+#include "serving/http/key_ring.h"
+#include "serving/model/language_model.h"
+
+namespace pelton {
+
+struct ApiServerOptions {
+  HttpServerOptions http;
+  KeyRing keys;                      // empty: everybody may ask
+  std::string model_name;            // under which the model is served
+  std::string version;               // of the program
+  std::vector<std::string> origins;  // of web pages that may ask; "*": all
+  size_t intake_threads = 1;         // that read requests
+  size_t max_queued = 1024;          // requests that wait to be read
+  size_t max_queued_bytes = 256 << 20;
+};
+
+// Serves one model over HTTP: OpenAI's interface and what operators need. Routes that are not in
+// the table do not exist, and all but those of operation need a key where there are keys.
+class ApiServer {
+ public:
+  // Borrows the model. InvalidArgument if it has no tokenizer, or if the address is not loopback
+  // and there is no key; else as HttpServer::Start.
+  static Result<std::unique_ptr<ApiServer>> Start(ApiServerOptions options, LanguageModel& model);
+  ~ApiServer();
+
+  std::string url() const;
+
+  // Refuses new work from here on, and /ready says so; answers in progress go on.
+  void Drain();
+  // Drains, accepts no connection, waits up to `grace` for answers in progress and ends.
+  void Stop(std::chrono::milliseconds grace);
+  size_t active_requests() const;
+
+ private:
+  struct Impl;
+  explicit ApiServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pelton

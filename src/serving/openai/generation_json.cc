@@ -1,0 +1,140 @@
+#include "serving/openai/generation_json.h"
+
+#include <sys/random.h>
+
+#include <chrono>
+
+namespace pelton {
+namespace {
+
+Json UsageJson(const Usage& usage) {
+  return {{"prompt_tokens", usage.prompt_tokens},
+          {"completion_tokens", usage.completion_tokens},
+          {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
+          {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}},
+          {"prompt_cache_hit_tokens", usage.cached_tokens},
+          {"prompt_cache_miss_tokens", usage.prompt_tokens - usage.cached_tokens}};
+}
+
+int64_t UnixSeconds() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::seconds>(now).count();
+}
+
+Json Text(const std::string& text) { return text.empty() ? Json() : Json(text); }
+
+}  // namespace
+
+std::string UniqueId(std::string_view prefix) {
+  constexpr char kLetters[] = "abcdefghijklmnopqrstuvwxyz234567";
+  uint8_t bytes[24];
+  size_t filled = 0;
+  while (filled < sizeof(bytes)) {
+    const ssize_t got = ::getrandom(bytes + filled, sizeof(bytes) - filled, 0);
+    if (got > 0) filled += static_cast<size_t>(got);
+  }
+  std::string id(prefix);
+  for (const uint8_t byte : bytes) id += kLetters[byte % 32];
+  return id;
+}
+
+GenerationJson::GenerationJson(const LanguageModel& model, bool chat, std::string_view model_name)
+    : model_(model),
+      chat_(chat),
+      id_(UniqueId(chat ? "chatcmpl-" : "cmpl-")),
+      created_(UnixSeconds()),
+      model_name_(model_name) {}
+
+Json GenerationJson::Head(std::string_view object) const {
+  return {{"id", id_}, {"object", object}, {"created", created_}, {"model", model_name_}};
+}
+
+std::string GenerationJson::Chunk(size_t index, const Json& delta, std::string_view text,
+                                  const Json& logprobs, std::string_view finish_reason) const {
+  Json chunk = Head(chat_ ? "chat.completion.chunk" : "text_completion");
+  Json choice = {{"index", index}};
+  if (chat_) {
+    choice["delta"] = delta;
+  } else {
+    choice["text"] = text;
+  }
+  choice["logprobs"] = logprobs;
+  choice["finish_reason"] = finish_reason.empty() ? Json() : Json(finish_reason);
+  chunk["choices"] = Json::array({std::move(choice)});
+  return ToText(chunk);
+}
+
+std::string GenerationJson::UsageChunk(const Usage& usage) const {
+  Json chunk = Head(chat_ ? "chat.completion.chunk" : "text_completion");
+  chunk["choices"] = Json::array();
+  chunk["usage"] = UsageJson(usage);
+  return ToText(chunk);
+}
+
+std::string GenerationJson::Whole(const std::vector<ChoiceResult>& choices,
+                                  const Usage& usage) const {
+  Json answer = Head(chat_ ? "chat.completion" : "text_completion");
+  Json list = Json::array();
+  for (size_t i = 0; i < choices.size(); ++i) {
+    const ChoiceResult& choice = choices[i];
+    Json out = {{"index", i}};
+    if (chat_) {
+      Json message = {
+          {"role", "assistant"},
+          {"content", choice.calls.empty() ? Json(choice.content) : Text(choice.content)},
+          {"refusal", nullptr}};
+      if (!choice.reasoning.empty()) message["reasoning_content"] = choice.reasoning;
+      for (const ToolCall& call : choice.calls) {
+        message["tool_calls"].push_back(
+            {{"id", call.id},
+             {"type", "function"},
+             {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
+      }
+      out["message"] = std::move(message);
+    } else {
+      out["text"] = choice.content;
+    }
+    out["logprobs"] = choice.logprobs;
+    out["finish_reason"] = choice.finish_reason;
+    list.push_back(std::move(out));
+  }
+  answer["choices"] = std::move(list);
+  answer["usage"] = UsageJson(usage);
+  return ToText(answer);
+}
+
+Json GenerationJson::TokenJson(int32_t id, float logprob) const {
+  const std::string_view piece = model_.tokenizer->Piece(id);
+  Json bytes = Json::array();
+  for (const char c : piece) bytes.push_back(static_cast<uint8_t>(c));
+  return {{"token", piece}, {"logprob", logprob}, {"bytes", std::move(bytes)}};
+}
+
+void GenerationJson::AddLogprob(const TokenEvent& event, size_t offset, Json* logprobs) const {
+  if (logprobs->is_null()) {
+    *logprobs = chat_ ? Json{{"content", Json::array()}, {"refusal", nullptr}}
+                      : Json{{"text_offset", Json::array()},
+                             {"token_logprobs", Json::array()},
+                             {"tokens", Json::array()},
+                             {"top_logprobs", Json::array()}};
+  }
+  if (chat_) {
+    Json entry = TokenJson(event.id, event.logprob);
+    entry["top_logprobs"] = Json::array();
+    for (const TokenLogprob& top : event.top) {
+      entry["top_logprobs"].push_back(TokenJson(top.id, top.logprob));
+    }
+    (*logprobs)["content"].push_back(std::move(entry));
+    return;
+  }
+  Json top = Json::object();
+  for (const TokenLogprob& one : event.top) {
+    top[std::string(model_.tokenizer->Piece(one.id))] = one.logprob;
+  }
+  (*logprobs)["text_offset"].push_back(offset);
+  (*logprobs)["token_logprobs"].push_back(event.logprob);
+  (*logprobs)["tokens"].push_back(model_.tokenizer->Piece(event.id));
+  (*logprobs)["top_logprobs"].push_back(std::move(top));
+}
+
+}  // namespace pelton

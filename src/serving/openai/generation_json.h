@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/engine/request.h"
+#include "serving/openai/generation_request.h"
+#include "serving/request/field_reader.h"
+
+namespace pelton {
+
+// What one answer came to.
+struct ToolCall {
+  std::string id;
+  std::string name;
+  std::string arguments;
+};
+struct ChoiceResult {
+  std::string content;
+  std::string reasoning;
+  std::vector<ToolCall> calls;
+  Json logprobs = nullptr;
+  std::string finish_reason;
+};
+
+struct Usage {
+  size_t prompt_tokens = 0;
+  size_t cached_tokens = 0;
+  size_t completion_tokens = 0;
+};
+
+// The texts of an answer, for chat/completions and completions alike. Immutable; any thread.
+class GenerationJson {
+ public:
+  GenerationJson(const LanguageModel& model, bool chat, std::string_view model_name);
+
+  // A chunk of a stream. `delta` is the delta of a chat; `text` a completion's piece.
+  std::string Chunk(size_t index, const Json& delta, std::string_view text, const Json& logprobs,
+                    std::string_view finish_reason) const;
+  // The chunk with the usage, without choices.
+  std::string UsageChunk(const Usage& usage) const;
+  // The whole answer.
+  std::string Whole(const std::vector<ChoiceResult>& choices, const Usage& usage) const;
+
+  // The log-probabilities of one token: an entry of a chat's "content"; appended to a completion's
+  // lists. `offset` is the token's place in the text.
+  void AddLogprob(const TokenEvent& event, size_t offset, Json* logprobs) const;
+
+ private:
+  Json Head(std::string_view object) const;
+  Json TokenJson(int32_t id, float logprob) const;
+
+  const LanguageModel& model_;
+  const bool chat_;
+  const std::string id_;
+  const int64_t created_;
+  const std::string model_name_;
+};
+
+// A name that no other answer has: PREFIX and 24 random letters.
+std::string UniqueId(std::string_view prefix);
+
+}  // namespace pelton

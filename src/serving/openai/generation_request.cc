@@ -1,0 +1,251 @@
+#include "serving/openai/generation_request.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "serving/openai/chat_messages.h"
+#include "serving/request/prompt.h"
+#include "serving/request/sampling_fields.h"
+
+namespace pelton {
+namespace {
+
+// Randomness where neither the request nor the model's authors say anything: OpenAI's own.
+constexpr float kDefaultTemperature = 1.0f;
+constexpr uint32_t kDefaultCompletionTokens = 16;
+
+std::optional<ApiError> ErrorOf(const FieldReader& reader) {
+  if (reader.ok()) return std::nullopt;
+  return ApiErrorOf(reader.status(), reader.failed_field());
+}
+
+// Fields that clients send about themselves and that change nothing here.
+void ReadInformation(FieldReader& reader) {
+  for (const char* name : {"user", "safety_identifier", "prompt_cache_key"}) {
+    std::string ignored;
+    reader.String(name, &ignored);
+  }
+  const Json* metadata = reader.Find("metadata");
+  if (metadata != nullptr && !metadata->is_object()) reader.Fail("metadata", "an object");
+  bool store = false;
+  reader.Bool("store", &store);
+  if (store) reader.Fail("store", "false: answers are not stored");
+  std::string tier = "auto";
+  reader.String("service_tier", &tier);
+  if (tier != "auto" && tier != "default") reader.Fail("service_tier", "\"auto\" or \"default\"");
+}
+
+// What both interfaces share.
+void ReadShared(FieldReader& reader, GenerationRequest* request) {
+  reader.String("model", &request->model);
+  ReadSamplingFields(reader, &request->params);
+  reader.Whole("n", &request->n);
+  if (request->n < 1 || request->n > kMaxChoices) {
+    reader.Fail("n", fmt::format("1 to {}", kMaxChoices));
+  }
+  reader.Bool("stream", &request->stream);
+  if (const Json* options = reader.Find("stream_options")) {
+    if (!options->is_object()) return reader.Fail("stream_options", "an object");
+    if (!request->stream) return reader.Fail("stream_options", "it only with \"stream\": true");
+    FieldReader inner(*options);
+    inner.Bool("include_usage", &request->include_usage);
+    bool obfuscation = false;
+    inner.Bool("include_obfuscation", &obfuscation);
+    inner.RefuseUnknown();
+    if (!inner.ok()) {
+      reader.Refuse("stream_options." + inner.failed_field(),
+                    "stream_options." + inner.status().message());
+    }
+  }
+  ReadInformation(reader);
+}
+
+std::optional<ApiError> CheckParams(const LanguageModel& model, const SamplingParams& params) {
+  const Status status = params.Validate(model.files.config.vocab);
+  if (status.ok()) return std::nullopt;
+  // The message begins with the field's name.
+  std::string param = status.message().substr(0, status.message().find(' '));
+  return ApiErrorOf(status, std::move(param));
+}
+
+// Ids of a prompt that is given as such.
+bool ReadIds(const Json& list, size_t vocab, std::vector<int32_t>* ids) {
+  for (const Json& id : list) {
+    if (!id.is_number_integer() || id < 0 || id >= vocab) return false;
+    ids->push_back(id.get<int32_t>());
+  }
+  return !ids->empty();
+}
+
+// `prompt`: a text, a list of texts, token ids, or a list of lists of token ids.
+void ReadPrompts(const LanguageModel& model, FieldReader& reader, GenerationRequest* request) {
+  const auto add_text = [&](const Json& text) {
+    request->prompt_texts.push_back(text.get<std::string>());
+    request->prompts.push_back(EncodeRaw(model, request->prompt_texts.back()));
+  };
+  const auto add_ids = [&](const Json& list) {
+    std::vector<int32_t> ids;
+    if (!ReadIds(list, model.files.config.vocab, &ids)) return false;
+    request->prompt_texts.push_back(request->echo ? model.tokenizer->Decode(ids) : "");
+    request->prompts.push_back(std::move(ids));
+    return true;
+  };
+  const std::string expected =
+      fmt::format("a text, a list of texts, a list of ids from 0 to {}, or a list of such lists",
+                  model.files.config.vocab - 1);
+  const Json* prompt = reader.Find("prompt");
+  if (prompt == nullptr) return reader.Fail("prompt", expected);
+  if (prompt->is_string()) return add_text(*prompt);
+  if (!prompt->is_array() || prompt->empty()) return reader.Fail("prompt", expected);
+  if (prompt->size() > kMaxChoices && !(*prompt)[0].is_number()) {
+    return reader.Fail("prompt", fmt::format("at most {} prompts", kMaxChoices));
+  }
+  if ((*prompt)[0].is_number()) {
+    if (!add_ids(*prompt)) reader.Fail("prompt", expected);
+    return;
+  }
+  for (const Json& one : *prompt) {
+    if (one.is_string()) {
+      add_text(one);
+    } else if (!one.is_array() || !add_ids(one)) {
+      return reader.Fail("prompt", expected);
+    }
+  }
+}
+
+// Constraints that need grammars are refused until there are some.
+void RefuseConstraints(FieldReader& reader) {
+  if (const Json* format = reader.Find("response_format")) {
+    if (!format->is_object() || format->value("type", "") != "text") {
+      reader.Fail("response_format", "{\"type\":\"text\"}: other formats are not supported yet");
+    }
+  }
+}
+
+void ReadTools(const LanguageModel& model, FieldReader& reader, ChatPrompt* chat,
+               GenerationRequest* request) {
+  std::string choice = "auto";
+  if (const Json* value = reader.Find("tool_choice")) {
+    if (!value->is_string()) {
+      return reader.Fail("tool_choice", "\"auto\" or \"none\": a named tool is not supported yet");
+    }
+    choice = value->get<std::string>();
+    if (choice != "auto" && choice != "none") {
+      return reader.Fail("tool_choice", "\"auto\" or \"none\": others are not supported yet");
+    }
+  }
+  bool parallel = true;
+  reader.Bool("parallel_tool_calls", &parallel);
+  if (!parallel) {
+    return reader.Fail("parallel_tool_calls", "true: a limit is not supported yet");
+  }
+  const Json* tools = reader.Find("tools");
+  if (tools == nullptr || choice == "none") return;
+  if (const std::string problem = CheckTools(*tools, &request->tools); !problem.empty()) {
+    return reader.Refuse("tools", problem);
+  }
+  if (request->tools.empty()) return;
+  if (!model.chat_template || !model.chat_template->Mentions("tools")) {
+    return reader.Refuse("tools", "tools: the model's chat template knows no tools");
+  }
+  chat->tools = *tools;
+}
+
+void ReadTemplateOptions(FieldReader& reader, ChatPrompt* chat) {
+  if (const Json* kwargs = reader.Find("chat_template_kwargs")) {
+    if (!kwargs->is_object()) return reader.Fail("chat_template_kwargs", "an object");
+    chat->kwargs = *kwargs;
+  }
+  std::string effort;
+  reader.String("reasoning_effort", &effort);
+  if (effort.empty()) return;
+  if (chat->kwargs.is_null()) chat->kwargs = Json::object();
+  chat->kwargs["reasoning_effort"] = effort;
+}
+
+void ReadChatLogprobs(FieldReader& reader, SamplingParams* params) {
+  bool wanted = false;
+  std::optional<uint32_t> top;
+  reader.Bool("logprobs", &wanted);
+  reader.Whole("top_logprobs", &top);
+  if (top && !wanted) return reader.Fail("top_logprobs", "it only with \"logprobs\": true");
+  if (top && *top > 20) return reader.Fail("top_logprobs", "0 to 20");
+  if (wanted) params->logprobs = top.value_or(0);
+}
+
+// Whether a prompt ends inside the reasoning that its template opened.
+bool OpensReasoning(std::string_view prompt) {
+  const size_t end = prompt.find_last_not_of(" \n\t\r");
+  return end != std::string_view::npos && prompt.substr(0, end + 1).ends_with("<think>");
+}
+
+}  // namespace
+
+std::optional<ApiError> ReadChatRequest(const LanguageModel& model, std::string_view body,
+                                        GenerationRequest* request) {
+  const Result<Json> object = ParseJson(body);
+  if (!object.ok()) return ApiErrorOf(object.status());
+  if (!object->is_object()) return ApiError{.message = "expected a JSON object"};
+  request->chat = true;
+  request->params = AdvisedParams(model.files.config.sampling, kDefaultTemperature);
+  FieldReader reader(*object);
+  ReadShared(reader, request);
+  reader.Whole("max_completion_tokens", &request->params.max_tokens);
+  ReadChatLogprobs(reader, &request->params);
+  RefuseConstraints(reader);
+  ChatPrompt chat;
+  ReadTools(model, reader, &chat, request);
+  ReadTemplateOptions(reader, &chat);
+  if (const Json* messages = reader.Find("messages")) {
+    chat.messages = *messages;
+    const MessageProblem problem = NormalizeMessages(&chat.messages);
+    if (!problem.message.empty()) reader.Refuse(problem.param, problem.message);
+  } else {
+    reader.Fail("messages", "a list of messages");
+  }
+  reader.RefuseUnknown();
+  if (std::optional<ApiError> error = ErrorOf(reader)) return error;
+  if (std::optional<ApiError> error = CheckParams(model, request->params)) return error;
+  const Result<std::string> text = RenderPrompt(model, chat);
+  if (!text.ok()) return ApiErrorOf(text.status(), "messages");
+  request->prompts.push_back(
+      model.tokenizer->Encode(*text, {.parse_special = true, .add_special = false}));
+  request->prompt_texts.emplace_back();
+  request->parser_family = model.parser_family;
+  request->reasoning_open = OpensReasoning(*text);
+  return std::nullopt;
+}
+
+std::optional<ApiError> ReadCompletionRequest(const LanguageModel& model, std::string_view body,
+                                              GenerationRequest* request) {
+  const Result<Json> object = ParseJson(body);
+  if (!object.ok()) return ApiErrorOf(object.status());
+  if (!object->is_object()) return ApiError{.message = "expected a JSON object"};
+  request->chat = false;
+  request->params = AdvisedParams(model.files.config.sampling, kDefaultTemperature);
+  request->params.max_tokens = kDefaultCompletionTokens;
+  FieldReader reader(*object);
+  ReadShared(reader, request);
+  reader.Whole("logprobs", &request->params.logprobs);
+  reader.Bool("echo", &request->echo);
+  if (request->echo && request->params.logprobs) {
+    reader.Fail("echo", "false with logprobs: those of the prompt are not supported yet");
+  }
+  uint32_t best_of = request->n;
+  reader.Whole("best_of", &best_of);
+  if (best_of != request->n) reader.Fail("best_of", "the number n: a choice is not supported yet");
+  std::string suffix;
+  reader.String("suffix", &suffix);
+  if (!suffix.empty()) reader.Fail("suffix", "nothing: the model has no fill-in-the-middle");
+  RefuseConstraints(reader);
+  if (reader.ok()) ReadPrompts(model, reader, request);
+  if (request->choices() > kMaxChoices) {
+    reader.Fail("n", fmt::format("at most {} answers in all", kMaxChoices));
+  }
+  reader.RefuseUnknown();
+  if (std::optional<ApiError> error = ErrorOf(reader)) return error;
+  return CheckParams(model, request->params);
+}
+
+}  // namespace pelton

@@ -1,0 +1,101 @@
+#include "serving/openai/text_requests.h"
+
+#include "serving/openai/api_error.h"
+#include "serving/openai/chat_messages.h"
+#include "serving/request/prompt.h"
+
+namespace pelton {
+namespace {
+
+// The object of a body; null, and the error is sent, if there is none.
+std::optional<Json> ReadObject(std::string_view body, HttpResponse& response) {
+  Result<Json> object = ParseJson(body);
+  if (!object.ok()) {
+    SendError(response, ApiErrorOf(object.status()));
+    return std::nullopt;
+  }
+  if (!object->is_object()) {
+    SendError(response, {.message = "expected a JSON object"});
+    return std::nullopt;
+  }
+  return std::move(object).value();
+}
+
+}  // namespace
+
+void AnswerTokenize(const LanguageModel& model, std::string_view body, HttpResponse& response) {
+  std::optional<Json> object = ReadObject(body, response);
+  if (!object) return;
+  FieldReader reader(*object);
+  std::string ignored_model, prompt, content;
+  bool add_special = true, add_generation_prompt = true;
+  reader.String("model", &ignored_model);
+  reader.String("prompt", &prompt);
+  reader.String("content", &content);
+  reader.Bool("add_special_tokens", &add_special);
+  reader.Bool("add_special", &add_special);
+  reader.Bool("add_generation_prompt", &add_generation_prompt);
+  ChatPrompt chat{.add_generation_prompt = add_generation_prompt};
+  const Json* messages = reader.Find("messages");
+  if (messages != nullptr) {
+    chat.messages = *messages;
+    const MessageProblem problem = NormalizeMessages(&chat.messages);
+    if (!problem.message.empty()) reader.Refuse(problem.param, problem.message);
+  }
+  const int given =
+      int{messages != nullptr} + int{reader.Has("prompt")} + int{reader.Has("content")};
+  if (given != 1) reader.Refuse("prompt", "expected one of prompt, content and messages");
+  reader.RefuseUnknown();
+  if (!reader.ok()) {
+    return SendError(response, ApiErrorOf(reader.status(), reader.failed_field()));
+  }
+  std::vector<int32_t> ids;
+  if (messages != nullptr) {
+    Result<std::vector<int32_t>> encoded = EncodeChat(model, chat);
+    if (!encoded.ok()) return SendError(response, ApiErrorOf(encoded.status(), "messages"));
+    ids = std::move(encoded).value();
+  } else {
+    ids = model.tokenizer->Encode(prompt.empty() ? content : prompt,
+                                  {.parse_special = true, .add_special = add_special});
+  }
+  SendJson(
+      response,
+      ToText({{"tokens", ids}, {"count", ids.size()}, {"max_model_len", model.context_tokens}}));
+}
+
+void AnswerDetokenize(const LanguageModel& model, std::string_view body, HttpResponse& response) {
+  std::optional<Json> object = ReadObject(body, response);
+  if (!object) return;
+  FieldReader reader(*object);
+  std::string ignored_model;
+  std::vector<int32_t> ids;
+  reader.String("model", &ignored_model);
+  reader.Ids("tokens", &ids);
+  if (!reader.Has("tokens")) reader.Fail("tokens", "a list of ids");
+  for (const int32_t id : ids) {
+    if (static_cast<size_t>(id) >= model.tokenizer->vocab_size()) {
+      reader.Refuse("tokens", "tokens: found " + std::to_string(id) + ", expected ids below " +
+                                  std::to_string(model.tokenizer->vocab_size()));
+    }
+  }
+  reader.RefuseUnknown();
+  if (!reader.ok()) {
+    return SendError(response, ApiErrorOf(reader.status(), reader.failed_field()));
+  }
+  const std::string text = model.tokenizer->Decode(ids, false);
+  SendJson(response, ToText({{"prompt", text}, {"content", text}}));
+}
+
+std::string ModelJson(const LanguageModel& model, std::string_view name) {
+  return ToText({{"id", name},
+                 {"object", "model"},
+                 {"created", 0},
+                 {"owned_by", "pelton"},
+                 {"max_model_len", model.context_tokens},
+                 {"meta",
+                  {{"architecture", model.files.config.architecture},
+                   {"n_vocab", model.files.config.vocab},
+                   {"n_ctx_train", model.files.config.context_tokens}}}});
+}
+
+}  // namespace pelton
