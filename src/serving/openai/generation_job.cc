@@ -1,5 +1,6 @@
 #include "serving/openai/generation_job.h"
 
+#include <algorithm>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -38,6 +39,12 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
     bool begun = false;     // its role was sent
   };
 
+  // Whether the token ends the answer and is no part of its text.
+  bool EndsAnswer(int32_t id) const {
+    const std::vector<int32_t>& stops = request_.params.stop_ids;
+    return (!request_.params.ignore_eos && model_.tokenizer->IsEndOfGeneration(id)) ||
+           std::find(stops.begin(), stops.end(), id) != stops.end();
+  }
   std::optional<ApiError> Submit(size_t index);
   Request MakeRequest(size_t index);
   // All of these with the mutex held.
@@ -139,7 +146,7 @@ void GenerationJob::OnToken(size_t index, const TokenEvent& event) {
   if (over_) return;
   Choice& choice = choices_[index];
   Json logprobs;
-  if (request_.params.logprobs) {
+  if (request_.params.logprobs && !EndsAnswer(event.id)) {
     const size_t offset = choice.text_bytes;
     json_.AddLogprob(event, offset, request_.stream ? &logprobs : &choice.result.logprobs);
   }

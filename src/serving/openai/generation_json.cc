@@ -1,8 +1,11 @@
 #include "serving/openai/generation_json.h"
 
+#include <fmt/format.h>
 #include <sys/random.h>
 
 #include <chrono>
+
+#include "text/tokenizer/utf8.h"
 
 namespace pelton {
 namespace {
@@ -19,6 +22,16 @@ Json UsageJson(const Usage& usage) {
 int64_t UnixSeconds() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::seconds>(now).count();
+}
+
+// A token's bytes as text: as they are, or, of a token that ends inside a character,
+// "bytes:\\xe2\\x80" as OpenAI's interface writes it.
+std::string TokenText(std::string_view piece) {
+  std::string storage;
+  if (tokenizer::ReplaceInvalidUtf8(piece, &storage) == piece) return std::string(piece);
+  std::string text = "bytes:";
+  for (const char c : piece) text += fmt::format("\\x{:02x}", static_cast<uint8_t>(c));
+  return text;
 }
 
 Json Text(const std::string& text) { return text.empty() ? Json() : Json(text); }
@@ -107,7 +120,7 @@ Json GenerationJson::TokenJson(int32_t id, float logprob) const {
   const std::string_view piece = model_.tokenizer->Piece(id);
   Json bytes = Json::array();
   for (const char c : piece) bytes.push_back(static_cast<uint8_t>(c));
-  return {{"token", piece}, {"logprob", logprob}, {"bytes", std::move(bytes)}};
+  return {{"token", TokenText(piece)}, {"logprob", logprob}, {"bytes", std::move(bytes)}};
 }
 
 void GenerationJson::AddLogprob(const TokenEvent& event, size_t offset, Json* logprobs) const {
@@ -129,11 +142,13 @@ void GenerationJson::AddLogprob(const TokenEvent& event, size_t offset, Json* lo
   }
   Json top = Json::object();
   for (const TokenLogprob& one : event.top) {
-    top[std::string(model_.tokenizer->Piece(one.id))] = one.logprob;
+    // Several tokens may have one text; the list is best first.
+    const std::string piece = TokenText(model_.tokenizer->Piece(one.id));
+    if (!top.contains(piece)) top[piece] = one.logprob;
   }
   (*logprobs)["text_offset"].push_back(offset);
   (*logprobs)["token_logprobs"].push_back(event.logprob);
-  (*logprobs)["tokens"].push_back(model_.tokenizer->Piece(event.id));
+  (*logprobs)["tokens"].push_back(TokenText(model_.tokenizer->Piece(event.id)));
   (*logprobs)["top_logprobs"].push_back(std::move(top));
 }
 

@@ -61,11 +61,13 @@ void ReadShared(FieldReader& reader, GenerationRequest* request) {
   ReadInformation(reader);
 }
 
-std::optional<ApiError> CheckParams(const LanguageModel& model, const SamplingParams& params) {
+std::optional<ApiError> CheckParams(const LanguageModel& model, const SamplingParams& params,
+                                    const Json& object) {
   const Status status = params.Validate(model.files.config.vocab);
   if (status.ok()) return std::nullopt;
   // The message begins with the field's name.
   std::string param = status.message().substr(0, status.message().find(' '));
+  if (param == "stop_ids" && object.contains("stop_token_ids")) param = "stop_token_ids";
   return ApiErrorOf(status, std::move(param));
 }
 
@@ -206,7 +208,7 @@ std::optional<ApiError> ReadChatRequest(const LanguageModel& model, std::string_
   }
   reader.RefuseUnknown();
   if (std::optional<ApiError> error = ErrorOf(reader)) return error;
-  if (std::optional<ApiError> error = CheckParams(model, request->params)) return error;
+  if (std::optional<ApiError> error = CheckParams(model, request->params, *object)) return error;
   const Result<std::string> text = RenderPrompt(model, chat);
   if (!text.ok()) return ApiErrorOf(text.status(), "messages");
   request->prompts.push_back(
@@ -245,7 +247,7 @@ std::optional<ApiError> ReadCompletionRequest(const LanguageModel& model, std::s
   }
   reader.RefuseUnknown();
   if (std::optional<ApiError> error = ErrorOf(reader)) return error;
-  return CheckParams(model, request->params);
+  return CheckParams(model, request->params, *object);
 }
 
 }  // namespace pelton
