@@ -167,7 +167,8 @@ inline uint32_t MaxMagnitudeBits32(const float* x) {
 }
 // out[i] = x[i] * inverse to the nearest integer, ties to even, i < 32; returns their sum.
 // Requires: every product within [-127.5, 127.5].
-inline int32_t RoundToInt8x32(const float* x, float inverse, int8_t* out) {
+// Always inline: the emulated tiles include this header in objects of their own.
+[[gnu::always_inline]] inline int32_t RoundToInt8x32(const float* x, float inverse, int8_t* out) {
   int32_t sum = 0;
   for (size_t i = 0; i < 32; i += F32::kLanes) {
     const F32 rounded = Round(Mul(Load(x + i), Broadcast(inverse)));
