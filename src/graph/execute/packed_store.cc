@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 
 #include "base/checked_math.h"
@@ -64,6 +65,18 @@ Result<std::pair<std::vector<Job>, size_t>> Layout(const Graph& graph) {
   return std::pair(std::move(jobs), total);
 }
 
+// One constant while its panels are packed.
+struct Packing {
+  PackArgs args;
+  std::vector<PackSource> sources;
+  std::atomic<size_t> left{0};  // pieces to do
+};
+struct Piece {
+  size_t packing;
+  size_t begin, end;  // panels
+};
+constexpr size_t kPieceBytes = 1 << 20;
+
 }  // namespace
 
 Result<size_t> PackedStore::BytesFor(const Graph& graph) {
@@ -78,20 +91,38 @@ Result<PackedStore> PackedStore::Pack(const Graph& graph, ThreadPool& pool,
   PackedStore store;
   ASSIGN_OR_RETURN(store.arena_, Arena::Allocate(total, "packed weights"));
   store.weights_.resize(graph.num_values());
-  std::vector<PackSource> sources;
-  for (const Job& job : jobs) {
-    const Value& value = graph.value(job.id);
-    std::byte* out = store.arena_.data() + job.offset;
-    const PackArgs args = ArgsFor(value, &sources, out);
-    pool.ParallelFor(PackPanelCount(args),
-                     [&](size_t begin, size_t end) { PackPanels(args, begin, end); });
-    store.weights_[static_cast<size_t>(job.id)] = {
-        .data = out,
-        .dtype = args.dtype,
+  std::vector<Packing> packings(jobs.size());
+  std::vector<Piece> pieces;
+  for (size_t j = 0; j < jobs.size(); ++j) {
+    const Value& value = graph.value(jobs[j].id);
+    Packing& packing = packings[j];
+    packing.args = ArgsFor(value, &packing.sources, store.arena_.data() + jobs[j].offset);
+    const size_t panels = PackPanelCount(packing.args);
+    const size_t step =
+        std::max<size_t>(kPieceBytes * panels / std::max(jobs[j].bytes, size_t{1}), 1);
+    for (size_t begin = 0; begin < panels; begin += step) {
+      pieces.push_back({j, begin, std::min(begin + step, panels)});
+      packing.left.fetch_add(1, std::memory_order_relaxed);
+    }
+    store.weights_[static_cast<size_t>(jobs[j].id)] = {
+        .data = packing.args.out,
+        .dtype = packing.args.dtype,
         .rows = static_cast<size_t>(value.shape.rows().factor),
-        .cols = args.cols};
-    for (const StoredTensor& tensor : value.constant.tensors) packed(tensor);
+        .cols = packing.args.cols};
   }
+  // One job for everything: other threads of a load want the cores too, and threads that met after
+  // each tensor would wait for the one that lost its core.
+  std::atomic<size_t> next{0};
+  pool.Run([&](size_t) {
+    for (size_t p; (p = next.fetch_add(1, std::memory_order_relaxed)) < pieces.size();) {
+      Packing& packing = packings[pieces[p].packing];
+      PackPanels(packing.args, pieces[p].begin, pieces[p].end);
+      if (packing.left.fetch_sub(1, std::memory_order_acq_rel) > 1) continue;
+      for (const StoredTensor& tensor : graph.value(jobs[pieces[p].packing].id).constant.tensors) {
+        packed(tensor);
+      }
+    }
+  });
   return store;
 }
 

@@ -14,7 +14,7 @@ namespace pelton {
 // afterwards; thread-safe to read.
 class PackedStore {
  public:
-  // Packs every constant of type kPacked. `packed(tensor)` is called, on the calling thread, after
+  // Packs every constant of type kPacked. `packed(tensor)` is called, on any thread of the pool, after
   // a stored tensor was packed for the last time: its source pages may then leave memory.
   // ResourceExhausted with the size if there is no memory; Unimplemented for a stored type that
   // cannot be multiplied.
