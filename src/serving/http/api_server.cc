@@ -11,6 +11,7 @@
 #include "serving/openai/generation_job.h"
 #include "serving/openai/generation_json.h"
 #include "serving/openai/text_requests.h"
+#include "serving/web/page.h"
 
 namespace pelton {
 namespace {
@@ -190,6 +191,27 @@ struct ApiServer::Impl {
     const std::string name = request->path.substr(name_at + std::string(kModelsPath).size() + 1);
     if (KnowsModel(name, *response)) SendJson(*response, ModelJson(model, options.model_name));
   }
+  // The page's own files only: no script, style or address from elsewhere.
+  static void SendPage(HttpResponse& response, const char* type, std::string_view bytes) {
+    response.Send(200,
+                  {{"Content-Type", type},
+                   {"Content-Security-Policy",
+                    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+                    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+                   {"X-Content-Type-Options", "nosniff"},
+                   {"Referrer-Policy", "no-referrer"},
+                   {"Cache-Control", "no-cache"}},
+                  std::string(bytes));
+  }
+  void Page(const RequestPtr&, const ResponsePtr& response) {
+    SendPage(*response, "text/html; charset=utf-8", PageHtml());
+  }
+  void PageStyle(const RequestPtr&, const ResponsePtr& response) {
+    SendPage(*response, "text/css; charset=utf-8", PageCss());
+  }
+  void PageScript(const RequestPtr&, const ResponsePtr& response) {
+    SendPage(*response, "text/javascript; charset=utf-8", PageJs());
+  }
   void Health(const RequestPtr&, const ResponsePtr& response) {
     SendJson(*response, R"({"status":"ok"})");
   }
@@ -243,6 +265,9 @@ struct ApiServer::Impl {
       {"GET", "/ready", false, true, false, &Impl::Ready},
       {"GET", "/version", false, true, false, &Impl::Version},
       {"GET", "/metrics", false, false, false, &Impl::Metrics},
+      {"GET", "/", false, true, false, &Impl::Page},
+      {"GET", "/page.css", false, true, false, &Impl::PageStyle},
+      {"GET", "/page.js", false, true, false, &Impl::PageScript},
   };
   std::unique_ptr<Intake> intake;
   std::unique_ptr<HttpServer> server;  // last: it ends first

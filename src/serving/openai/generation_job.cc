@@ -45,6 +45,7 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
     return (!request_.params.ignore_eos && model_.tokenizer->IsEndOfGeneration(id)) ||
            std::find(stops.begin(), stops.end(), id) != stops.end();
   }
+  bool NeedsControlTokens() const;
   std::optional<ApiError> Submit(size_t index);
   Request MakeRequest(size_t index);
   // All of these with the mutex held.
@@ -83,15 +84,25 @@ class ChoiceObserver final : public RequestObserver {
   const size_t index_;
 };
 
+// Whether the text must show control tokens because the markup that the parser reads, and takes out
+// again, may be made of them.
+bool GenerationJob::NeedsControlTokens() const {
+  if (!request_.chat) return false;
+  if (!request_.tools.empty()) return true;
+  const auto is_control = [&](std::string_view marker) {
+    const std::optional<int32_t> id = model_.tokenizer->TokenId(marker);
+    return id && model_.tokenizer->IsSpecial(*id);
+  };
+  return is_control("<think>") || is_control("[THINK]") || is_control("<|channel|>");
+}
+
 Request GenerationJob::MakeRequest(size_t index) {
   Request request;
   request.prompt_ids = request_.prompts[index / request_.n];
   request.params = request_.params;
   // Answers to one prompt must differ, and be the same each time that a seed is given.
   if (request.params.seed) *request.params.seed += index;
-  // Markup may be made of control tokens; the parser takes it out of the text again.
-  const bool reads_markup = !request_.tools.empty();
-  request.decoder = MakeTextDecoder(model_, !reads_markup);
+  request.decoder = MakeTextDecoder(model_, !NeedsControlTokens());
   request.observer = std::make_unique<ChoiceObserver>(shared_from_this(), index);
   return request;
 }

@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include <chrono>
+#include <iterator>
 
 #include "text/tokenizer/utf8.h"
 
@@ -56,7 +57,11 @@ GenerationJson::GenerationJson(const LanguageModel& model, bool chat, std::strin
       chat_(chat),
       id_(UniqueId(chat ? "chatcmpl-" : "cmpl-")),
       created_(UnixSeconds()),
-      model_name_(model_name) {}
+      model_name_(model_name) {
+  chunk_head_ = ToText(Head(chat_ ? "chat.completion.chunk" : "text_completion"));
+  chunk_head_.pop_back();
+  chunk_head_ += ",\"choices\":[{\"index\":";
+}
 
 Json GenerationJson::Head(std::string_view object) const {
   return {{"id", id_}, {"object", object}, {"created", created_}, {"model", model_name_}};
@@ -64,17 +69,17 @@ Json GenerationJson::Head(std::string_view object) const {
 
 std::string GenerationJson::Chunk(size_t index, const Json& delta, std::string_view text,
                                   const Json& logprobs, std::string_view finish_reason) const {
-  Json chunk = Head(chat_ ? "chat.completion.chunk" : "text_completion");
-  Json choice = {{"index", index}};
+  std::string chunk = chunk_head_;
+  fmt::format_to(std::back_inserter(chunk), "{},", index);
   if (chat_) {
-    choice["delta"] = delta;
+    chunk += "\"delta\":" + ToText(delta);
   } else {
-    choice["text"] = text;
+    chunk += "\"text\":" + ToText(text);
   }
-  choice["logprobs"] = logprobs;
-  choice["finish_reason"] = finish_reason.empty() ? Json() : Json(finish_reason);
-  chunk["choices"] = Json::array({std::move(choice)});
-  return ToText(chunk);
+  chunk += ",\"logprobs\":" + ToText(logprobs) + ",\"finish_reason\":";
+  chunk += finish_reason.empty() ? "null" : ToText(finish_reason);
+  chunk += "}]}";
+  return chunk;
 }
 
 std::string GenerationJson::UsageChunk(const Usage& usage) const {

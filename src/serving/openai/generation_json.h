@@ -57,6 +57,7 @@ class GenerationJson {
   const std::string id_;
   const int64_t created_;
   const std::string model_name_;
+  std::string chunk_head_;  // of every chunk, up to the index
 };
 
 // A name that no other answer has: PREFIX and 24 random letters.
