@@ -31,7 +31,6 @@ void CompareParsers(std::string_view text, bool accepted) {
                                       [](char c) { return c == '[' || c == '{'; }) > 64);
       return;
     case simdjson::NUMBER_ERROR:
-    case simdjson::BIGINT_ERROR:
     case simdjson::DEPTH_ERROR:
     case simdjson::CAPACITY:
     case simdjson::MEMALLOC:

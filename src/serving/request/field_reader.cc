@@ -36,6 +36,10 @@ bool IsShallow(std::string_view text) {
 }  // namespace
 
 Result<Json> ParseJson(std::string_view text) {
+  // The parser would take a NUL for the end and pass over what follows.
+  if (text.find('\0') != std::string_view::npos) {
+    return InvalidArgument("found a NUL byte, which no JSON has");
+  }
   if (!IsShallow(text)) {
     return InvalidArgument(fmt::format("found JSON nested deeper than {}", kMaxDepth));
   }

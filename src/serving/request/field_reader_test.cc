@@ -13,6 +13,7 @@ TEST(ParseJsonTest, RefusesWhatIsNoneOrTooDeep) {
   EXPECT_FALSE(ParseJson("").ok());
   EXPECT_FALSE(ParseJson("{\"a\":}").ok());
   EXPECT_FALSE(ParseJson("{} x").ok());
+  EXPECT_FALSE(ParseJson(std::string_view("{}\0{}", 5)).ok());
   EXPECT_TRUE(ParseJson(std::string(64, '[') + std::string(64, ']')).ok());
   EXPECT_FALSE(ParseJson(std::string(65, '[') + std::string(65, ']')).ok());
   // Brackets in strings have no depth, escaped quotes do not end them.
