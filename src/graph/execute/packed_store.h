@@ -14,8 +14,8 @@ namespace pelton {
 // afterwards; thread-safe to read.
 class PackedStore {
  public:
-  // Packs every constant of type kPacked. `packed(tensor)` is called, on any thread of the pool, after
-  // a stored tensor was packed for the last time: its source pages may then leave memory.
+  // Packs every constant of type kPacked. `packed(tensor)` is called, on any thread of the pool,
+  // after a stored tensor was packed for the last time: its source pages may then leave memory.
   // ResourceExhausted with the size if there is no memory; Unimplemented for a stored type that
   // cannot be multiplied.
   static Result<PackedStore> Pack(const Graph& graph, ThreadPool& pool,

@@ -288,12 +288,13 @@ Result<std::unique_ptr<ApiServer>> ApiServer::Start(ApiServerOptions options,
   }
   auto impl = std::make_unique<Impl>(std::move(options), model);
   Impl* const self = impl.get();
-  ASSIGN_OR_RETURN(
-      impl->server,
-      HttpServer::Start(
-          self->options.http,
-          [self](RequestPtr request, ResponsePtr response) { self->Handle(request, response); },
-          [self](const HttpRequest& request) { return self->Check(request); }));
+  ASSIGN_OR_RETURN(impl->server,
+                   HttpServer::Start(
+                       self->options.http,
+                       [self](const RequestPtr& request, const ResponsePtr& response) {
+                         self->Handle(request, response);
+                       },
+                       [self](const HttpRequest& request) { return self->Check(request); }));
   return std::unique_ptr<ApiServer>(new ApiServer(std::move(impl)));
 }
 

@@ -81,7 +81,7 @@ std::string ErrorBody(const ApiError& error) {
 void SendError(HttpResponse& response, const ApiError& error) {
   std::vector<HttpHeader> headers = {{"Content-Type", "application/json"}};
   if (error.status == 503 || error.status == 429) headers.push_back({"Retry-After", "1"});
-  response.Send(error.status, std::move(headers), ErrorBody(error));
+  response.Send(error.status, headers, ErrorBody(error));
 }
 
 void SendJson(HttpResponse& response, std::string body) {

@@ -56,6 +56,10 @@ std::string CallsProblem(Json* calls) {
   return "";
 }
 
+MessageProblem ProblemAt(const std::string& place, const std::string& problem) {
+  return {place, fmt::format("{}: {}", place, problem)};
+}
+
 }  // namespace
 
 MessageProblem NormalizeMessages(Json* messages) {
@@ -87,11 +91,11 @@ MessageProblem NormalizeMessages(Json* messages) {
       return {at + ".content", at + ".content: expected a text"};
     }
     if (std::string problem = ContentProblem(&message["content"]); !problem.empty()) {
-      return {at + ".content", at + ".content: " + problem};
+      return ProblemAt(at + ".content", problem);
     }
     if (message.contains("tool_calls")) {
       if (std::string problem = CallsProblem(&message["tool_calls"]); !problem.empty()) {
-        return {at + ".tool_calls", at + ".tool_calls: " + problem};
+        return ProblemAt(at + ".tool_calls", problem);
       }
     }
     // Templates concatenate: nothing is no text to them.

@@ -51,7 +51,7 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   // All of these with the mutex held.
   void Begin();
   void Take(size_t index, std::string_view text, bool last, const Json& logprobs);
-  void SendDelta(size_t index, OutputDelta delta, const Json& logprobs);
+  void SendDelta(size_t index, const OutputDelta& delta, const Json& logprobs);
   void Send(std::string_view event);
   void Fail(const ApiError& error);
   void FinishAll();
@@ -184,13 +184,13 @@ void GenerationJob::Take(size_t index, std::string_view text, bool last, const J
     }
     result.calls[call.index].arguments += call.arguments;
   }
-  if (request_.stream) return SendDelta(index, std::move(delta), logprobs);
+  if (request_.stream) return SendDelta(index, delta, logprobs);
   choice.begun = true;
   result.content += delta.content;
   result.reasoning += delta.reasoning;
 }
 
-void GenerationJob::SendDelta(size_t index, OutputDelta delta, const Json& logprobs) {
+void GenerationJob::SendDelta(size_t index, const OutputDelta& delta, const Json& logprobs) {
   Begin();
   Choice& choice = choices_[index];
   Json object = Json::object();
@@ -256,6 +256,7 @@ void GenerationJob::FinishAll() {
   if (!request_.stream) {
     over_ = true;
     std::vector<ChoiceResult> results;
+    results.reserve(choices_.size());
     for (Choice& choice : choices_) results.push_back(std::move(choice.result));
     return SendJson(*response_, json_.Whole(results, usage_));
   }
