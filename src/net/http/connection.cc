@@ -99,7 +99,8 @@ void HttpConnection::OnInput(std::string_view bytes) {
   switch (phase_) {
     case Phase::kLingering:
       lingered_ += bytes.size();
-      if (lingered_ > service_->options.max_body) Close(false);
+      // Twice: a client whose body was a little too large is to read why.
+      if (lingered_ > 2 * service_->options.max_body) Close(false);
       return;
     case Phase::kAnswering:
       input_.append(bytes);
