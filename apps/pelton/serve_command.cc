@@ -22,7 +22,6 @@ struct ServeOptions {
   std::vector<std::string> keys;
   std::string key_file;
   std::string name;
-  std::vector<std::string> origins;
   std::string tls_certificate, tls_key;
   int64_t parallel = 32;
   int64_t max_queued = 1024;
@@ -69,7 +68,6 @@ Result<ApiServerOptions> ServerOptions(const ServeOptions& options) {
   out.http.tls_key = options.tls_key;
   out.model_name = options.name.empty() ? NameOf(options.model.model) : options.name;
   out.version = PELTON_VERSION;
-  out.origins = options.origins;
   out.max_queued = static_cast<size_t>(options.max_queued);
   for (const std::string& key : options.keys) {
     if (key.empty()) return InvalidArgument("--api-key: found an empty key");
@@ -158,8 +156,6 @@ Command ServeCommand() {
       &options->tls_certificate);
   add("--tls-key,--ssl-keyfile", "FILE", "PEM key of the certificate", "network",
       &options->tls_key);
-  add("--cors-origins", "ORIGIN", "web page that may ask; may be given again, * for all", "network",
-      &options->origins);
   add("--api-key", "KEY", "key that requests must carry; may be given again", "access",
       &options->keys);
   add("--api-key-file", "FILE", "file with one key a line", "access", &options->key_file);

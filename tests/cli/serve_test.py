@@ -176,7 +176,7 @@ class CompletionTest(unittest.TestCase):
             body = json.dumps({"prompt": [1, 2], "max_tokens": 500, "ignore_eos": True, "n": 100,
                                "stream": stream}).encode()
             client = socket.create_connection(("127.0.0.1", self.server.port))
-            client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+            client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
                            % len(body) + body)
             time.sleep(0.05)
             client.close()
@@ -214,6 +214,12 @@ class CompletionTest(unittest.TestCase):
         self.assertEqual(status, 403)
         own = {"Origin": f"http://127.0.0.1:{self.server.port}"}
         self.assertEqual(self.server.ask("/v1/models", headers=own)[0], 200)
+
+    def test_other_names_of_this_machine_are_refused_without_a_key(self):
+        for host, code in [("evil.example", 403), (f"evil.example:{self.server.port}", 403),
+                           ("127.evil.example", 403), ("localhost", 200), ("localhost:1", 200),
+                           ("[::1]:1", 200), ("[::1]", 200), ("127.0.0.1", 200), ("[evil", 403)]:
+            self.assertEqual(self.server.ask("/v1/models", headers={"Host": host})[0], code, host)
 
 
 class KeysTest(unittest.TestCase):

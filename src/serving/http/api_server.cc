@@ -23,7 +23,10 @@ using ResponsePtr = std::shared_ptr<HttpResponse>;
 constexpr std::chrono::seconds kStuckAfter{30};
 
 bool IsLoopback(std::string_view address) {
-  return address == "localhost" || address == "::1" || address.rfind("127.", 0) == 0;
+  if (address == "localhost" || address == "::1") return true;
+  // 127.0.0.0/8, not a name that begins like it.
+  return address.rfind("127.", 0) == 0 &&
+         address.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
 }  // namespace
@@ -80,15 +83,20 @@ struct ApiServer::Impl {
     return {.refusal = HttpAnswer{error.status, std::move(headers), ErrorBody(error)}};
   }
 
+  // A page whose name was made to lead to this machine ("DNS rebinding") is of the same origin as
+  // what it asks, but cannot hide its name. Where a key is wanted it has none.
+  bool HostAllowed(std::string_view host) const {
+    if (!options.keys.empty() || host.empty()) return true;
+    std::string_view name = host.substr(0, host.rfind(':'));
+    if (host.front() == '[') name = host.substr(1, host.find(']') - 1);
+    return IsLoopback(name);
+  }
+
   // A web page of another origin may not use a server that its reader can reach.
-  bool OriginAllowed(std::string_view origin, std::string_view host) const {
+  static bool OriginAllowed(std::string_view origin, std::string_view host) {
     if (origin.empty()) return true;
     const size_t scheme = origin.find("://");
-    if (scheme != std::string_view::npos && origin.substr(scheme + 3) == host) return true;
-    for (const std::string& allowed : options.origins) {
-      if (allowed == "*" || allowed == origin) return true;
-    }
-    return false;
+    return scheme != std::string_view::npos && origin.substr(scheme + 3) == host;
   }
 
   HttpHeaderVerdict Check(const HttpRequest& request) {
@@ -107,6 +115,9 @@ struct ApiServer::Impl {
     }
     if (!route->open && !options.keys.empty() && !options.keys.Opens(request)) {
       return Unauthorized();
+    }
+    if (!HostAllowed(request.Header("host"))) {
+      return Refuse({.status = 403, .message = "without a key it answers as localhost only"});
     }
     if (!OriginAllowed(request.Header("origin"), request.Header("host"))) {
       return Refuse({.status = 403, .message = "requests of this origin are not allowed"});

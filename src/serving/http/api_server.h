@@ -3,7 +3,6 @@
 #include <chrono>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "base/status.h"
 #include "net/http/server.h"
@@ -14,12 +13,11 @@ namespace pelton {
 
 struct ApiServerOptions {
   HttpServerOptions http;
-  KeyRing keys;                      // empty: everybody may ask
-  std::string model_name;            // under which the model is served
-  std::string version;               // of the program
-  std::vector<std::string> origins;  // of web pages that may ask; "*": all
-  size_t intake_threads = 1;         // that read requests
-  size_t max_queued = 1024;          // requests that wait to be read
+  KeyRing keys;               // empty: everybody may ask
+  std::string model_name;     // under which the model is served
+  std::string version;        // of the program
+  size_t intake_threads = 1;  // that read requests
+  size_t max_queued = 1024;   // requests that wait to be read
   size_t max_queued_bytes = 256 << 20;
 };
 
