@@ -1,6 +1,5 @@
 #include "net/download/download.h"
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 #include <openssl/evp.h>
 #include <sys/file.h>
@@ -15,6 +14,7 @@
 #include <memory>
 
 #include "base/mapped_file.h"
+#include "net/download/curl_library.h"
 
 namespace pelton {
 namespace {
@@ -22,9 +22,11 @@ namespace {
 constexpr long kConnectSeconds = 30;
 constexpr long kStallBytes = 100;  // fewer a second for DownloadRequest::stall_seconds: give up
 
+// Requires: LoadCurl gave it.
+const CurlLibrary& Curl() { return *LoadCurl(); }
+
 struct CurlDeleter {
-  void operator()(CURL* curl) const { ::curl_easy_cleanup(curl); }
-  void operator()(curl_slist* list) const { ::curl_slist_free_all(list); }
+  void operator()(CURL* curl) const { Curl().easy_cleanup(curl); }
   void operator()(std::FILE* file) const { std::fclose(file); }
 };
 using CurlHandle = std::unique_ptr<CURL, CurlDeleter>;
@@ -35,36 +37,35 @@ using ErrorText = std::array<char, CURL_ERROR_SIZE>;
 // `error` gets curl's words for what goes wrong and must outlive the handle.
 CurlHandle NewHandle(const std::string& url, const std::string& token, long stall_seconds,
                      ErrorText* error) {
-  static const CURLcode initialized = ::curl_global_init(CURL_GLOBAL_DEFAULT);
-  if (initialized != CURLE_OK) return nullptr;
-  CurlHandle curl(::curl_easy_init());
+  if (LoadCurl() == nullptr) return nullptr;
+  CurlHandle curl(Curl().easy_init());
   if (curl == nullptr) return nullptr;
-  ::curl_easy_setopt(curl.get(), CURLOPT_URL, url.c_str());
-  ::curl_easy_setopt(curl.get(), CURLOPT_PROTOCOLS_STR, "http,https");
-  ::curl_easy_setopt(curl.get(), CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-  ::curl_easy_setopt(curl.get(), CURLOPT_FOLLOWLOCATION, 1L);
-  ::curl_easy_setopt(curl.get(), CURLOPT_MAXREDIRS, 10L);
-  ::curl_easy_setopt(curl.get(), CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
-  ::curl_easy_setopt(curl.get(), CURLOPT_LOW_SPEED_LIMIT, kStallBytes);
-  ::curl_easy_setopt(curl.get(), CURLOPT_LOW_SPEED_TIME, stall_seconds);
-  ::curl_easy_setopt(curl.get(), CURLOPT_ERRORBUFFER, error->data());
-  ::curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
-  ::curl_easy_setopt(curl.get(), CURLOPT_USERAGENT, "pelton");
+  Curl().easy_setopt(curl.get(), CURLOPT_URL, url.c_str());
+  Curl().easy_setopt(curl.get(), CURLOPT_PROTOCOLS_STR, "http,https");
+  Curl().easy_setopt(curl.get(), CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+  Curl().easy_setopt(curl.get(), CURLOPT_FOLLOWLOCATION, 1L);
+  Curl().easy_setopt(curl.get(), CURLOPT_MAXREDIRS, 10L);
+  Curl().easy_setopt(curl.get(), CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
+  Curl().easy_setopt(curl.get(), CURLOPT_LOW_SPEED_LIMIT, kStallBytes);
+  Curl().easy_setopt(curl.get(), CURLOPT_LOW_SPEED_TIME, stall_seconds);
+  Curl().easy_setopt(curl.get(), CURLOPT_ERRORBUFFER, error->data());
+  Curl().easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
+  Curl().easy_setopt(curl.get(), CURLOPT_USERAGENT, "pelton");
   if (!token.empty()) {
     // Bearer tokens are not sent on to other hosts when the server redirects.
-    ::curl_easy_setopt(curl.get(), CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
-    ::curl_easy_setopt(curl.get(), CURLOPT_XOAUTH2_BEARER, token.c_str());
+    Curl().easy_setopt(curl.get(), CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
+    Curl().easy_setopt(curl.get(), CURLOPT_XOAUTH2_BEARER, token.c_str());
   }
   return curl;
 }
 
 std::string Words(CURLcode result, const ErrorText& error) {
-  return error[0] != '\0' ? error.data() : ::curl_easy_strerror(result);
+  return error[0] != '\0' ? error.data() : Curl().easy_strerror(result);
 }
 
 long ResponseCode(CURL* curl) {
   long code = 0;
-  ::curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
+  Curl().easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
   return code;
 }
 
@@ -95,7 +96,7 @@ std::optional<uint64_t> LeadingNumber(std::string_view text) {
 
 ContentRange ContentRangeOf(CURL* curl) {
   struct curl_header* header = nullptr;
-  if (::curl_easy_header(curl, "Content-Range", 0, CURLH_HEADER, -1, &header) != CURLHE_OK) {
+  if (Curl().easy_header(curl, "Content-Range", 0, CURLH_HEADER, -1, &header) != CURLHE_OK) {
     return {};
   }
   std::string_view text(header->value);
@@ -227,21 +228,22 @@ Status Fetch(const DownloadRequest& request, const std::string& part, std::FILE*
   ErrorText error{};
   const CurlHandle curl =
       NewHandle(request.url, request.bearer_token, request.stall_seconds, &error);
-  if (curl == nullptr) return Internal("curl cannot be initialised");
+  if (curl == nullptr)
+    return Internal("libcurl.so.4 cannot be used; Debian has it in the package libcurl4");
   Transfer transfer{.curl = curl.get(),
                     .file = file,
                     .offset = offset,
                     .done = offset,
                     .limit = request.bytes.value_or(UINT64_MAX),
                     .progress = &request.progress};
-  ::curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, OnBody);
-  ::curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &transfer);
-  ::curl_easy_setopt(curl.get(), CURLOPT_NOPROGRESS, 0L);
-  ::curl_easy_setopt(curl.get(), CURLOPT_XFERINFOFUNCTION, OnProgress);
-  ::curl_easy_setopt(curl.get(), CURLOPT_XFERINFODATA, &transfer);
+  Curl().easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, OnBody);
+  Curl().easy_setopt(curl.get(), CURLOPT_WRITEDATA, &transfer);
+  Curl().easy_setopt(curl.get(), CURLOPT_NOPROGRESS, 0L);
+  Curl().easy_setopt(curl.get(), CURLOPT_XFERINFOFUNCTION, OnProgress);
+  Curl().easy_setopt(curl.get(), CURLOPT_XFERINFODATA, &transfer);
   const std::string range = fmt::format("{}-", offset);
-  if (offset > 0) ::curl_easy_setopt(curl.get(), CURLOPT_RANGE, range.c_str());
-  const CURLcode result = ::curl_easy_perform(curl.get());
+  if (offset > 0) Curl().easy_setopt(curl.get(), CURLOPT_RANGE, range.c_str());
+  const CURLcode result = Curl().easy_perform(curl.get());
   if (offset > 0 && ResponseCode(curl.get()) == 416) {
     // Nothing follows what is there: that is all, or the file has become another one.
     if (ContentRangeOf(curl.get()).total == offset) return OkStatus();
@@ -307,7 +309,8 @@ Result<std::string> FetchText(const TextRequest& request) {
   ErrorText error{};
   const CurlHandle curl =
       NewHandle(request.url, request.bearer_token, request.stall_seconds, &error);
-  if (curl == nullptr) return Internal("curl cannot be initialised");
+  if (curl == nullptr)
+    return Internal("libcurl.so.4 cannot be used; Debian has it in the package libcurl4");
   struct Body {
     CURL* curl;
     size_t max_bytes;
@@ -324,9 +327,9 @@ Result<std::string> FetchText(const TextRequest& request) {
     b->text.append(data, size * count);
     return size * count;
   };
-  ::curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, on_body);
-  ::curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &body);
-  const CURLcode result = ::curl_easy_perform(curl.get());
+  Curl().easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, on_body);
+  Curl().easy_setopt(curl.get(), CURLOPT_WRITEDATA, &body);
+  const CURLcode result = Curl().easy_perform(curl.get());
   if (body.too_long) {
     return DataLoss(fmt::format("{}: found an answer of more than {} bytes, expected no more",
                                 request.url, request.max_bytes));
