@@ -117,7 +117,9 @@ std::optional<ApiError> GenerationJob::Submit(size_t index) {
   const Result<uint64_t> id = model_.engine->Submit(MakeRequest(index));
   if (!id.ok()) {
     ApiError error = ApiErrorOf(id.status(), request_.chat ? "messages" : "prompt");
-    if (error.status == 400) error.code = "context_length_exceeded";
+    if (request_.prompts[index / request_.n].size() >= model_.context_tokens) {
+      error.code = "context_length_exceeded";
+    }
     return error;
   }
   ids_.push_back(*id);
