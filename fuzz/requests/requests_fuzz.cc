@@ -27,8 +27,10 @@ void CompareParsers(std::string_view text, bool accepted) {
   const simdjson::error_code error = parser.parse(simdjson::padded_string(text)).error();
   switch (error) {
     case simdjson::SUCCESS:
-      Check(accepted || std::count_if(text.begin(), text.end(),
-                                      [](char c) { return c == '[' || c == '{'; }) > 64);
+      // Too many members for ours take four bytes each.
+      Check(accepted || text.size() > 4 * 4096 ||
+            std::count_if(text.begin(), text.end(), [](char c) { return c == '[' || c == '{'; }) >
+                64);
       return;
     case simdjson::NUMBER_ERROR:
     case simdjson::DEPTH_ERROR:

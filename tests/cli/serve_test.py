@@ -204,6 +204,10 @@ class CompletionTest(unittest.TestCase):
         self.assertEqual(self.server.ask("/v1/models", {}, "DELETE")[2]["Allow"], "GET")
         self.assertEqual(self.server.ask("/v1/completions", b"x" * (17 << 20))[0], 413)
         self.server.json("/v1/completions", b"[" * 100000, 400)
+        members = ",".join(f'"{i}":1' for i in range(500000))
+        started = time.monotonic()
+        self.server.json("/v1/completions", ("{" + members + "}").encode(), 400)
+        self.assertLess(time.monotonic() - started, 5)  # it took minutes once
         # This model has no chat template.
         message = {"messages": [{"role": "user", "content": "x"}]}
         error = self.server.json("/v1/chat/completions", message, 400)["error"]

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 #include "base/nearest.h"
@@ -10,12 +11,17 @@
 namespace pelton {
 namespace {
 
-constexpr int kMaxDepth = 64;
+constexpr size_t kMaxDepth = 64;
+// The parser compares each member of an object with those before it: this many comparisons take
+// some tenths of a second. One object may have 4096 members, many small ones any number.
+constexpr uint64_t kMaxComparisons = uint64_t{1} << 23;
 
-// Whether no bracket outside strings is nested deeper than allowed. The parser itself would take
-// any depth, in memory of a value for each bracket.
-bool IsShallow(std::string_view text) {
-  int depth = 0;
+// What the parser itself would not bound: nesting, in memory of a value for each bracket, and
+// comparisons of members. The reason, or nothing.
+std::string BeyondBounds(std::string_view text) {
+  std::array<uint64_t, kMaxDepth + 1> members{};  // so far, of the open object at each depth
+  uint64_t comparisons = 0;
+  size_t depth = 0;
   bool in_string = false;
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -25,12 +31,16 @@ bool IsShallow(std::string_view text) {
     } else if (c == '"') {
       in_string = true;
     } else if (c == '[' || c == '{') {
-      if (++depth > kMaxDepth) return false;
+      if (++depth > kMaxDepth) return fmt::format("found JSON nested deeper than {}", kMaxDepth);
+      members[depth] = 0;
     } else if (c == ']' || c == '}') {
-      --depth;
+      if (depth > 0) --depth;  // else it is no JSON, as the parser will say
+    } else if (c == ':') {
+      comparisons += members[depth]++;
+      if (comparisons > kMaxComparisons) return "found JSON objects with too many members";
     }
   }
-  return true;
+  return "";
 }
 
 }  // namespace
@@ -40,8 +50,8 @@ Result<Json> ParseJson(std::string_view text) {
   if (text.find('\0') != std::string_view::npos) {
     return InvalidArgument("found a NUL byte, which no JSON has");
   }
-  if (!IsShallow(text)) {
-    return InvalidArgument(fmt::format("found JSON nested deeper than {}", kMaxDepth));
+  if (std::string reason = BeyondBounds(text); !reason.empty()) {
+    return InvalidArgument(std::move(reason));
   }
   Json value = Json::parse(text, nullptr, false);
   if (value.is_discarded()) return InvalidArgument("found text that is not JSON");

@@ -17,7 +17,8 @@ namespace pelton {
 
 using Json = nlohmann::ordered_json;
 
-// `text` as JSON. InvalidArgument if it is none, or nested deeper than 64. Linear in the text.
+// `text` as JSON. InvalidArgument if it is none, nested deeper than 64, or has objects of so many
+// members (4096 of one are allowed) that reading them would not stay linear in the text.
 Result<Json> ParseJson(std::string_view text);
 
 // `value` as JSON text in which bytes that are not UTF-8 became U+FFFD; never throws.

@@ -21,6 +21,23 @@ TEST(ParseJsonTest, RefusesWhatIsNoneOrTooDeep) {
   EXPECT_FALSE(ParseJson(std::string(8 << 20, '[')).ok());
 }
 
+TEST(ParseJsonTest, BoundsTheMembersOfObjects) {
+  const auto object = [](int members) {
+    std::string text = "{";
+    for (int i = 0; i < members; ++i) text += (i > 0 ? ",\"" : "\"") + std::to_string(i) + "\":{}";
+    return text + "}";
+  };
+  EXPECT_TRUE(ParseJson(object(4096)).ok());
+  EXPECT_FALSE(ParseJson(object(10000)).ok());
+  std::string many = "[" + object(8);
+  for (int i = 0; i < 10000; ++i) many += "," + object(8);
+  EXPECT_TRUE(ParseJson(many + "]").ok());
+  std::string large = "[" + object(2000);
+  for (int i = 0; i < 8; ++i) large += "," + object(2000);
+  EXPECT_FALSE(ParseJson(large + "]").ok());
+  EXPECT_FALSE(ParseJson("]]]{").ok());
+}
+
 TEST(FieldReaderTest, ReadsWhatIsThere) {
   const Json object = Object(R"({"a":1.5,"b":7,"c":true,"d":"x","e":["x","y"],"f":[1,2],
                                  "g":{"3":-1.5},"h":null})");
