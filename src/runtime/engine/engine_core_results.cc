@@ -1,0 +1,147 @@
+#include <utility>
+
+#include "runtime/engine/engine_core.h"
+
+// What a step's logits become: tokens, events and ends.
+
+namespace pelton {
+namespace {
+
+double Seconds(int64_t ns) { return static_cast<double>(ns) * 1e-9; }
+
+}  // namespace
+
+void EngineCore::FinishPart(const StepPart& part, size_t first_logit_row, std::span<float> logits) {
+  LiveRequest& request = *part.request;
+  Sequence& sequence = request.sequence;
+  sequence.computed_tokens += part.count;
+  Publish(sequence);
+  const size_t vocab_size = executor_.vocab_size();
+  for (size_t i = 0; i < part.logit_rows; ++i) {
+    const std::span<float> row = logits.subspan((first_logit_row + i) * vocab_size, vocab_size);
+    const size_t position = sequence.computed_tokens - part.logit_rows + i;
+    const bool in_prompt = position + 1 < sequence.prompt_tokens;
+    if (!(in_prompt ? ReportPromptToken(request, position + 1, row)
+                    : ReportNextToken(request, row))) {
+      return Fail(request);
+    }
+  }
+}
+
+void EngineCore::Publish(Sequence& sequence) {
+  if (!prefix_index_) return;
+  const size_t block_tokens = pool_.view().block_tokens;
+  while ((sequence.published_blocks + 1) * block_tokens <= sequence.computed_tokens) {
+    const size_t i = sequence.published_blocks++;
+    sequence.ExtendKeys(block_tokens);
+    prefix_index_->Publish(sequence.blocks[i], sequence.keys[i],
+                           std::span(sequence.tokens).subspan(i * block_tokens, block_tokens));
+  }
+}
+
+bool EngineCore::ReportPromptToken(LiveRequest& request, size_t position,
+                                   std::span<const float> row) {
+  Sequence& sequence = request.sequence;
+  const int32_t id = sequence.tokens[position];
+  const auto top = std::span(top_).first(*sequence.params.prompt_logprobs);
+  const auto logprobs = sampler_.Logprobs(row, id, top);
+  if (!logprobs) return false;
+  sequence.prompt_logprobs_done = position;
+  request.observer->OnPromptToken({.position = position,
+                                   .id = id,
+                                   .logprob = logprobs->chosen,
+                                   .top = top.first(logprobs->num_top)});
+  return true;
+}
+
+bool EngineCore::ReportNextToken(LiveRequest& request, std::span<float> row) {
+  Sequence& sequence = request.sequence;
+  if (sequence.max_tokens == sequence.prompt_tokens) {  // only the prompt was wanted
+    Finish(request, {.reason = FinishReason::kLength});
+    return true;
+  }
+  const bool may_end = sequence.output_tokens() + 1 > sequence.params.min_tokens;
+  const std::optional<int32_t> id = sampler_.Sample(
+      {.logits = row,
+       .params = sequence.params,
+       .seed = sequence.seed,
+       .tokens = sequence.tokens,
+       .forbidden = may_end ? std::span<const int32_t>() : std::span(request.end_ids)});
+  if (!id) return false;
+  TokenEvent event{.id = *id, .text = {}, .logprob = 0, .top = {}};
+  if (sequence.params.logprobs) {
+    const auto top = std::span(top_).first(*sequence.params.logprobs);
+    const auto logprobs = sampler_.Logprobs(row, *id, top);
+    if (!logprobs) return false;
+    event.logprob = logprobs->chosen;
+    event.top = top.first(logprobs->num_top);
+  }
+  sequence.tokens.push_back(*id);
+  const int64_t now_ns = clock_.NowNs();
+  if (request.first_token_ns < 0) {
+    request.first_token_ns = now_ns;
+    metrics_.first_token_seconds.Observe(Seconds(now_ns - request.submitted_ns));
+  }
+  request.last_token_ns = now_ns;
+  metrics_.output_tokens.Add();
+
+  const bool ends = request.Ends(*id);
+  request.decoded.clear();
+  request.text.clear();
+  if (request.decoder && !ends) request.decoder->Append(*id, request.decoded);
+  const bool stops = request.stop_matcher.Feed(request.decoded, may_end, request.text);
+  event.text = request.text;
+  request.observer->OnToken(event);
+  if (ends) {
+    Finish(request, {.reason = FinishReason::kStop, .stop_id = *id});
+  } else if (stops) {
+    Finish(request, {.reason = FinishReason::kStop, .stop_string = request.stop_matcher.matched()});
+  } else if (sequence.tokens.size() == sequence.max_tokens) {
+    Finish(request, {.reason = FinishReason::kLength});
+  }
+  return true;
+}
+
+void EngineCore::Fail(LiveRequest& request) {
+  // The K/V that led here may hold NaN, which no later owner of a block should meet.
+  for (size_t i = 0; i < request.sequence.blocks.size(); ++i) {
+    const int32_t block = request.sequence.blocks[i];
+    if (pool_.num_shares(block) > 1) continue;
+    if (prefix_index_) prefix_index_->Withdraw(block);
+    pool_.Zero(block);
+  }
+  metrics_.numerical_errors.Add();
+  Finish(request,
+         {.reason = FinishReason::kError,
+          .status = Internal("numerical_error: the model's logits hold NaN or infinity, or leave "
+                             "no token to choose")});
+}
+
+void EngineCore::Finish(LiveRequest& request, FinishEvent event) {
+  Sequence& sequence = request.sequence;
+  const int64_t now_ns = clock_.NowNs();
+  request.decoded.clear();
+  request.text.clear();
+  if (event.stop_string < 0) {
+    if (request.decoder) request.decoder->Finish(request.decoded);
+    if (!request.stop_matcher.Feed(request.decoded, true, request.text)) {
+      request.stop_matcher.Finish(request.text);
+    }
+  }
+  event.text = request.text;
+  event.prompt_tokens = sequence.prompt_tokens;
+  event.cached_tokens = request.cached_tokens;
+  event.output_tokens = sequence.output_tokens();
+  event.preemptions = request.preemptions;
+  const int64_t started_ns = request.started() ? request.started_ns : now_ns;
+  const int64_t first_ns = request.first_token_ns >= 0 ? request.first_token_ns : now_ns;
+  event.queue_ns = started_ns - request.submitted_ns;
+  event.prompt_ns = first_ns - started_ns;
+  event.output_ns = request.first_token_ns >= 0 ? request.last_token_ns - first_ns : 0;
+  sequence.DropBlocks();
+  request.finished = true;
+  metrics_.finished[static_cast<size_t>(event.reason)]->Add();
+  request.observer->OnFinish(event);
+}
+
+}  // namespace pelton
