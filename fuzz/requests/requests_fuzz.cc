@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "serving/openai/chat_messages.h"
+#include "serving/request/chat_messages.h"
 #include "serving/request/sampling_fields.h"
 
 // Any text as the body of a request. What is accepted as JSON a second parser accepts too, and the

@@ -40,9 +40,9 @@ void HttpService::Release(const std::string& peer) {
   if (it != connections_of_peer.end() && --it->second == 0) connections_of_peer.erase(it);
 }
 
-std::string HttpService::ErrorBody(int status, std::string_view code,
+std::string HttpService::ErrorBody(std::string_view path, int status, std::string_view code,
                                    std::string_view message) const {
-  return options.error_body ? options.error_body(status, code, message)
+  return options.error_body ? options.error_body(path, status, code, message)
                             : HttpErrorJson(status, code, message);
 }
 
@@ -70,7 +70,7 @@ void HttpConnection::Refuse(int status, std::string_view code, std::string_view 
   loop_->Add(shared_from_this());
   if (closed()) return;
   phase_ = Phase::kIdle;
-  Answer({status, {}, service_->ErrorBody(status, code, message)}, false);
+  Answer({status, {}, service_->ErrorBody("", status, code, message)}, false);
 }
 
 void HttpConnection::ScheduleTake() { loop_->Schedule(shared_from_this()); }
@@ -203,7 +203,8 @@ void HttpConnection::Answer(HttpAnswer answer, bool keep_alive) {
 }
 
 void HttpConnection::Fail(int status, std::string_view code, std::string_view message) {
-  Answer({status, {}, service_->ErrorBody(status, code, message)}, false);
+  const std::string_view path = parser_.has_request() ? parser_.request().path : std::string_view();
+  Answer({status, {}, service_->ErrorBody(path, status, code, message)}, false);
 }
 
 void HttpConnection::Flush() {

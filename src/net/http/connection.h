@@ -36,7 +36,8 @@ struct HttpService {
   // Counts a connection; false, and nothing is counted, if a limit is reached.
   bool Admit(const std::string& peer) EXCLUDES_LOCK(mutex);
   void Release(const std::string& peer) EXCLUDES_LOCK(mutex);
-  std::string ErrorBody(int status, std::string_view code, std::string_view message) const;
+  std::string ErrorBody(std::string_view path, int status, std::string_view code,
+                        std::string_view message) const;
 };
 
 // The protocol of one connection: input to requests, answers to output, and all time limits. The

@@ -136,8 +136,10 @@ struct HttpServerOptions {
   std::string tls_certificate;
   std::string tls_key;
 
-  // Body of the server's own answers (JSON). Empty: HttpErrorJson.
-  std::function<std::string(int status, std::string_view code, std::string_view message)>
+  // Body of the server's own answers (JSON); the path is as in HttpRequest, and empty where none
+  // was read. Empty: HttpErrorJson.
+  std::function<std::string(std::string_view path, int status, std::string_view code,
+                            std::string_view message)>
       error_body;
   // One line about the server's own trouble, from any thread. Empty: standard error.
   std::function<void(std::string_view line)> log;

@@ -216,12 +216,16 @@ TEST(HttpServer, AsksTheHeaderCheckBeforeTheBody) {
 }
 
 TEST(HttpServer, UsesTheGivenErrorBody) {
-  TestServer server({.error_body = [](int status, std::string_view code, std::string_view) {
-    return std::to_string(status) + std::string(code);
+  TestServer server({.error_body = [](std::string_view path, int status, std::string_view code,
+                                      std::string_view) {
+    return std::string(path) + std::to_string(status) + std::string(code);
   }});
   TestClient client(server.port());
-  client.Send("GET / HTTP/1.1\r\n\r\n");
-  EXPECT_EQ(client.Receive().body, "400missing_host");
+  client.Send("GET /a%62 HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(client.Receive().body, "/ab400missing_host");
+  TestClient lost(server.port());
+  lost.Send("nonsense\r\n\r\n");
+  EXPECT_EQ(lost.Receive().body.find("400"), 0u);
 }
 
 TEST(HttpServer, EndsSlowHeadersBodiesAndIdleConnections) {

@@ -2,25 +2,22 @@
 
 #include <fmt/format.h>
 
-#include <atomic>
-#include <mutex>
+#include <utility>
+#include <vector>
 
+#include "serving/api/route.h"
+#include "serving/generate/served_model.h"
 #include "serving/http/intake.h"
-#include "serving/http/metrics_text.h"
-#include "serving/openai/api_error.h"
-#include "serving/openai/generation_job.h"
-#include "serving/openai/generation_json.h"
-#include "serving/openai/text_requests.h"
-#include "serving/web/page.h"
+#include "serving/http/operator_routes.h"
+#include "serving/openai/openai_error.h"
+#include "serving/openai/openai_routes.h"
+#include "serving/web/page_routes.h"
 
 namespace pelton {
 namespace {
 
 using RequestPtr = std::shared_ptr<const HttpRequest>;
 using ResponsePtr = std::shared_ptr<HttpResponse>;
-
-// An engine that has work and finishes no step for so long is stuck.
-constexpr std::chrono::seconds kStuckAfter{30};
 
 bool IsLoopback(std::string_view address) {
   if (address == "localhost" || address == "::1") return true;
@@ -32,55 +29,34 @@ bool IsLoopback(std::string_view address) {
 }  // namespace
 
 struct ApiServer::Impl {
-  struct Route {
-    const char* method;
-    const char* path;  // also served with "/v1" before it, if `versioned`
-    bool versioned;
-    bool open;    // needs no key
-    bool intake;  // is read by the intake's threads
-    void (Impl::*answer)(const RequestPtr&, const ResponsePtr&);
-    Counter* requests = nullptr;
-  };
-
   Impl(ApiServerOptions opts, LanguageModel& m)
       : options(std::move(opts)),
-        model(m),
-        steps(m.metrics->AddCounter("pelton_engine_steps_total", "", "Forward passes")),
-        running(
-            m.metrics->AddGauge("pelton_requests_running", "", "Sequences that hold KV blocks")) {
-    for (Route& route : routes) {
-      route.requests = &m.metrics->AddCounter("pelton_http_requests_total",
-                                              fmt::format("route=\"{}\"", route.path),
-                                              "requests that were let in, by route");
+        served{m, options.model_name},
+        operators(*m.metrics, options.version),
+        refused(m.metrics->AddCounter("pelton_http_refused_total", "",
+                                      "requests that no route, key or place in the queue let in")),
+        intake(std::make_unique<Intake>(options.intake_threads, options.max_queued,
+                                        options.max_queued_bytes)) {
+    // Each interface brings its own routes.
+    table.Add(OpenAiRoutes(served));
+    table.Add(operators.Routes());
+    table.Add(PageRoutes());
+    for (const Route& route : table.routes()) {
+      requests.push_back(&m.metrics->AddCounter("pelton_http_requests_total",
+                                                fmt::format("route=\"{}\"", route.path),
+                                                "requests that were let in, by route"));
     }
-    refused = &m.metrics->AddCounter("pelton_http_refused_total", "",
-                                     "requests that no route, key or place in the queue let in");
-    intake = std::make_unique<Intake>(options.intake_threads, options.max_queued,
-                                      options.max_queued_bytes);
+    options.http.error_body = [this](std::string_view path, int status, std::string_view code,
+                                     std::string_view message) {
+      return table.ErrorsOf(path)(
+          {.status = status, .message = std::string(message), .code = std::string(code)});
+    };
   }
 
-  const Route* Find(std::string_view method, std::string_view path, bool* path_known) const {
-    std::string_view bare = path;
-    if (bare.rfind("/v1/", 0) == 0) bare.remove_prefix(3);
-    *path_known = false;
-    for (const Route& route : routes) {
-      if (route.path != (route.versioned ? bare : path) &&
-          !(route.path == kModelsPath && bare.rfind(kModelsPath + std::string("/"), 0) == 0)) {
-        continue;
-      }
-      *path_known = true;
-      if (route.method == method || (method == "HEAD" && std::string_view("GET") == route.method)) {
-        return &route;
-      }
-    }
-    return nullptr;
-  }
-
-  HttpHeaderVerdict Refuse(const ApiError& error, std::vector<HttpHeader> headers = {}) {
-    refused->Add();
-    headers.push_back({"Content-Type", "application/json"});
-    if (error.status == 503) headers.push_back({"Retry-After", "1"});
-    return {.refusal = HttpAnswer{error.status, std::move(headers), ErrorBody(error)}};
+  HttpHeaderVerdict Refuse(const HttpRequest& request, const ApiError& error,
+                           std::vector<HttpHeader> headers = {}) {
+    refused.Add();
+    return {.refusal = ErrorAnswer(error, table.ErrorsOf(request.path), std::move(headers))};
   }
 
   // A page whose name was made to lead to this machine ("DNS rebinding") is of the same origin as
@@ -100,186 +76,69 @@ struct ApiServer::Impl {
   }
 
   HttpHeaderVerdict Check(const HttpRequest& request) {
-    bool path_known = false;
-    const Route* route = Find(request.method, request.path, &path_known);
-    if (route == nullptr) {
+    const bool has_key = options.keys.empty() || options.keys.Opens(request);
+    RouteTable::Match match;
+    if (!table.Find(request.method, request.path, &match)) {
       // Without a key nobody learns which routes there are.
-      if (!options.keys.empty() && !options.keys.Opens(request)) return Unauthorized();
-      if (path_known) {
-        return Refuse(
-            {.status = 405,
-             .message = fmt::format("{} is not a method of {}", request.method, request.path)},
-            {{"Allow", AllowedMethods(request.path)}});
+      if (!has_key) return Unauthorized(request);
+      const std::string allowed = table.Allowed(request.path);
+      if (allowed.empty()) {
+        return Refuse(request,
+                      {.status = 404, .message = fmt::format("{} does not exist", request.path)});
       }
-      return Refuse({.status = 404, .message = fmt::format("{} does not exist", request.path)});
+      return Refuse(
+          request,
+          {.status = 405,
+           .message = fmt::format("{} is not a method of {}", request.method, request.path)},
+          {{"Allow", allowed}});
     }
-    if (!route->open && !options.keys.empty() && !options.keys.Opens(request)) {
-      return Unauthorized();
-    }
+    const Route& route = table.routes()[match.idx];
+    if (!route.open && !has_key) return Unauthorized(request);
     if (!HostAllowed(request.Header("host"))) {
-      return Refuse({.status = 403, .message = "without a key it answers as localhost only"});
+      return Refuse(request,
+                    {.status = 403, .message = "without a key it answers as localhost only"});
     }
     if (!OriginAllowed(request.Header("origin"), request.Header("host"))) {
-      return Refuse({.status = 403, .message = "requests of this origin are not allowed"});
+      return Refuse(request, {.status = 403, .message = "requests of this origin are not allowed"});
     }
-    if (draining.load() && route->intake) {
-      return Refuse({.status = 503, .message = "the server is shutting down"});
+    if (operators.draining() && route.intake) {
+      return Refuse(request, {.status = 503, .message = "the server is shutting down"});
     }
-    return {.max_body = route->intake ? options.http.max_body : size_t{0}};
+    return {.max_body = route.intake ? options.http.max_body : size_t{0}};
   }
 
-  HttpHeaderVerdict Unauthorized() {
-    return Refuse({.status = 401,
+  HttpHeaderVerdict Unauthorized(const HttpRequest& request) {
+    return Refuse(request,
+                  {.status = 401,
                    .message = "expected a valid key: \"Authorization: Bearer KEY\" or "
                               "\"X-Api-Key: KEY\""},
                   {{"WWW-Authenticate", "Bearer"}});
   }
 
-  std::string AllowedMethods(std::string_view path) const {
-    std::string methods;
-    for (const char* method : {"GET", "POST"}) {
-      bool known = false;
-      if (Find(method, path, &known) != nullptr) {
-        methods += (methods.empty() ? "" : ", ") + std::string(method);
-      }
-    }
-    return methods;
-  }
-
   void Handle(const RequestPtr& request, const ResponsePtr& response) {
-    bool path_known = false;
-    const Route* route = Find(request->method, request->path, &path_known);
-    if (route == nullptr) return SendError(*response, {.status = 404, .message = "not found"});
-    route->requests->Add();
-    if (!route->intake) return (this->*route->answer)(request, response);
-    const bool queued = intake->Push(request->body.size(), [this, route, request, response] {
-      if (!response->closed()) (this->*route->answer)(request, response);
+    ApiCall call{request, response, table.ErrorsOf(request->path), ""};
+    RouteTable::Match match;
+    if (!table.Find(request->method, request->path, &match)) {
+      return call.Fail({.status = 404, .message = "not found"});
+    }
+    call.tail = match.tail;
+    requests[match.idx]->Add();
+    const Route& route = table.routes()[match.idx];
+    if (!route.intake) return route.answer(call);
+    const bool queued = intake->Push(request->body.size(), [&route, call] {
+      if (!call.response->closed()) route.answer(call);
     });
     if (queued) return;
-    refused->Add();
-    SendError(*response, {.status = 503, .message = "too many requests wait; try again later"});
+    refused.Add();
+    call.Fail({.status = 503, .message = "too many requests wait; try again later"});
   }
 
-  // The model that a request names; requests may leave the name out.
-  bool KnowsModel(const std::string& name, HttpResponse& response) const {
-    if (name.empty() || name == options.model_name) return true;
-    SendError(response, {.status = 404,
-                         .message = fmt::format("model: found \"{}\", expected \"{}\"",
-                                                name.substr(0, 100), options.model_name),
-                         .param = "model",
-                         .code = "model_not_found"});
-    return false;
-  }
-
-  void Generate(const RequestPtr& request, const ResponsePtr& response, bool chat) {
-    GenerationRequest generation;
-    const std::optional<ApiError> error =
-        chat ? ReadChatRequest(model, request->body, &generation)
-             : ReadCompletionRequest(model, request->body, &generation);
-    if (error) return SendError(*response, *error);
-    if (!KnowsModel(generation.model, *response)) return;
-    generation.model = options.model_name;
-    StartGeneration(model, std::move(generation), response);
-  }
-  void ChatCompletions(const RequestPtr& request, const ResponsePtr& response) {
-    Generate(request, response, true);
-  }
-  void Completions(const RequestPtr& request, const ResponsePtr& response) {
-    Generate(request, response, false);
-  }
-  void Tokenize(const RequestPtr& request, const ResponsePtr& response) {
-    AnswerTokenize(model, request->body, *response);
-  }
-  void Detokenize(const RequestPtr& request, const ResponsePtr& response) {
-    AnswerDetokenize(model, request->body, *response);
-  }
-  void Models(const RequestPtr& request, const ResponsePtr& response) {
-    const size_t name_at = request->path.find(std::string(kModelsPath) + "/");
-    if (name_at == std::string::npos) {
-      return SendJson(*response, fmt::format("{{\"object\":\"list\",\"data\":[{}]}}",
-                                             ModelJson(model, options.model_name)));
-    }
-    const std::string name = request->path.substr(name_at + std::string(kModelsPath).size() + 1);
-    if (KnowsModel(name, *response)) SendJson(*response, ModelJson(model, options.model_name));
-  }
-  // The page's own files only: no script, style or address from elsewhere.
-  static void SendPage(HttpResponse& response, const char* type, std::string_view bytes) {
-    response.Send(200,
-                  {{"Content-Type", type},
-                   {"Content-Security-Policy",
-                    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-                    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
-                   {"X-Content-Type-Options", "nosniff"},
-                   {"Referrer-Policy", "no-referrer"},
-                   {"Cache-Control", "no-cache"}},
-                  std::string(bytes));
-  }
-  void Page(const RequestPtr&, const ResponsePtr& response) {
-    SendPage(*response, "text/html; charset=utf-8", PageHtml());
-  }
-  void PageStyle(const RequestPtr&, const ResponsePtr& response) {
-    SendPage(*response, "text/css; charset=utf-8", PageCss());
-  }
-  void PageScript(const RequestPtr&, const ResponsePtr& response) {
-    SendPage(*response, "text/javascript; charset=utf-8", PageJs());
-  }
-  void Health(const RequestPtr&, const ResponsePtr& response) {
-    SendJson(*response, R"({"status":"ok"})");
-  }
-  void Ready(const RequestPtr&, const ResponsePtr& response) {
-    if (draining.load()) {
-      return SendError(*response, {.status = 503, .message = "the server is shutting down"});
-    }
-    if (IsStuck()) {
-      return SendError(*response,
-                       {.status = 503, .message = "the engine has work but finishes no step"});
-    }
-    SendJson(*response, R"({"status":"ready"})");
-  }
-  void Version(const RequestPtr&, const ResponsePtr& response) {
-    SendJson(*response, fmt::format("{{\"version\":\"{}\"}}", options.version));
-  }
-  void Metrics(const RequestPtr&, const ResponsePtr& response) {
-    response->Send(200, {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}},
-                   MetricsText(*model.metrics));
-  }
-
-  // Whether no step was finished for long although requests run.
-  bool IsStuck() {
-    const std::lock_guard lock(progress_mutex);
-    const auto now = std::chrono::steady_clock::now();
-    if (running.value() == 0 || steps.value() != last_steps) {
-      last_steps = steps.value();
-      last_progress = now;
-    }
-    return now - last_progress > kStuckAfter;
-  }
-
-  static constexpr const char* kModelsPath = "/models";
-
-  const ApiServerOptions options;
-  LanguageModel& model;
-  const Counter& steps;
-  const Gauge& running;
-  Counter* refused = nullptr;
-  std::atomic<bool> draining{false};
-  std::mutex progress_mutex;
-  uint64_t last_steps = 0;
-  std::chrono::steady_clock::time_point last_progress = std::chrono::steady_clock::now();
-  std::vector<Route> routes = {
-      {"POST", "/chat/completions", true, false, true, &Impl::ChatCompletions},
-      {"POST", "/completions", true, false, true, &Impl::Completions},
-      {"POST", "/tokenize", true, false, true, &Impl::Tokenize},
-      {"POST", "/detokenize", true, false, true, &Impl::Detokenize},
-      {"GET", kModelsPath, true, false, false, &Impl::Models},
-      {"GET", "/health", true, true, false, &Impl::Health},
-      {"GET", "/ready", false, true, false, &Impl::Ready},
-      {"GET", "/version", false, true, false, &Impl::Version},
-      {"GET", "/metrics", false, false, false, &Impl::Metrics},
-      {"GET", "/", false, true, false, &Impl::Page},
-      {"GET", "/page.css", false, true, false, &Impl::PageStyle},
-      {"GET", "/page.js", false, true, false, &Impl::PageScript},
-  };
+  ApiServerOptions options;
+  const ServedModel served;
+  OperatorRoutes operators;
+  RouteTable table{&OpenAiErrorBody};
+  std::vector<Counter*> requests;  // that were let in, by route
+  Counter& refused;
   std::unique_ptr<Intake> intake;
   std::unique_ptr<HttpServer> server;  // last: it ends first
 };
@@ -311,7 +170,7 @@ Result<std::unique_ptr<ApiServer>> ApiServer::Start(ApiServerOptions options,
 
 std::string ApiServer::url() const { return impl_->server->url(); }
 
-void ApiServer::Drain() { impl_->draining.store(true); }
+void ApiServer::Drain() { impl_->operators.Drain(); }
 
 void ApiServer::Stop(std::chrono::milliseconds grace) {
   Drain();

@@ -1,17 +1,17 @@
 #include "serving/openai/generation_json.h"
 
 #include <fmt/format.h>
-#include <sys/random.h>
 
 #include <chrono>
 #include <iterator>
 
+#include "serving/api/unique_id.h"
 #include "text/tokenizer/utf8.h"
 
 namespace pelton {
 namespace {
 
-Json UsageJson(const Usage& usage) {
+Json UsageJson(const GenerationUsage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},
           {"completion_tokens", usage.completion_tokens},
           {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
@@ -38,19 +38,6 @@ std::string TokenText(std::string_view piece) {
 Json Text(const std::string& text) { return text.empty() ? Json() : Json(text); }
 
 }  // namespace
-
-std::string UniqueId(std::string_view prefix) {
-  constexpr char kLetters[] = "abcdefghijklmnopqrstuvwxyz234567";
-  uint8_t bytes[24];
-  size_t filled = 0;
-  while (filled < sizeof(bytes)) {
-    const ssize_t got = ::getrandom(bytes + filled, sizeof(bytes) - filled, 0);
-    if (got > 0) filled += static_cast<size_t>(got);
-  }
-  std::string id(prefix);
-  for (const uint8_t byte : bytes) id += kLetters[byte % 32];
-  return id;
-}
 
 GenerationJson::GenerationJson(const LanguageModel& model, bool chat, std::string_view model_name)
     : model_(model),
@@ -82,7 +69,7 @@ std::string GenerationJson::Chunk(size_t index, const Json& delta, std::string_v
   return chunk;
 }
 
-std::string GenerationJson::UsageChunk(const Usage& usage) const {
+std::string GenerationJson::UsageChunk(const GenerationUsage& usage) const {
   Json chunk = Head(chat_ ? "chat.completion.chunk" : "text_completion");
   chunk["choices"] = Json::array();
   chunk["usage"] = UsageJson(usage);
@@ -90,19 +77,19 @@ std::string GenerationJson::UsageChunk(const Usage& usage) const {
 }
 
 std::string GenerationJson::Whole(const std::vector<ChoiceResult>& choices,
-                                  const Usage& usage) const {
+                                  const GenerationUsage& usage) const {
   Json answer = Head(chat_ ? "chat.completion" : "text_completion");
   Json list = Json::array();
   for (size_t i = 0; i < choices.size(); ++i) {
     const ChoiceResult& choice = choices[i];
+    const AnswerText& text = choice.text;
     Json out = {{"index", i}};
     if (chat_) {
-      Json message = {
-          {"role", "assistant"},
-          {"content", choice.calls.empty() ? Json(choice.content) : Text(choice.content)},
-          {"refusal", nullptr}};
-      if (!choice.reasoning.empty()) message["reasoning_content"] = choice.reasoning;
-      for (const ToolCall& call : choice.calls) {
+      Json message = {{"role", "assistant"},
+                      {"content", text.calls.empty() ? Json(text.content) : Text(text.content)},
+                      {"refusal", nullptr}};
+      if (!text.reasoning.empty()) message["reasoning_content"] = text.reasoning;
+      for (const AnswerText::Call& call : text.calls) {
         message["tool_calls"].push_back(
             {{"id", call.id},
              {"type", "function"},
@@ -110,7 +97,7 @@ std::string GenerationJson::Whole(const std::vector<ChoiceResult>& choices,
       }
       out["message"] = std::move(message);
     } else {
-      out["text"] = choice.content;
+      out["text"] = text.content;
     }
     out["logprobs"] = choice.logprobs;
     out["finish_reason"] = choice.finish_reason;

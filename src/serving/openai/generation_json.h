@@ -6,29 +6,18 @@
 #include <vector>
 
 #include "runtime/engine/request.h"
-#include "serving/openai/generation_request.h"
+#include "serving/generate/answer_text.h"
+#include "serving/generate/answer_writer.h"
+#include "serving/model/language_model.h"
 #include "serving/request/field_reader.h"
 
 namespace pelton {
 
 // What one answer came to.
-struct ToolCall {
-  std::string id;
-  std::string name;
-  std::string arguments;
-};
 struct ChoiceResult {
-  std::string content;
-  std::string reasoning;
-  std::vector<ToolCall> calls;
+  AnswerText text;
   Json logprobs = nullptr;
   std::string finish_reason;
-};
-
-struct Usage {
-  size_t prompt_tokens = 0;
-  size_t cached_tokens = 0;
-  size_t completion_tokens = 0;
 };
 
 // The texts of an answer, for chat/completions and completions alike. Immutable; any thread.
@@ -40,9 +29,9 @@ class GenerationJson {
   std::string Chunk(size_t index, const Json& delta, std::string_view text, const Json& logprobs,
                     std::string_view finish_reason) const;
   // The chunk with the usage, without choices.
-  std::string UsageChunk(const Usage& usage) const;
+  std::string UsageChunk(const GenerationUsage& usage) const;
   // The whole answer.
-  std::string Whole(const std::vector<ChoiceResult>& choices, const Usage& usage) const;
+  std::string Whole(const std::vector<ChoiceResult>& choices, const GenerationUsage& usage) const;
 
   // The log-probabilities of one token: an entry of a chat's "content"; appended to a completion's
   // lists. `offset` is the token's place in the text.
@@ -59,8 +48,5 @@ class GenerationJson {
   const std::string model_name_;
   std::string chunk_head_;  // of every chunk, up to the index
 };
-
-// A name that no other answer has: PREFIX and 24 random letters.
-std::string UniqueId(std::string_view prefix);
 
 }  // namespace pelton

@@ -1,21 +1,20 @@
 #include "serving/openai/text_requests.h"
 
-#include "serving/openai/api_error.h"
-#include "serving/openai/chat_messages.h"
+#include "serving/request/chat_messages.h"
 #include "serving/request/prompt.h"
 
 namespace pelton {
 namespace {
 
 // The object of a body; null, and the error is sent, if there is none.
-std::optional<Json> ReadObject(std::string_view body, HttpResponse& response) {
-  Result<Json> object = ParseJson(body);
+std::optional<Json> ReadObject(const ApiCall& call) {
+  Result<Json> object = ParseJson(call.request->body);
   if (!object.ok()) {
-    SendError(response, ApiErrorOf(object.status()));
+    call.Fail(ApiErrorOf(object.status()));
     return std::nullopt;
   }
   if (!object->is_object()) {
-    SendError(response, {.message = "expected a JSON object"});
+    call.Fail({.message = "expected a JSON object"});
     return std::nullopt;
   }
   return std::move(object).value();
@@ -23,8 +22,8 @@ std::optional<Json> ReadObject(std::string_view body, HttpResponse& response) {
 
 }  // namespace
 
-void AnswerTokenize(const LanguageModel& model, std::string_view body, HttpResponse& response) {
-  std::optional<Json> object = ReadObject(body, response);
+void AnswerTokenize(const LanguageModel& model, const ApiCall& call) {
+  std::optional<Json> object = ReadObject(call);
   if (!object) return;
   FieldReader reader(*object);
   std::string ignored_model, prompt, content;
@@ -47,24 +46,24 @@ void AnswerTokenize(const LanguageModel& model, std::string_view body, HttpRespo
   if (given != 1) reader.Refuse("prompt", "expected one of prompt, content and messages");
   reader.RefuseUnknown();
   if (!reader.ok()) {
-    return SendError(response, ApiErrorOf(reader.status(), reader.failed_field()));
+    return call.Fail(ApiErrorOf(reader.status(), reader.failed_field()));
   }
   std::vector<int32_t> ids;
   if (messages != nullptr) {
     Result<std::vector<int32_t>> encoded = EncodeChat(model, chat);
-    if (!encoded.ok()) return SendError(response, ApiErrorOf(encoded.status(), "messages"));
+    if (!encoded.ok()) return call.Fail(ApiErrorOf(encoded.status(), "messages"));
     ids = std::move(encoded).value();
   } else {
     ids = model.tokenizer->Encode(prompt.empty() ? content : prompt,
                                   {.parse_special = true, .add_special = add_special});
   }
   SendJson(
-      response,
+      *call.response,
       ToText({{"tokens", ids}, {"count", ids.size()}, {"max_model_len", model.context_tokens}}));
 }
 
-void AnswerDetokenize(const LanguageModel& model, std::string_view body, HttpResponse& response) {
-  std::optional<Json> object = ReadObject(body, response);
+void AnswerDetokenize(const LanguageModel& model, const ApiCall& call) {
+  std::optional<Json> object = ReadObject(call);
   if (!object) return;
   FieldReader reader(*object);
   std::string ignored_model;
@@ -80,10 +79,10 @@ void AnswerDetokenize(const LanguageModel& model, std::string_view body, HttpRes
   }
   reader.RefuseUnknown();
   if (!reader.ok()) {
-    return SendError(response, ApiErrorOf(reader.status(), reader.failed_field()));
+    return call.Fail(ApiErrorOf(reader.status(), reader.failed_field()));
   }
   const std::string text = model.tokenizer->Decode(ids, false);
-  SendJson(response, ToText({{"prompt", text}, {"content", text}}));
+  SendJson(*call.response, ToText({{"prompt", text}, {"content", text}}));
 }
 
 std::string ModelJson(const LanguageModel& model, std::string_view name) {

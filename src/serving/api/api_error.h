@@ -1,8 +1,6 @@
 #pragma once
 
-#include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -10,8 +8,8 @@
 
 namespace pelton {
 
-// A refusal as OpenAI's interface states it. `param` names the field of the request that is wrong;
-// empty if none is.
+// A refusal, before an interface states it in its own form. `param` names the field of the request
+// that is wrong; empty if none is.
 struct ApiError {
   int status = 400;  // of HTTP
   std::string message;
@@ -23,11 +21,12 @@ struct ApiError {
 // succeed later, else 500.
 ApiError ApiErrorOf(const Status& status, std::string param = "");
 
-// {"error":{"message","type","param","code"}}; bytes that are not UTF-8 are replaced.
-std::string ErrorBody(const ApiError& error);
+// An interface's body of an error; bytes that are not UTF-8 are replaced. Any thread.
+using ErrorShape = std::string (*)(const ApiError& error);
 
-// Sends the error as the whole answer; with Retry-After where trying again can help.
-void SendError(HttpResponse& response, const ApiError& error);
+// The whole answer that an error is, as JSON; with Retry-After where trying again can help.
+HttpAnswer ErrorAnswer(const ApiError& error, ErrorShape shape,
+                       std::vector<HttpHeader> headers = {});
 
 // Sends a JSON text as the whole answer.
 void SendJson(HttpResponse& response, std::string body);

@@ -1,4 +1,4 @@
-#include "serving/openai/chat_messages.h"
+#include "serving/request/chat_messages.h"
 
 #include <gtest/gtest.h>
 

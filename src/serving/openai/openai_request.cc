@@ -1,10 +1,9 @@
-#include "serving/openai/generation_request.h"
+#include "serving/openai/openai_request.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
-#include "serving/openai/chat_messages.h"
 #include "serving/request/prompt.h"
 #include "serving/request/sampling_fields.h"
 
@@ -37,19 +36,19 @@ void ReadInformation(FieldReader& reader) {
 }
 
 // What both interfaces share.
-void ReadShared(FieldReader& reader, GenerationRequest* request) {
-  reader.String("model", &request->model);
-  ReadSamplingFields(reader, &request->params);
-  reader.Whole("n", &request->n);
-  if (request->n < 1 || request->n > kMaxChoices) {
-    reader.Fail("n", fmt::format("1 to {}", kMaxChoices));
-  }
-  reader.Bool("stream", &request->stream);
+void ReadShared(FieldReader& reader, OpenAiRequest* request) {
+  OpenAiForm& form = request->form;
+  uint32_t& n = request->generation.n;
+  reader.String("model", &form.model);
+  ReadSamplingFields(reader, &request->generation.params);
+  reader.Whole("n", &n);
+  if (n < 1 || n > kMaxChoices) reader.Fail("n", fmt::format("1 to {}", kMaxChoices));
+  reader.Bool("stream", &form.stream);
   if (const Json* options = reader.Find("stream_options")) {
     if (!options->is_object()) return reader.Fail("stream_options", "an object");
-    if (!request->stream) return reader.Fail("stream_options", "it only with \"stream\": true");
+    if (!form.stream) return reader.Fail("stream_options", "it only with \"stream\": true");
     FieldReader inner(*options);
-    inner.Bool("include_usage", &request->include_usage);
+    inner.Bool("include_usage", &form.include_usage);
     bool obfuscation = false;
     inner.Bool("include_obfuscation", &obfuscation);
     inner.RefuseUnknown();
@@ -61,14 +60,14 @@ void ReadShared(FieldReader& reader, GenerationRequest* request) {
   ReadInformation(reader);
 }
 
-std::optional<ApiError> CheckParams(const LanguageModel& model, const SamplingParams& params,
-                                    const Json& object) {
-  const Status status = params.Validate(model.files.config.vocab);
-  if (status.ok()) return std::nullopt;
-  // The message begins with the field's name.
-  std::string param = status.message().substr(0, status.message().find(' '));
-  if (param == "stop_ids" && object.contains("stop_token_ids")) param = "stop_token_ids";
-  return ApiErrorOf(status, std::move(param));
+std::optional<ApiError> CheckFields(const LanguageModel& model, const Json& object,
+                                    OpenAiRequest* request) {
+  std::optional<ApiError> error = CheckParams(model, request->generation.params);
+  if (error && error->param == "stop_ids" && object.contains("stop_token_ids")) {
+    error->param = "stop_token_ids";
+  }
+  request->form.n = request->generation.n;
+  return error;
 }
 
 // Ids of a prompt that is given as such.
@@ -81,16 +80,19 @@ bool ReadIds(const Json& list, size_t vocab, std::vector<int32_t>* ids) {
 }
 
 // `prompt`: a text, a list of texts, token ids, or a list of lists of token ids.
-void ReadPrompts(const LanguageModel& model, FieldReader& reader, GenerationRequest* request) {
+void ReadPrompts(const LanguageModel& model, FieldReader& reader, bool echo,
+                 OpenAiRequest* request) {
+  std::vector<std::vector<int32_t>>& prompts = request->generation.prompts;
+  std::vector<std::string>& echoed = request->form.echo;
   const auto add_text = [&](const Json& text) {
-    request->prompt_texts.push_back(text.get<std::string>());
-    request->prompts.push_back(EncodeRaw(model, request->prompt_texts.back()));
+    prompts.push_back(EncodeRaw(model, text.get_ref<const std::string&>()));
+    if (echo) echoed.push_back(text.get<std::string>());
   };
   const auto add_ids = [&](const Json& list) {
     std::vector<int32_t> ids;
     if (!ReadIds(list, model.files.config.vocab, &ids)) return false;
-    request->prompt_texts.push_back(request->echo ? model.tokenizer->Decode(ids) : "");
-    request->prompts.push_back(std::move(ids));
+    if (echo) echoed.push_back(model.tokenizer->Decode(ids));
+    prompts.push_back(std::move(ids));
     return true;
   };
   const std::string expected =
@@ -144,14 +146,9 @@ void ReadTools(const LanguageModel& model, FieldReader& reader, ChatPrompt* chat
   }
   const Json* tools = reader.Find("tools");
   if (tools == nullptr || choice == "none") return;
-  if (const std::string problem = CheckTools(*tools, &request->tools); !problem.empty()) {
-    return reader.Refuse("tools", problem);
+  if (const std::string problem = AddTools(model, *tools, chat, request); !problem.empty()) {
+    reader.Refuse("tools", problem);
   }
-  if (request->tools.empty()) return;
-  if (!model.chat_template || !model.chat_template->Mentions("tools")) {
-    return reader.Refuse("tools", "tools: the model's chat template knows no tools");
-  }
-  chat->tools = *tools;
 }
 
 void ReadTemplateOptions(FieldReader& reader, ChatPrompt* chat) {
@@ -176,78 +173,71 @@ void ReadChatLogprobs(FieldReader& reader, SamplingParams* params) {
   if (wanted) params->logprobs = top.value_or(0);
 }
 
-// Whether a prompt ends inside the reasoning that its template opened.
-bool OpensReasoning(std::string_view prompt) {
-  const size_t end = prompt.find_last_not_of(" \n\t\r");
-  return end != std::string_view::npos && prompt.substr(0, end + 1).ends_with("<think>");
-}
-
 }  // namespace
 
 std::optional<ApiError> ReadChatRequest(const LanguageModel& model, std::string_view body,
-                                        GenerationRequest* request) {
+                                        OpenAiRequest* request) {
   const Result<Json> object = ParseJson(body);
   if (!object.ok()) return ApiErrorOf(object.status());
   if (!object->is_object()) return ApiError{.message = "expected a JSON object"};
-  request->chat = true;
-  request->params = AdvisedParams(model.files.config.sampling, kDefaultTemperature);
+  GenerationRequest& generation = request->generation;
+  request->form.chat = true;
+  generation.params = AdvisedParams(model.files.config.sampling, kDefaultTemperature);
   FieldReader reader(*object);
   ReadShared(reader, request);
-  reader.Whole("max_completion_tokens", &request->params.max_tokens);
-  ReadChatLogprobs(reader, &request->params);
+  reader.Whole("max_completion_tokens", &generation.params.max_tokens);
+  ReadChatLogprobs(reader, &generation.params);
   RefuseConstraints(reader);
   ChatPrompt chat;
-  ReadTools(model, reader, &chat, request);
+  ReadTools(model, reader, &chat, &generation);
   ReadTemplateOptions(reader, &chat);
   if (const Json* messages = reader.Find("messages")) {
     chat.messages = *messages;
-    const MessageProblem problem = NormalizeMessages(&chat.messages);
-    if (!problem.message.empty()) reader.Refuse(problem.param, problem.message);
   } else {
     reader.Fail("messages", "a list of messages");
   }
   reader.RefuseUnknown();
   if (std::optional<ApiError> error = ErrorOf(reader)) return error;
-  if (std::optional<ApiError> error = CheckParams(model, request->params, *object)) return error;
-  const Result<std::string> text = RenderPrompt(model, chat);
-  if (!text.ok()) return ApiErrorOf(text.status(), "messages");
-  request->prompts.push_back(
-      model.tokenizer->Encode(*text, {.parse_special = true, .add_special = false}));
-  request->prompt_texts.emplace_back();
-  request->parser_family = model.parser_family;
-  request->reasoning_open = OpensReasoning(*text);
-  return std::nullopt;
+  if (std::optional<ApiError> error = CheckFields(model, *object, request)) return error;
+  request->form.choices = generation.n;
+  return AddChat(model, std::move(chat), &generation);
 }
 
 std::optional<ApiError> ReadCompletionRequest(const LanguageModel& model, std::string_view body,
-                                              GenerationRequest* request) {
+                                              OpenAiRequest* request) {
   const Result<Json> object = ParseJson(body);
   if (!object.ok()) return ApiErrorOf(object.status());
   if (!object->is_object()) return ApiError{.message = "expected a JSON object"};
-  request->chat = false;
-  request->params = AdvisedParams(model.files.config.sampling, kDefaultTemperature);
-  request->params.max_tokens = kDefaultCompletionTokens;
+  GenerationRequest& generation = request->generation;
+  request->form.chat = false;
+  generation.prompt_field = "prompt";
+  generation.params = AdvisedParams(model.files.config.sampling, kDefaultTemperature);
+  generation.params.max_tokens = kDefaultCompletionTokens;
   FieldReader reader(*object);
   ReadShared(reader, request);
-  reader.Whole("logprobs", &request->params.logprobs);
-  reader.Bool("echo", &request->echo);
-  if (request->echo && request->params.logprobs) {
+  reader.Whole("logprobs", &generation.params.logprobs);
+  bool echo = false;
+  reader.Bool("echo", &echo);
+  if (echo && generation.params.logprobs) {
     reader.Fail("echo", "false with logprobs: those of the prompt are not supported yet");
   }
-  uint32_t best_of = request->n;
+  uint32_t best_of = generation.n;
   reader.Whole("best_of", &best_of);
-  if (best_of != request->n) reader.Fail("best_of", "the number n: a choice is not supported yet");
+  if (best_of != generation.n) {
+    reader.Fail("best_of", "the number n: a choice is not supported yet");
+  }
   std::string suffix;
   reader.String("suffix", &suffix);
   if (!suffix.empty()) reader.Fail("suffix", "nothing: the model has no fill-in-the-middle");
   RefuseConstraints(reader);
-  if (reader.ok()) ReadPrompts(model, reader, request);
-  if (request->choices() > kMaxChoices) {
+  if (reader.ok()) ReadPrompts(model, reader, echo, request);
+  request->form.choices = generation.choices();
+  if (request->form.choices > kMaxChoices) {
     reader.Fail("n", fmt::format("at most {} answers in all", kMaxChoices));
   }
   reader.RefuseUnknown();
   if (std::optional<ApiError> error = ErrorOf(reader)) return error;
-  return CheckParams(model, request->params, *object);
+  return CheckFields(model, *object, request);
 }
 
 }  // namespace pelton

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "net/http/server.h"
+#include "serving/api/api_error.h"
+
+namespace pelton {
+
+// A request that a route let in, and the way to answer it. Copies share both.
+struct ApiCall {
+  std::shared_ptr<const HttpRequest> request;
+  std::shared_ptr<HttpResponse> response;
+  ErrorShape errors;
+  std::string tail;  // of the path, where the route ends in "/*": what stands for the "*"
+
+  void Fail(const ApiError& error) const;
+};
+
+// What answers one method of one path. Routes with `intake` read a body: they run on the intake's
+// threads and may take their time; the others run on a network thread and must not block.
+struct Route {
+  std::string method;
+  std::string path;        // "/a" is that path; "/a/*" all below it, of any depth
+  bool versioned = false;  // also served with "/v1" before it
+  bool open = false;       // needs no key
+  bool intake = false;
+  std::function<void(const ApiCall&)> answer;
+};
+
+// The routes of one interface and the form of its errors, which counts for its routes and for
+// everything else below `root`; "" is below no root.
+struct RouteSet {
+  std::string root;
+  ErrorShape errors = nullptr;  // null: the table's own
+  std::vector<Route> routes;
+};
+
+// Finds routes. Immutable once filled; then any thread.
+class RouteTable {
+ public:
+  // `errors`: the form for paths of no interface.
+  explicit RouteTable(ErrorShape errors) : errors_(errors) {}
+
+  void Add(RouteSet set);
+
+  struct Match {
+    size_t idx = 0;         // in routes()
+    std::string_view tail;  // of `path`
+  };
+  // The route for this; HEAD is answered as GET is.
+  bool Find(std::string_view method, std::string_view path, Match* match) const;
+  // The methods of a path, as the header Allow states them; empty if the path has no route.
+  std::string Allowed(std::string_view path) const;
+  ErrorShape ErrorsOf(std::string_view path) const;
+
+  const std::vector<Route>& routes() const { return routes_; }
+
+ private:
+  struct Root {
+    std::string path;
+    ErrorShape errors;
+  };
+  const ErrorShape errors_;
+  std::vector<Route> routes_;
+  std::vector<ErrorShape> route_errors_;  // as routes_
+  std::vector<Root> roots_;
+};
+
+}  // namespace pelton

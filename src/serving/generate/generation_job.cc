@@ -1,0 +1,194 @@
+#include "serving/generate/generation_job.h"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "serving/api/unique_id.h"
+#include "serving/request/prompt.h"
+
+namespace pelton {
+namespace {
+
+// One request while it runs. The observers of its choices share it; everything happens under its
+// mutex, since the first choices may produce tokens while the last are still being submitted.
+class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
+ public:
+  GenerationJob(const LanguageModel& model, GenerationRequest request,
+                std::shared_ptr<HttpResponse> response, std::unique_ptr<AnswerWriter> writer)
+      : model_(model),
+        request_(std::move(request)),
+        response_(std::move(response)),
+        writer_(std::move(writer)),
+        parsers_(request_.choices()),
+        running_(request_.choices()) {}
+
+  void Start();
+
+  void OnToken(size_t index, const TokenEvent& event);
+  void OnFinish(size_t index, const FinishEvent& event);
+
+ private:
+  // Whether the token ends the answer and is no part of its text.
+  bool EndsAnswer(int32_t id) const {
+    const std::vector<int32_t>& stops = request_.params.stop_ids;
+    return (!request_.params.ignore_eos && model_.tokenizer->IsEndOfGeneration(id)) ||
+           std::find(stops.begin(), stops.end(), id) != stops.end();
+  }
+  bool NeedsControlTokens() const;
+  std::optional<ApiError> Submit(size_t index);
+  Request MakeRequest(size_t index);
+  // All of these with the mutex held.
+  OutputDelta Read(size_t index, std::string_view text, bool last);
+  void Fail(const ApiError& error);
+  void CancelAll();
+
+  const LanguageModel& model_;
+  const GenerationRequest request_;
+  const std::shared_ptr<HttpResponse> response_;
+
+  std::mutex mutex_;
+  const std::unique_ptr<AnswerWriter> writer_;
+  std::vector<std::unique_ptr<OutputParser>> parsers_;  // of the choices; null: no format
+  std::vector<uint64_t> ids_;                           // of the engine's requests
+  size_t running_;                                      // choices that have not ended
+  GenerationUsage usage_;
+  bool over_ = false;  // answered, failed or left by the client
+};
+
+// Forwards what happens to one choice.
+class ChoiceObserver final : public RequestObserver {
+ public:
+  ChoiceObserver(std::shared_ptr<GenerationJob> job, size_t index)
+      : job_(std::move(job)), index_(index) {}
+  void OnToken(const TokenEvent& event) override { job_->OnToken(index_, event); }
+  void OnFinish(const FinishEvent& event) override { job_->OnFinish(index_, event); }
+
+ private:
+  const std::shared_ptr<GenerationJob> job_;
+  const size_t index_;
+};
+
+// Whether the text must show control tokens because the markup that the parser reads, and takes out
+// again, may be made of them.
+bool GenerationJob::NeedsControlTokens() const {
+  if (!request_.format) return false;
+  if (!request_.format->tools.empty()) return true;
+  const auto is_control = [&](std::string_view marker) {
+    const std::optional<int32_t> id = model_.tokenizer->TokenId(marker);
+    return id && model_.tokenizer->IsSpecial(*id);
+  };
+  return is_control("<think>") || is_control("[THINK]") || is_control("<|channel|>");
+}
+
+Request GenerationJob::MakeRequest(size_t index) {
+  Request request;
+  request.prompt_ids = request_.prompts[index / request_.n];
+  request.params = request_.params;
+  // Answers to one prompt must differ, and be the same each time that a seed is given.
+  if (request.params.seed) *request.params.seed += index;
+  request.decoder = MakeTextDecoder(model_, !NeedsControlTokens());
+  request.observer = std::make_unique<ChoiceObserver>(shared_from_this(), index);
+  return request;
+}
+
+std::optional<ApiError> GenerationJob::Submit(size_t index) {
+  if (request_.format) {
+    const OutputFormat& format = *request_.format;
+    Result<std::unique_ptr<OutputParser>> parser =
+        MakeOutputParser(format.family, format.tools, format.reasoning_open);
+    if (!parser.ok()) return ApiErrorOf(parser.status(), "tools");
+    parsers_[index] = std::move(parser).value();
+  }
+  const Result<uint64_t> id = model_.engine->Submit(MakeRequest(index));
+  if (!id.ok()) {
+    ApiError error = ApiErrorOf(id.status(), request_.prompt_field);
+    if (request_.prompts[index / request_.n].size() >= model_.context_tokens) {
+      error.code = "context_length_exceeded";
+    }
+    return error;
+  }
+  ids_.push_back(*id);
+  return std::nullopt;
+}
+
+void GenerationJob::Start() {
+  {
+    const std::lock_guard lock(mutex_);
+    for (size_t i = 0; i < parsers_.size(); ++i) {
+      if (const std::optional<ApiError> error = Submit(i)) return Fail(*error);
+    }
+    writer_->Begin();
+  }
+  response_->OnClose([job = weak_from_this()] {
+    const std::shared_ptr<GenerationJob> self = job.lock();
+    if (self == nullptr) return;
+    const std::lock_guard lock(self->mutex_);
+    self->over_ = true;
+    self->CancelAll();
+  });
+}
+
+OutputDelta GenerationJob::Read(size_t index, std::string_view text, bool last) {
+  OutputDelta delta;
+  OutputParser* const parser = parsers_[index].get();
+  if (parser == nullptr) {
+    delta.content = text;
+    return delta;
+  }
+  parser->Feed(text, &delta);
+  if (last) parser->Finish(&delta);
+  for (OutputDelta::Call& call : delta.calls) {
+    if (!call.name.empty() && call.id.empty()) call.id = UniqueId(request_.call_id_prefix);
+  }
+  return delta;
+}
+
+void GenerationJob::OnToken(size_t index, const TokenEvent& event) {
+  const std::lock_guard lock(mutex_);
+  if (over_) return;
+  const bool wanted = request_.params.logprobs && !EndsAnswer(event.id);
+  writer_->Delta(index, Read(index, event.text, false), wanted ? &event : nullptr);
+}
+
+void GenerationJob::OnFinish(size_t index, const FinishEvent& event) {
+  const std::lock_guard lock(mutex_);
+  --running_;
+  if (over_) return;
+  if (!event.status.ok()) {
+    ApiError error = ApiErrorOf(event.status);
+    if (event.reason == FinishReason::kError) error.code = "generation_failed";
+    return Fail(error);
+  }
+  writer_->Delta(index, Read(index, event.text, true), nullptr);
+  writer_->ChoiceEnd(index, event);
+  usage_.completion_tokens += event.output_tokens;
+  if (index % request_.n == 0) {
+    usage_.prompt_tokens += event.prompt_tokens;
+    usage_.cached_tokens += event.cached_tokens;
+  }
+  if (running_ > 0) return;
+  over_ = true;
+  writer_->End(usage_);
+}
+
+void GenerationJob::Fail(const ApiError& error) {
+  over_ = true;
+  CancelAll();
+  writer_->Fail(error);
+}
+
+void GenerationJob::CancelAll() {
+  for (const uint64_t id : ids_) model_.engine->Cancel(id);
+}
+
+}  // namespace
+
+void StartGeneration(const LanguageModel& model, GenerationRequest request,
+                     std::shared_ptr<HttpResponse> response, std::unique_ptr<AnswerWriter> writer) {
+  std::make_shared<GenerationJob>(model, std::move(request), std::move(response), std::move(writer))
+      ->Start();
+}
+
+}  // namespace pelton

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <memory>
+
+#include "net/http/server.h"
+#include "serving/generate/answer_writer.h"
+#include "serving/generate/generation_request.h"
+#include "serving/model/language_model.h"
+
+namespace pelton {
+
+// Runs a request on the model's engine and tells the writer what it comes to. Ends the engine's
+// work when the client of `response` leaves. The model must outlive the answer. Any thread but the
+// engine's; does not wait.
+void StartGeneration(const LanguageModel& model, GenerationRequest request,
+                     std::shared_ptr<HttpResponse> response, std::unique_ptr<AnswerWriter> writer);
+
+}  // namespace pelton

@@ -1,0 +1,55 @@
+#include "serving/generate/generation_request.h"
+
+#include "serving/request/chat_messages.h"
+
+namespace pelton {
+namespace {
+
+// Whether a prompt ends inside the reasoning that its template opened.
+bool OpensReasoning(std::string_view prompt) {
+  const size_t end = prompt.find_last_not_of(" \n\t\r");
+  return end != std::string_view::npos && prompt.substr(0, end + 1).ends_with("<think>");
+}
+
+OutputFormat& FormatOf(GenerationRequest* request) {
+  return request->format ? *request->format : request->format.emplace();
+}
+
+}  // namespace
+
+std::string AddTools(const LanguageModel& model, const Json& tools, ChatPrompt* chat,
+                     GenerationRequest* request) {
+  std::vector<ToolSpec> specs;
+  if (std::string problem = CheckTools(tools, &specs); !problem.empty()) return problem;
+  if (specs.empty()) return "";
+  if (!model.chat_template || !model.chat_template->Mentions("tools")) {
+    return "tools: the model's chat template knows no tools";
+  }
+  FormatOf(request).tools = std::move(specs);
+  chat->tools = tools;
+  return "";
+}
+
+std::optional<ApiError> AddChat(const LanguageModel& model, ChatPrompt chat,
+                                GenerationRequest* request) {
+  if (const MessageProblem problem = NormalizeMessages(&chat.messages); !problem.message.empty()) {
+    return ApiError{.message = problem.message, .param = problem.param};
+  }
+  const Result<std::string> text = RenderPrompt(model, chat);
+  if (!text.ok()) return ApiErrorOf(text.status(), request->prompt_field);
+  request->prompts.push_back(
+      model.tokenizer->Encode(*text, {.parse_special = true, .add_special = false}));
+  OutputFormat& format = FormatOf(request);
+  format.family = model.parser_family;
+  format.reasoning_open = OpensReasoning(*text);
+  return std::nullopt;
+}
+
+std::optional<ApiError> CheckParams(const LanguageModel& model, const SamplingParams& params) {
+  const Status status = params.Validate(model.files.config.vocab);
+  if (status.ok()) return std::nullopt;
+  // The message begins with the field's name.
+  return ApiErrorOf(status, status.message().substr(0, status.message().find(' ')));
+}
+
+}  // namespace pelton

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/sequence/sampling_params.h"
+#include "serving/api/api_error.h"
+#include "serving/model/language_model.h"
+#include "serving/request/prompt.h"
+#include "text/parsers/output_parser.h"
+
+namespace pelton {
+
+// How the text of an answer is read.
+struct OutputFormat {
+  std::string family;  // of OutputParserFamilies, or empty
+  std::vector<ToolSpec> tools;
+  bool reasoning_open = false;  // the prompt ends inside the reasoning
+};
+
+// What every interface's request to generate becomes: checked, and in token ids.
+struct GenerationRequest {
+  std::vector<std::vector<int32_t>> prompts;  // each is answered n times
+  SamplingParams params;
+  uint32_t n = 1;
+  std::optional<OutputFormat> format;     // absent: the text is content as it is
+  std::string prompt_field = "messages";  // that errors about the prompt name
+  std::string call_id_prefix = "call_";   // of tool calls that the model gave no id
+
+  size_t choices() const { return prompts.size() * n; }
+};
+
+// Answers of one request.
+inline constexpr size_t kMaxChoices = 128;
+
+// Checks `tools`, in OpenAI's form, and puts them into the chat and into the request's format; the
+// problem, or nothing. Without tools in the list nothing happens.
+std::string AddTools(const LanguageModel& model, const Json& tools, ChatPrompt* chat,
+                     GenerationRequest* request);
+
+// Checks the messages, renders the chat and adds it as the request's prompt, to be read by the
+// parser of the model's template. The error's param is a place in `prompt_field`. Takes time linear
+// in the chat.
+std::optional<ApiError> AddChat(const LanguageModel& model, ChatPrompt chat,
+                                GenerationRequest* request);
+
+// The error of parameters out of their range; its param is the field of SamplingParams.
+std::optional<ApiError> CheckParams(const LanguageModel& model, const SamplingParams& params);
+
+}  // namespace pelton
