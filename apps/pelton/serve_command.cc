@@ -26,6 +26,8 @@ struct ServeOptions {
   int64_t parallel = 32;
   int64_t max_queued = 1024;
   int64_t drain_seconds = 30;
+  std::string log_format = "text";
+  std::string log_level = "info";
 };
 
 // The signals that end a server. They are blocked in every thread and waited for in one.
@@ -77,14 +79,20 @@ Result<ApiServerOptions> ServerOptions(const ServeOptions& options) {
   return out;
 }
 
+LogLevel LevelOf(const std::string& name) {
+  if (name == "debug") return LogLevel::kDebug;
+  if (name == "warning") return LogLevel::kWarning;
+  return name == "error" ? LogLevel::kError : LogLevel::kInfo;
+}
+
 // Waits for a signal, then for the answers in progress; a second signal ends them.
-void ServeUntilSignalled(ApiServer& server, std::chrono::seconds drain) {
+void ServeUntilSignalled(ApiServer& server, Log& log, std::chrono::seconds drain) {
   const sigset_t signals = EndSignals();
   int signal = 0;
   ::sigwait(&signals, &signal);
   server.Drain();
-  fmt::print(stderr, "Finishing {} requests; another signal ends them.\n",
-             server.active_requests());
+  log.Info("finishing requests; another signal ends them",
+           {{"requests", static_cast<int64_t>(server.active_requests())}});
   const auto deadline = std::chrono::steady_clock::now() + drain;
   const struct timespec moment = {0, 20'000'000};
   while (server.active_requests() > 0 && std::chrono::steady_clock::now() < deadline) {
@@ -112,6 +120,10 @@ int Run(const ServeOptions& options) {
   load->max_queued = static_cast<size_t>(options.max_queued);
   const Result<std::unique_ptr<LanguageModel>> model = options.model.Open(*load);
   if (!model.ok()) return Fail(model.status());
+  // Its thread starts after the signals are blocked.
+  Log log(options.log_format == "json" ? LogFormat::kJson : LogFormat::kText,
+          LevelOf(options.log_level));
+  server_options->log = &log;
   const bool has_keys = !server_options->keys.empty();
   const std::string name = server_options->model_name;
   Result<std::unique_ptr<ApiServer>> server = ApiServer::Start(*std::move(server_options), **model);
@@ -128,7 +140,7 @@ int Run(const ServeOptions& options) {
       "Ctrl-C ends it.\n",
       url, has_keys ? "-H \"Authorization: Bearer $PELTON_API_KEY\" " : "");
   std::fflush(stdout);
-  ServeUntilSignalled(**server, std::chrono::seconds(options.drain_seconds));
+  ServeUntilSignalled(**server, log, std::chrono::seconds(options.drain_seconds));
   return kExitOk;
 }
 
@@ -169,6 +181,12 @@ Command ServeCommand() {
       "resources", &options->max_queued);
   add("--drain-seconds", "N", "time to finish answers after a signal [30]", "resources",
       &options->drain_seconds);
+  add("--log-format", "FORMAT", "lines on stderr as text or json [text]", "log",
+      &options->log_format);
+  command.options.back().choices = {"text", "json"};
+  add("--log-level", "LEVEL", "least important lines: debug, info, warning or error [info]", "log",
+      &options->log_level);
+  command.options.back().choices = {"debug", "info", "warning", "error"};
   command.run = [options] { return Run(*options); };
   command.storage = options;
   return command;

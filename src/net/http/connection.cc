@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "net/http/request_id.h"
 
 namespace pelton {
 namespace {
@@ -145,6 +146,8 @@ bool HttpConnection::TakeHeaders(std::string_view& input) {
   request.peer = peer_;
   request.tls = tls_;
   request.received_ns = input_ns_;
+  const std::string_view id = request.Header("x-request-id");
+  request.id = IsSafeRequestId(id) ? std::string(id) : NewRequestId();
   size_t max_body = service_->options.max_body;
   if (service_->header_check) {
     HttpHeaderVerdict verdict = service_->header_check(request);
@@ -168,14 +171,30 @@ bool HttpConnection::TakeHeaders(std::string_view& input) {
   return true;
 }
 
-void HttpConnection::BeginExchange(bool head, bool http_1_0, bool keep_alive) {
+void HttpConnection::BeginExchange(const HttpRequest* request, bool head, bool http_1_0,
+                                   bool keep_alive) {
   phase_ = Phase::kAnswering;
   outcome_ = HttpExchange::Outcome::kOpen;
+  written_before_ = written_;
+  std::string id;
+  if (request != nullptr) {
+    id = request->id;
+    method_ = request->method;
+    path_ = request->path;
+    received_ns_ = request->received_ns;
+  } else {
+    method_.clear();
+    path_.clear();
+    received_ns_ = 0;
+  }
+  if (id.empty()) id = NewRequestId();
+  if (received_ns_ == 0) received_ns_ = input_ns_ != 0 ? input_ns_ : NowNs();
   exchange_ = std::make_shared<HttpExchange>(
       HttpExchange::Traits{.head = head,
                            .http_1_0 = http_1_0,
                            .keep_alive = keep_alive,
-                           .hard_buffer = service_->options.hard_stream_buffer},
+                           .hard_buffer = service_->options.hard_stream_buffer,
+                           .request_id = std::move(id)},
       shared_from_this(), loop_);
 }
 
@@ -183,7 +202,7 @@ void HttpConnection::CallHandler() {
   const bool http_1_0 = parser_.http_1_0();
   const bool keep_alive = parser_.keep_alive();
   std::shared_ptr<HttpRequest> request = parser_.TakeRequest();
-  BeginExchange(request->method == "HEAD", http_1_0, keep_alive);
+  BeginExchange(request.get(), request->method == "HEAD", http_1_0, keep_alive);
   of_handler_ = true;
   service_->num_exchanges.fetch_add(1, std::memory_order_relaxed);
   service_->handler(std::move(request), std::make_shared<HttpResponse>(exchange_));
@@ -192,7 +211,8 @@ void HttpConnection::CallHandler() {
 // An answer of the connection itself.
 void HttpConnection::Answer(HttpAnswer answer, bool keep_alive) {
   const bool has_request = parser_.has_request();
-  BeginExchange(has_request && parser_.request().method == "HEAD",
+  BeginExchange(has_request ? &parser_.request() : nullptr,
+                has_request && parser_.request().method == "HEAD",
                 has_request && parser_.http_1_0(), keep_alive);
   parser_.Reset();
   const bool typed = std::ranges::any_of(answer.headers, [](const HttpHeader& header) {
@@ -257,6 +277,7 @@ void HttpConnection::FinishExchange(bool keep_alive) {
   const bool aborted = outcome_ == HttpExchange::Outcome::kAborted;
   const bool was_of_handler = std::exchange(of_handler_, false);
   const bool unframed = exchange_->ends_with_connection();
+  ReportAccess(!aborted);
   exchange_->Detach();
   exchange_ = nullptr;
   if (was_of_handler) service_->num_exchanges.fetch_sub(1, std::memory_order_relaxed);
@@ -275,6 +296,20 @@ void HttpConnection::FinishExchange(bool keep_alive) {
     if (phase_ == Phase::kAnswering) input_.assign(rest);
   }
   Read();
+}
+
+void HttpConnection::ReportAccess(bool whole) {
+  if (!service_->options.access) return;
+  const std::string label = exchange_->label();
+  service_->options.access({.id = exchange_->request_id(),
+                            .method = method_,
+                            .path = path_,
+                            .peer = peer_,
+                            .label = label,
+                            .status = exchange_->status(),
+                            .whole = whole,
+                            .sent_bytes = written_ - written_before_,
+                            .duration_ns = NowNs() - received_ns_});
 }
 
 void HttpConnection::Linger() {
@@ -306,6 +341,7 @@ void HttpConnection::Close(bool reset) {
     service_->Release(peer_);
   }
   if (exchange_ != nullptr) {
+    ReportAccess(false);
     const std::shared_ptr<HttpExchange> exchange = std::move(exchange_);
     if (of_handler_) service_->num_exchanges.fetch_sub(1, std::memory_order_relaxed);
     exchange->Detach();

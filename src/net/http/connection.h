@@ -103,10 +103,11 @@ class HttpConnection : public HttpExchangeCarrier,
   void FollowParser();
   bool TakeHeaders(std::string_view& input);
   void CallHandler();
-  void BeginExchange(bool head, bool http_1_0, bool keep_alive);
+  void BeginExchange(const HttpRequest* request, bool head, bool http_1_0, bool keep_alive);
   void Answer(HttpAnswer answer, bool keep_alive);
   void Fail(int status, std::string_view code, std::string_view message);
   void FinishExchange(bool keep_alive);
+  void ReportAccess(bool whole);
   void Linger();
   void Read();
   void WriteRest();
@@ -129,7 +130,11 @@ class HttpConnection : public HttpExchangeCarrier,
   HttpRequestParser parser_;
   std::string input_;                       // of later requests, while one is answered
   std::shared_ptr<HttpExchange> exchange_;  // shared with the HttpResponse
-  bool of_handler_ = false;                 // exchange_ was handed to the handler
+  // Of the request that exchange_ answers, for HttpServerOptions::access.
+  std::string method_, path_;
+  int64_t received_ns_ = 0;
+  uint64_t written_before_ = 0;
+  bool of_handler_ = false;  // exchange_ was handed to the handler
   HttpExchange::Outcome outcome_ = HttpExchange::Outcome::kOpen;  // after what is being written
 
   bool writing_ = false;

@@ -79,6 +79,8 @@ std::string_view Reason(int status) {
       return "Service Unavailable";
     case 504:
       return "Gateway Timeout";
+    case 507:
+      return "Insufficient Storage";
     case 505:
       return "HTTP Version Not Supported";
     default:
@@ -115,14 +117,7 @@ HttpExchange::HttpExchange(Traits traits, std::shared_ptr<HttpExchangeCarrier> c
                            std::weak_ptr<HttpTaskQueue> queue)
     : traits_(traits), queue_(std::move(queue)), carrier_(std::move(carrier)) {}
 
-void HttpExchange::AppendHead(int status, const std::vector<HttpHeader>& headers, bool chunked,
-                              size_t content_length) {
-  PELTON_CHECK(status >= 200 && status <= 999, "an answer has a final status");
-  bodiless_ = traits_.head || status == 204 || status == 304;
-  keep_alive_ = traits_.keep_alive && carrier_ != nullptr && carrier_->MayKeepAlive() &&
-                !(chunked && traits_.http_1_0 && !bodiless_);
-  const auto out = std::back_inserter(pending_);
-  fmt::format_to(out, "HTTP/1.1 {} {}\r\n", status, Reason(status));
+void HttpExchange::AppendHeaders(const std::vector<HttpHeader>& headers) {
   for (const HttpHeader& header : headers) {
     if (FramesMessage(header.name) || !IsHttpToken(header.name) ||
         !IsHttpFieldValue(header.value)) {
@@ -133,6 +128,20 @@ void HttpExchange::AppendHead(int status, const std::vector<HttpHeader>& headers
     pending_ += header.value;
     pending_ += "\r\n";
   }
+}
+
+void HttpExchange::AppendHead(int status, const std::vector<HttpHeader>& headers, bool chunked,
+                              size_t content_length) {
+  PELTON_CHECK(status >= 200 && status <= 999, "an answer has a final status");
+  bodiless_ = traits_.head || status == 204 || status == 304;
+  keep_alive_ = traits_.keep_alive && carrier_ != nullptr && carrier_->MayKeepAlive() &&
+                !(chunked && traits_.http_1_0 && !bodiless_);
+  status_ = status;
+  const auto out = std::back_inserter(pending_);
+  fmt::format_to(out, "HTTP/1.1 {} {}\r\n", status, Reason(status));
+  AppendHeaders(headers);
+  AppendHeaders(more_headers_);
+  AppendHeaders({{"X-Request-Id", traits_.request_id}});
   if (chunked) pending_ += "X-Accel-Buffering: no\r\n";
   if (status != 204 && status != 304) {
     if (!chunked) {
@@ -168,6 +177,16 @@ void HttpExchange::Schedule() {
   if (scheduled_ || carrier_ == nullptr) return;
   scheduled_ = true;
   carrier_->ScheduleTake();
+}
+
+void HttpExchange::AddHeader(std::string_view name, std::string_view value) {
+  const MutexLock lock(mutex_);
+  more_headers_.push_back({std::string(name), std::string(value)});
+}
+
+void HttpExchange::SetLabel(std::string label) {
+  const MutexLock lock(mutex_);
+  label_ = std::move(label);
 }
 
 void HttpExchange::Send(int status, const std::vector<HttpHeader>& headers, std::string body) {
@@ -252,6 +271,16 @@ bool HttpExchange::answered() const {
   return state_ == State::kEnded || state_ == State::kAborted;
 }
 
+int HttpExchange::status() const {
+  const MutexLock lock(mutex_);
+  return status_;
+}
+
+std::string HttpExchange::label() const {
+  const MutexLock lock(mutex_);
+  return label_;
+}
+
 bool HttpExchange::ends_with_connection() const { return traits_.http_1_0; }
 
 void HttpExchange::OnClose(std::function<void()> callback) {
@@ -331,6 +360,10 @@ void HttpExchange::Detach() {
 HttpResponse::HttpResponse(std::shared_ptr<HttpExchange> exchange)
     : exchange_(std::move(exchange)) {}
 HttpResponse::~HttpResponse() { exchange_->Drop(); }
+void HttpResponse::AddHeader(std::string_view name, std::string_view value) {
+  exchange_->AddHeader(name, value);
+}
+void HttpResponse::SetLabel(std::string label) { exchange_->SetLabel(std::move(label)); }
 void HttpResponse::Send(int status, const std::vector<HttpHeader>& headers, std::string body) {
   exchange_->Send(status, headers, std::move(body));
 }

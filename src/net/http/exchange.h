@@ -40,12 +40,15 @@ class HttpExchange {
     bool http_1_0 = false;  // no chunks: the end of the connection ends a stream
     bool keep_alive = true;
     size_t hard_buffer = 256 << 10;
+    std::string request_id;  // for the header X-Request-Id
   };
 
   HttpExchange(Traits traits, std::shared_ptr<HttpExchangeCarrier> carrier,
                std::weak_ptr<HttpTaskQueue> queue);
 
   // HttpResponse's methods.
+  void AddHeader(std::string_view name, std::string_view value);
+  void SetLabel(std::string label);
   void Send(int status, const std::vector<HttpHeader>& headers, std::string body);
   void BeginStream(int status, const std::vector<HttpHeader>& headers, std::string keepalive);
   bool Write(std::string_view bytes);
@@ -75,6 +78,9 @@ class HttpExchange {
   void Tick(int64_t now_ns, int64_t interval_ns);
   // Whether Send, End or Abort were called.
   bool answered() const;
+  int status() const;  // 0: no answer began
+  std::string label() const;
+  const std::string& request_id() const { return traits_.request_id; }
   // The connection has ended, or the answer was sent whole; the carrier is let go. Runs the
   // callback if the answer was not complete.
   void Detach();
@@ -84,6 +90,7 @@ class HttpExchange {
 
   void AppendHead(int status, const std::vector<HttpHeader>& headers, bool chunked,
                   size_t content_length) REQUIRES_LOCK(mutex_);
+  void AppendHeaders(const std::vector<HttpHeader>& headers) REQUIRES_LOCK(mutex_);
   void AppendChunk(std::string_view bytes) REQUIRES_LOCK(mutex_);
   void Schedule() REQUIRES_LOCK(mutex_);
 
@@ -102,6 +109,9 @@ class HttpExchange {
   std::string pending_ GUARDED_BY(mutex_);
   std::string body_ GUARDED_BY(mutex_);  // follows pending_
   std::string keepalive_ GUARDED_BY(mutex_);
+  std::vector<HttpHeader> more_headers_ GUARDED_BY(mutex_);
+  std::string label_ GUARDED_BY(mutex_);
+  int status_ GUARDED_BY(mutex_) = 0;
   std::function<void()> on_close_ GUARDED_BY(mutex_);
 };
 

@@ -31,6 +31,8 @@ struct HttpRequest {
   std::string query;  // behind "?", not decoded; empty if there is none
   std::vector<HttpHeader> headers;
   std::string body;
+  // X-Request-Id, if the client gave one that is safe (request_id.h), else a new one.
+  std::string id;
   std::string peer;  // numeric address without the port, for example "127.0.0.1"
   bool tls = false;
   int64_t received_ns = 0;  // steady clock, when its first bytes were read
@@ -49,6 +51,12 @@ class HttpResponse {
   ~HttpResponse();
   HttpResponse(const HttpResponse&) = delete;
   HttpResponse& operator=(const HttpResponse&) = delete;
+
+  // A header of the answer beside those that it is begun with; no effect once it began.
+  void AddHeader(std::string_view name, std::string_view value);
+
+  // What HttpAccess::label will be.
+  void SetLabel(std::string label);
 
   // The whole answer. Ignored if an answer began already. Requires: 200 <= status <= 999.
   void Send(int status, const std::vector<HttpHeader>& headers, std::string body);
@@ -104,6 +112,19 @@ struct HttpHeaderVerdict {
 // not block or throw.
 using HttpHeaderCheck = std::function<HttpHeaderVerdict(const HttpRequest& request)>;
 
+// One request and how it ended, for a log.
+struct HttpAccess {
+  std::string_view id;
+  std::string_view method;  // empty, like the path, if no request line was read
+  std::string_view path;
+  std::string_view peer;
+  std::string_view label;  // HttpResponse::SetLabel
+  int status;              // 0: the client left before an answer began
+  bool whole;              // the client got all of the answer
+  uint64_t sent_bytes;
+  int64_t duration_ns;  // from the first bytes of the request
+};
+
 struct HttpServerOptions {
   std::string address = "127.0.0.1";  // numeric IPv4 or IPv6, or "localhost"
   uint16_t port = 8080;               // 0: any free one
@@ -141,6 +162,8 @@ struct HttpServerOptions {
   std::function<std::string(std::string_view path, int status, std::string_view code,
                             std::string_view message)>
       error_body;
+  // Called on a network thread when a request has ended; must not block. May be empty.
+  std::function<void(const HttpAccess& access)> access;
   // One line about the server's own trouble, from any thread. Empty: standard error.
   std::function<void(std::string_view line)> log;
 };
@@ -151,7 +174,7 @@ struct HttpServerOptions {
 std::string HttpErrorJson(int status, std::string_view code, std::string_view message);
 
 // An HTTP/1.1 (and 1.0) server. Requests of a connection are answered in order; framing that is
-// ambiguous in any way is refused and ends the connection.
+// ambiguous in any way is refused and ends the connection. Every answer carries X-Request-Id.
 class HttpServer {
  public:
   // Listens and serves until Stop. Unavailable if the port is taken, InvalidArgument if address,

@@ -121,13 +121,70 @@ TEST(HttpServer, SendsLargeBodies) {
 TEST(HttpServer, TakesNoHeadersThatBreakTheAnswer) {
   TestServer server;
   TestClient client(server.port());
-  client.Send(GetRequest("/hold"));
-  server.Take().second->Send(
+  client.Send(GetRequest("/hold", "X-Request-Id: a-1\r\n"));
+  const ResponsePtr response = server.Take().second;
+  response->AddHeader("X-D", "4");
+  response->AddHeader("X-E", "5\r\nX-F: 6");
+  response->Send(
       200, {{"X-A", "1\r\nX-B: 2"}, {"Bad Name", "1"}, {"Content-Length", "99"}, {"X-C", "3"}},
       "ok");
   const TestClient::Answer answer = client.Receive();
-  EXPECT_EQ(answer.head, "HTTP/1.1 200 OK\r\nX-C: 3\r\nContent-Length: 2\r\n\r\n");
+  EXPECT_EQ(answer.head,
+            "HTTP/1.1 200 OK\r\nX-C: 3\r\nX-D: 4\r\nX-Request-Id: a-1\r\n"
+            "Content-Length: 2\r\n\r\n");
   EXPECT_EQ(answer.body, "ok");
+}
+
+// The value of the header in an answer's head.
+std::string RequestIdOf(const std::string& head) {
+  const std::string name = "X-Request-Id: ";
+  const size_t at = head.find(name);
+  if (at == std::string::npos) return "";
+  return head.substr(at + name.size(), head.find('\r', at) - at - name.size());
+}
+
+TEST(HttpServer, NamesEveryRequestAndReportsItsEnd) {
+  Mutex mutex;
+  std::vector<std::string> ended;
+  HttpServerOptions options;
+  options.access = [&](const HttpAccess& access) {
+    const MutexLock lock(mutex);
+    EXPECT_GE(access.duration_ns, 0);
+    ended.push_back(std::string(access.id) + " " + std::string(access.method) + " " +
+                    std::string(access.path) + " " + std::string(access.label) + " " +
+                    std::to_string(access.status) + (access.whole ? " whole" : " broken"));
+  };
+  std::string made, refused;
+  {
+    TestServer server(options);
+    TestClient client(server.port());
+    client.Send(GetRequest("/hold", "X-Request-Id: mine\r\n"));
+    auto [request, response] = server.Take();
+    EXPECT_EQ(request->id, "mine");
+    response->SetLabel("somebody");
+    response->Send(204, {}, "");
+    EXPECT_EQ(RequestIdOf(client.Receive().head), "mine");
+    client.Send(GetRequest("/made", "X-Request-Id: not safe\r\n"));
+    made = RequestIdOf(client.Receive().head);
+    EXPECT_EQ(made.size(), 32u);
+    client.Send("nonsense\r\n\r\n");
+    refused = RequestIdOf(client.Receive().head);
+    EXPECT_EQ(refused.size(), 32u);
+    EXPECT_NE(refused, made);
+    TestClient leaver(server.port());
+    leaver.Send(GetRequest("/hold", "X-Request-Id: left\r\n"));
+    server.Take().second->OnClose([] {});
+    leaver.Close();
+    EXPECT_TRUE(Eventually([&] {
+      const MutexLock lock(mutex);
+      return ended.size() == 4;
+    }));
+  }
+  EXPECT_EQ(ended[0], "mine GET /hold somebody 204 whole");
+  EXPECT_EQ(ended[1], made + " GET /made  200 whole");
+  EXPECT_EQ(ended[2].substr(0, 32), refused);
+  EXPECT_NE(ended[2].find(" 400 whole"), std::string::npos);
+  EXPECT_EQ(ended[3].substr(0, 15), "left GET /hold ");
 }
 
 TEST(HttpServer, ContinuesWhenExpected) {

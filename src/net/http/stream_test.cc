@@ -20,14 +20,14 @@ using std::chrono::milliseconds;
 TEST(HttpStream, SendsChunksAndGoesOn) {
   TestServer server;
   TestClient client(server.port());
-  client.Send(GetRequest("/hold") + GetRequest("/next"));
+  client.Send(GetRequest("/hold", "X-Request-Id: 1\r\n") + GetRequest("/next"));
   const ResponsePtr response = server.Take().second;
   response->BeginStream(200, {{"Content-Type", "text/event-stream"}}, "");
   EXPECT_TRUE(response->Write("data: 1\n\n"));
   EXPECT_TRUE(response->Write(""));
   EXPECT_EQ(client.ReceiveUntil("\r\n\r\n"),
-            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Accel-Buffering: no\r\n"
-            "Transfer-Encoding: chunked\r\n\r\n");
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Request-Id: 1\r\n"
+            "X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n");
   EXPECT_EQ(client.ReceiveUntil("1\n\n\r\n"), "9\r\ndata: 1\n\n\r\n");
   EXPECT_TRUE(response->Write(std::string(300, 'x')));
   response->End();

@@ -7,6 +7,7 @@
 
 #include "serving/api/route.h"
 #include "serving/generate/served_model.h"
+#include "serving/http/access_log.h"
 #include "serving/http/intake.h"
 #include "serving/http/operator_routes.h"
 #include "serving/openai/openai_error.h"
@@ -51,6 +52,7 @@ struct ApiServer::Impl {
       return table.ErrorsOf(path)(
           {.status = status, .message = std::string(message), .code = std::string(code)});
     };
+    if (options.log != nullptr) LogHttp(*options.log, &options.http);
   }
 
   HttpHeaderVerdict Refuse(const HttpRequest& request, const ApiError& error,

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "base/log.h"
 #include "base/status.h"
 #include "net/http/server.h"
 #include "serving/http/key_ring.h"
@@ -19,6 +20,7 @@ struct ApiServerOptions {
   size_t intake_threads = 1;  // that read requests
   size_t max_queued = 1024;   // requests that wait to be read
   size_t max_queued_bytes = 256 << 20;
+  Log* log = nullptr;  // borrowed; requests are logged there, but for those of probes
 };
 
 // Serves one model over HTTP: OpenAI's interface and what operators need. Routes that are not in
