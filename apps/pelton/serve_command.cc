@@ -68,7 +68,6 @@ Result<ApiServerOptions> ServerOptions(const ServeOptions& options) {
   out.http.port = static_cast<uint16_t>(options.port);
   out.http.tls_certificate = options.tls_certificate;
   out.http.tls_key = options.tls_key;
-  out.model_name = options.name.empty() ? NameOf(options.model.model) : options.name;
   out.version = PELTON_VERSION;
   out.max_queued = static_cast<size_t>(options.max_queued);
   for (const std::string& key : options.keys) {
@@ -125,8 +124,13 @@ int Run(const ServeOptions& options) {
           LevelOf(options.log_level));
   server_options->log = &log;
   const bool has_keys = !server_options->keys.empty();
-  const std::string name = server_options->model_name;
-  Result<std::unique_ptr<ApiServer>> server = ApiServer::Start(*std::move(server_options), **model);
+  const std::string name = options.name.empty() ? NameOf(options.model.model) : options.name;
+  if ((*model)->tokenizer == nullptr) {
+    return Fail(InvalidArgument((*model)->files.path + ": has no tokenizer, which serving needs"));
+  }
+  SingleModel models(**model, name);
+  Result<std::unique_ptr<ApiServer>> server =
+      ApiServer::Start(*std::move(server_options), models, *(*model)->metrics);
   if (!server.ok()) {
     Fail(server.status());
     return server.status().code() == StatusCode::kUnavailable ? kExitPortInUse : kExitUsage;

@@ -11,12 +11,17 @@
 
 namespace pelton {
 
-// A request that a route let in, and the way to answer it. Copies share both.
+struct ServedModel;
+
+// A request that a route let in, and the way to answer it. Copies share all of it.
 struct ApiCall {
   std::shared_ptr<const HttpRequest> request;
   std::shared_ptr<HttpResponse> response;
   ErrorShape errors;
   std::string tail;  // of the path, where the route ends in "/*": what stands for the "*"
+  // The model that the request names; it stays as long as a copy of the call does. Set for routes
+  // with `model`.
+  std::shared_ptr<const ServedModel> model = nullptr;
 
   void Fail(const ApiError& error) const;
 };
@@ -29,6 +34,7 @@ struct Route {
   bool versioned = false;  // also served with "/v1" before it
   bool open = false;       // needs no key
   bool intake = false;
+  bool model = false;  // asks the model that the body's "model" names; needs intake
   std::function<void(const ApiCall&)> answer;
 };
 

@@ -1,8 +1,12 @@
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "serving/api/api_error.h"
 #include "serving/model/language_model.h"
@@ -17,6 +21,44 @@ struct ServedModel {
   // The refusal of a request that names another model, its param "model"; nothing if it names this
   // one or, by an empty text, none.
   std::optional<ApiError> Refuse(std::string_view asked) const;
+};
+
+// What /v1/models tells of a model.
+struct ListedModel {
+  std::string name;
+  std::shared_ptr<const ServedModel> loaded;  // null: not in memory now
+};
+
+// The models that clients can ask for. Any thread.
+class ModelDirectory {
+ public:
+  virtual ~ModelDirectory() = default;
+
+  // In the order in which they are to be listed.
+  virtual std::vector<ListedModel> List() const = 0;
+
+  // The model stays in memory as long as `model` or a copy of it does. Null: `error` says why.
+  using Use = std::function<void(std::shared_ptr<const ServedModel> model, const ApiError& error)>;
+  // Calls `use` with the model that clients call `name`; the first one if that is empty. At once
+  // if it is there, else on another thread.
+  virtual void Open(const std::string& name, Use use) = 0;
+};
+
+// The refusal of a name that no model has.
+ApiError UnknownModel(std::string_view asked, const ModelDirectory& models);
+
+// One model that is always there.
+class SingleModel final : public ModelDirectory {
+ public:
+  // Borrows the model.
+  SingleModel(LanguageModel& model, std::string name)
+      : served_(std::make_shared<const ServedModel>(ServedModel{model, std::move(name)})) {}
+
+  std::vector<ListedModel> List() const override { return {{served_->name, served_}}; }
+  void Open(const std::string& name, Use use) override;
+
+ private:
+  const std::shared_ptr<const ServedModel> served_;
 };
 
 }  // namespace pelton

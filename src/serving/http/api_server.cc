@@ -30,22 +30,22 @@ bool IsLoopback(std::string_view address) {
 }  // namespace
 
 struct ApiServer::Impl {
-  Impl(ApiServerOptions opts, LanguageModel& m)
+  Impl(ApiServerOptions opts, ModelDirectory& directory, MetricRegistry& metrics)
       : options(std::move(opts)),
-        served{m, options.model_name},
-        operators(*m.metrics, options.version),
-        refused(m.metrics->AddCounter("pelton_http_refused_total", "",
-                                      "requests that no route, key or place in the queue let in")),
+        models(directory),
+        operators(metrics, options.version),
+        refused(metrics.AddCounter("pelton_http_refused_total", "",
+                                   "requests that no route, key or place in the queue let in")),
         intake(std::make_unique<Intake>(options.intake_threads, options.max_queued,
                                         options.max_queued_bytes)) {
     // Each interface brings its own routes.
-    table.Add(OpenAiRoutes(served));
+    table.Add(OpenAiRoutes(models));
     table.Add(operators.Routes());
     table.Add(PageRoutes());
     for (const Route& route : table.routes()) {
-      requests.push_back(&m.metrics->AddCounter("pelton_http_requests_total",
-                                                fmt::format("route=\"{}\"", route.path),
-                                                "requests that were let in, by route"));
+      requests.push_back(&metrics.AddCounter("pelton_http_requests_total",
+                                             fmt::format("route=\"{}\"", route.path),
+                                             "requests that were let in, by route"));
     }
     options.http.error_body = [this](std::string_view path, int status, std::string_view code,
                                      std::string_view message) {
@@ -127,8 +127,16 @@ struct ApiServer::Impl {
     requests[match.idx]->Add();
     const Route& route = table.routes()[match.idx];
     if (!route.intake) return route.answer(call);
-    const bool queued = intake->Push(request->body.size(), [&route, call] {
-      if (!call.response->closed()) route.answer(call);
+    const bool queued = intake->Push(request->body.size(), [this, &route, call] {
+      if (call.response->closed()) return;
+      if (!route.model) return route.answer(call);
+      models.Open("",
+                  [&route, call](std::shared_ptr<const ServedModel> model, const ApiError& error) {
+                    if (model == nullptr) return call.Fail(error);
+                    ApiCall whole = call;
+                    whole.model = std::move(model);
+                    route.answer(whole);
+                  });
     });
     if (queued) return;
     refused.Add();
@@ -136,7 +144,7 @@ struct ApiServer::Impl {
   }
 
   ApiServerOptions options;
-  const ServedModel served;
+  ModelDirectory& models;
   OperatorRoutes operators;
   RouteTable table{&OpenAiErrorBody};
   std::vector<Counter*> requests;  // that were let in, by route
@@ -149,16 +157,14 @@ ApiServer::ApiServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ApiServer::~ApiServer() = default;
 
 Result<std::unique_ptr<ApiServer>> ApiServer::Start(ApiServerOptions options,
-                                                    LanguageModel& model) {
-  if (model.tokenizer == nullptr) {
-    return InvalidArgument(model.files.path + ": has no tokenizer, which serving needs");
-  }
+                                                    ModelDirectory& models,
+                                                    MetricRegistry& metrics) {
   if (!IsLoopback(options.http.address) && options.keys.empty()) {
     return InvalidArgument(fmt::format(
         "{} can be reached by others: expected --api-key or --api-key-file, or a loopback address",
         options.http.address));
   }
-  auto impl = std::make_unique<Impl>(std::move(options), model);
+  auto impl = std::make_unique<Impl>(std::move(options), models, metrics);
   Impl* const self = impl.get();
   ASSIGN_OR_RETURN(impl->server,
                    HttpServer::Start(

@@ -7,15 +7,14 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "net/http/server.h"
+#include "serving/generate/served_model.h"
 #include "serving/http/key_ring.h"
-#include "serving/model/language_model.h"
 
 namespace pelton {
 
 struct ApiServerOptions {
   HttpServerOptions http;
   KeyRing keys;               // empty: everybody may ask
-  std::string model_name;     // under which the model is served
   std::string version;        // of the program
   size_t intake_threads = 1;  // that read requests
   size_t max_queued = 1024;   // requests that wait to be read
@@ -23,13 +22,14 @@ struct ApiServerOptions {
   Log* log = nullptr;  // borrowed; requests are logged there, but for those of probes
 };
 
-// Serves one model over HTTP: OpenAI's interface and what operators need. Routes that are not in
+// Serves models over HTTP: OpenAI's interface and what operators need. Routes that are not in
 // the table do not exist, and all but those of operation need a key where there are keys.
 class ApiServer {
  public:
-  // Borrows the model. InvalidArgument if it has no tokenizer, or if the address is not loopback
-  // and there is no key; else as HttpServer::Start.
-  static Result<std::unique_ptr<ApiServer>> Start(ApiServerOptions options, LanguageModel& model);
+  // Borrows models and metrics. InvalidArgument if the address is not loopback and there is no key;
+  // else as HttpServer::Start.
+  static Result<std::unique_ptr<ApiServer>> Start(ApiServerOptions options, ModelDirectory& models,
+                                                  MetricRegistry& metrics);
   ~ApiServer();
 
   std::string url() const;

@@ -17,7 +17,8 @@ namespace {
 using ReadRequest = std::optional<ApiError> (*)(const LanguageModel& model, std::string_view body,
                                                 OpenAiRequest* request);
 
-void Generate(const ServedModel& served, ReadRequest read, const ApiCall& call) {
+void Generate(ReadRequest read, const ApiCall& call) {
+  const ServedModel& served = *call.model;
   OpenAiRequest request;
   if (const auto error = read(served.model, call.request->body, &request)) {
     return call.Fail(*error);
@@ -28,38 +29,43 @@ void Generate(const ServedModel& served, ReadRequest read, const ApiCall& call) 
   StartGeneration(served.model, std::move(request.generation), call.response, std::move(writer));
 }
 
-void AnswerModel(const ServedModel& served, const ApiCall& call) {
-  if (const auto error = served.Refuse(call.tail)) return call.Fail(*error);
-  SendJson(*call.response, ModelJson(served.model, served.name));
+void AnswerModel(const ModelDirectory& models, const ApiCall& call) {
+  for (const ListedModel& listed : models.List()) {
+    if (listed.name == call.tail) return SendJson(*call.response, ModelJson(listed));
+  }
+  call.Fail(UnknownModel(call.tail, models));
 }
 
-void AnswerModels(const ServedModel& served, const ApiCall& call) {
-  SendJson(*call.response, fmt::format("{{\"object\":\"list\",\"data\":[{}]}}",
-                                       ModelJson(served.model, served.name)));
+void AnswerModels(const ModelDirectory& models, const ApiCall& call) {
+  std::string list;
+  for (const ListedModel& listed : models.List()) {
+    list += (list.empty() ? "" : ",") + ModelJson(listed);
+  }
+  SendJson(*call.response, fmt::format("{{\"object\":\"list\",\"data\":[{}]}}", list));
 }
 
 }  // namespace
 
-RouteSet OpenAiRoutes(const ServedModel& served) {
+RouteSet OpenAiRoutes(const ModelDirectory& models) {
   RouteSet set{.errors = &OpenAiErrorBody};
   const auto post = [&](const char* path, std::function<void(const ApiCall&)> answer) {
     set.routes.push_back({.method = "POST",
                           .path = path,
                           .versioned = true,
                           .intake = true,
+                          .model = true,
                           .answer = std::move(answer)});
   };
-  const auto get = [&](const char* path, void (*answer)(const ServedModel&, const ApiCall&)) {
+  const auto get = [&](const char* path, void (*answer)(const ModelDirectory&, const ApiCall&)) {
     set.routes.push_back({.method = "GET",
                           .path = path,
                           .versioned = true,
-                          .answer = [&served, answer](const ApiCall& c) { answer(served, c); }});
+                          .answer = [&models, answer](const ApiCall& c) { answer(models, c); }});
   };
-  post("/chat/completions", [&served](const ApiCall& c) { Generate(served, &ReadChatRequest, c); });
-  post("/completions",
-       [&served](const ApiCall& c) { Generate(served, &ReadCompletionRequest, c); });
-  post("/tokenize", [&served](const ApiCall& c) { AnswerTokenize(served.model, c); });
-  post("/detokenize", [&served](const ApiCall& c) { AnswerDetokenize(served.model, c); });
+  post("/chat/completions", [](const ApiCall& c) { Generate(&ReadChatRequest, c); });
+  post("/completions", [](const ApiCall& c) { Generate(&ReadCompletionRequest, c); });
+  post("/tokenize", [](const ApiCall& c) { AnswerTokenize(c.model->model, c); });
+  post("/detokenize", [](const ApiCall& c) { AnswerDetokenize(c.model->model, c); });
   get("/models", &AnswerModels);
   get("/models/*", &AnswerModel);
   return set;

@@ -5,7 +5,8 @@
 
 namespace pelton {
 
-// OpenAI's interface, and vLLM's and llama.cpp's /tokenize and /detokenize. Borrows `served`.
-RouteSet OpenAiRoutes(const ServedModel& served);
+// OpenAI's interface, and vLLM's and llama.cpp's /tokenize and /detokenize. Borrows the
+// models.
+RouteSet OpenAiRoutes(const ModelDirectory& models);
 
 }  // namespace pelton

@@ -85,16 +85,20 @@ void AnswerDetokenize(const LanguageModel& model, const ApiCall& call) {
   SendJson(*call.response, ToText({{"prompt", text}, {"content", text}}));
 }
 
-std::string ModelJson(const LanguageModel& model, std::string_view name) {
-  return ToText({{"id", name},
-                 {"object", "model"},
-                 {"created", 0},
-                 {"owned_by", "pelton"},
-                 {"max_model_len", model.context_tokens},
-                 {"meta",
-                  {{"architecture", model.files.config.architecture},
-                   {"n_vocab", model.files.config.vocab},
-                   {"n_ctx_train", model.files.config.context_tokens}}}});
+std::string ModelJson(const ListedModel& listed) {
+  Json json = {{"id", listed.name},
+               {"object", "model"},
+               {"created", 0},
+               {"owned_by", "pelton"},
+               {"loaded", listed.loaded != nullptr}};
+  if (listed.loaded != nullptr) {
+    const LanguageModel& model = listed.loaded->model;
+    json["max_model_len"] = model.context_tokens;
+    json["meta"] = {{"architecture", model.files.config.architecture},
+                    {"n_vocab", model.files.config.vocab},
+                    {"n_ctx_train", model.files.config.context_tokens}};
+  }
+  return ToText(json);
 }
 
 }  // namespace pelton

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 
 #include "serving/api/route.h"
+#include "serving/generate/served_model.h"
 #include "serving/model/language_model.h"
 
 namespace pelton {
@@ -14,6 +14,6 @@ void AnswerTokenize(const LanguageModel& model, const ApiCall& call);
 void AnswerDetokenize(const LanguageModel& model, const ApiCall& call);
 
 // An entry of /v1/models.
-std::string ModelJson(const LanguageModel& model, std::string_view name);
+std::string ModelJson(const ListedModel& listed);
 
 }  // namespace pelton
