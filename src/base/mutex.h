@@ -1,6 +1,8 @@
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <mutex>
 
 #if defined(__clang__)
@@ -51,6 +53,12 @@ class CondVar {
   void Wait(Mutex& mutex) REQUIRES_LOCK(mutex) {
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     condition_.wait(lock);
+    lock.release();
+  }
+  // As Wait, but wakes by itself after `ns`.
+  void WaitFor(Mutex& mutex, int64_t ns) REQUIRES_LOCK(mutex) {
+    std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
+    condition_.wait_for(lock, std::chrono::nanoseconds(ns));
     lock.release();
   }
   void WakeOne() { condition_.notify_one(); }

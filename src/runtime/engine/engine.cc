@@ -105,6 +105,7 @@ void Engine::Cancel(uint64_t id) {
 void Engine::Loop() {
   std::vector<std::unique_ptr<LiveRequest>> submitted;
   std::vector<uint64_t> cancelled;
+  int64_t wake_ns = 0;
   while (true) {
     bool stopping;
     {
@@ -112,6 +113,10 @@ void Engine::Loop() {
       while (submitted_.empty() && cancelled_.empty() && !stopping_ && core_.num_live() == 0) {
         live_in_core_ = 0;
         wake_.Wait(mutex_);
+      }
+      const int64_t idle_ns = wake_ns == 0 ? 0 : wake_ns - clock_.NowNs();
+      if (idle_ns > 0 && submitted_.empty() && cancelled_.empty() && !stopping_) {
+        wake_.WaitFor(mutex_, idle_ns);
       }
       submitted.swap(submitted_);
       cancelled.swap(cancelled_);
@@ -123,7 +128,7 @@ void Engine::Loop() {
     for (const uint64_t id : cancelled) core_.Cancel(id);
     cancelled.clear();
     if (stopping) return core_.CancelAll(Cancelled("the engine has stopped"));
-    core_.Step();
+    wake_ns = core_.Step();
   }
 }
 

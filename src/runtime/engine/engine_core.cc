@@ -1,10 +1,12 @@
 #include "runtime/engine/engine_core.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/check.h"
 #include "base/checked_math.h"
+#include "runtime/schedule/admission_queue.h"
 
 namespace pelton {
 namespace {
@@ -28,9 +30,8 @@ EngineCore::EngineCore(const EngineOptions& options, BlockPool& pool, StepExecut
   waiting_.reserve(most_waiting);
   running_views_.reserve(options_.max_sequences);
   waiting_views_.reserve(most_waiting);
-  plan_.runs.reserve(options_.max_sequences);
-  plan_.preempted.reserve(options_.max_sequences);
-  plan_.expired.reserve(most_waiting);
+  moving_.reserve(options_.max_sequences);
+  plan_.Reserve(options_.max_sequences, most_waiting);
   parts_.reserve(options_.max_sequences);
   top_.resize(SamplingParams::kMaxLogprobs);
 }
@@ -40,6 +41,9 @@ EngineCore::~EngineCore() { CancelAll(Cancelled("the engine has stopped")); }
 void EngineCore::Add(std::unique_ptr<LiveRequest> request) {
   PELTON_CHECK(waiting_.empty() || waiting_.back()->sequence.id < request->sequence.id,
                "requests are queued in the order of their ids");
+  request->since_ns = request->submitted_ns;
+  request->tenant_place = tenants_.Enter(request->tenant, request->tenant_weight);
+  if (request->service_class == ServiceClass::kRealtime) last_realtime_ns_ = request->since_ns;
   waiting_.push_back(std::move(request));
   UpdateGauges();
 }
@@ -66,8 +70,8 @@ void EngineCore::CancelAll(const Status& reason) {
   UpdateGauges();
 }
 
-void EngineCore::Step() {
-  if (num_live() == 0) return;
+int64_t EngineCore::Step() {
+  if (num_live() == 0) return 0;
   const int64_t start_ns = clock_.NowNs();
   MakePlan(start_ns);
   for (const size_t i : plan_.expired) {
@@ -80,9 +84,9 @@ void EngineCore::Step() {
     LiveRequest* request = (run.admitted ? waiting_ : running_)[run.index].get();
     parts_.push_back({.request = request, .count = run.count, .logit_rows = 0});
   }
+  ApplyPreemptions(start_ns);
   ApplyAdmissions(start_ns);
   RemoveFinished(waiting_);
-  ApplyPreemptions();
   if (!parts_.empty()) {
     AssembleStep();
     const std::span<float> logits = executor_.Run(assembler_.batch());
@@ -94,68 +98,121 @@ void EngineCore::Step() {
     RemoveFinished(running_);
     metrics_.steps.Add();
     metrics_.step_tokens.Observe(static_cast<double>(assembler_.batch().tokens.size()));
-    metrics_.step_seconds.Observe(Seconds(clock_.NowNs() - start_ns));
+    const int64_t step_ns = clock_.NowNs() - start_ns;
+    metrics_.step_seconds.Observe(Seconds(step_ns));
+    const double error = predictor_.Observe(plan_.shape, step_ns);
+    if (error >= 0) metrics_.prediction_error.Observe(error);
   }
   UpdateGauges();
+  return plan_.wake_ns;
 }
 
 void EngineCore::MakePlan(int64_t now_ns) {
   const size_t block_tokens = pool_.view().block_tokens;
+  waiting_views_.clear();
+  ServiceClass most_urgent = ServiceClass::kBackground;
+  for (const auto& request : waiting_) {
+    waiting_views_.push_back(ViewWaiting(*request));
+    most_urgent = std::min(most_urgent, request->service_class);
+  }
   // Counting a sequence's sole blocks walks all of them, so it is done only when one may have to
-  // give way: this step's tokens start at most this many blocks.
+  // give way: for a more urgent one that waits, or as this step's tokens start at most this many
+  // blocks.
   const size_t most_new_blocks = options_.max_step_tokens / block_tokens + 1 + running_.size();
   const bool short_of_blocks = pool_.num_available() < most_new_blocks;
   running_views_.clear();
   for (const auto& request : running_) {
-    running_views_.push_back(ViewRunning(request->sequence, short_of_blocks));
+    running_views_.push_back(
+        ViewRunning(*request, short_of_blocks || request->service_class > most_urgent));
   }
-  waiting_views_.clear();
-  size_t places = options_.max_sequences - running_.size();
-  for (const auto& request : waiting_) {
-    waiting_views_.push_back(ViewWaiting(*request, places > 0));
-    const bool expired = now_ns > waiting_views_.back().deadline_ns;
-    if (places > 0 && !expired) --places;
-  }
-  PlanStep({.running = running_views_,
-            .waiting = waiting_views_,
-            .available_blocks = pool_.num_available(),
-            .block_tokens = block_tokens},
+  const ScheduleState state = {.running = running_views_,
+                               .waiting = waiting_views_,
+                               .available_blocks = pool_.num_available(),
+                               .block_tokens = block_tokens,
+                               .tenants = tenants_.shares(),
+                               .last_realtime_ns = last_realtime_ns_};
+  if (prefix_index_) LookUpPrefixes(state, now_ns);
+  PlanStep(state,
            {.max_tokens = options_.max_step_tokens,
             .max_sequences = options_.max_sequences,
-            .max_logit_rows = executor_.limits().max_logit_rows},
+            .max_logit_rows = executor_.limits().max_logit_rows,
+            .cost = predictor_.cost(),
+            .policies = options_.policies,
+            .gather_ns = options_.gather_ns},
            now_ns, plan_);
 }
 
-SequenceView EngineCore::ViewRunning(const Sequence& sequence, bool count_sole) const {
+SequenceView EngineCore::ViewRunning(const LiveRequest& request, bool count_sole) const {
+  const Sequence& sequence = request.sequence;
   return {.known_tokens = sequence.tokens.size(),
           .computed_tokens = sequence.computed_tokens,
           .logit_begin = sequence.LogitBegin(),
           .held_blocks = sequence.blocks.size(),
           .sole_blocks = count_sole ? sequence.blocks.CountSole(pool_) : 0,
           .cached_blocks = 0,
-          .cached_idle_blocks = 0};
+          .cached_idle_blocks = 0,
+          .service_class = request.service_class,
+          .tenant = request.tenant_place,
+          .since_ns = request.since_ns};
 }
 
-SequenceView EngineCore::ViewWaiting(const LiveRequest& request, bool look_up) const {
+SequenceView EngineCore::ViewWaiting(const LiveRequest& request) const {
   const Sequence& sequence = request.sequence;
-  PrefixIndex::Match match;
-  if (look_up && prefix_index_)
-    match = prefix_index_->Find(ReusableKeys(sequence), sequence.tokens);
   return {.known_tokens = sequence.tokens.size(),
           .computed_tokens = 0,
           .logit_begin = sequence.LogitBegin(),
           .held_blocks = 0,
           .sole_blocks = 0,
-          .cached_blocks = match.blocks,
-          .cached_idle_blocks = match.idle,
+          .cached_blocks = 0,
+          .cached_idle_blocks = 0,
           // A preempted request met its deadline when it started.
-          .deadline_ns = request.started() ? kNoDeadline : request.start_deadline_ns};
+          .deadline_ns = request.started() ? kNoDeadline : request.start_deadline_ns,
+          .service_class = request.service_class,
+          .tenant = request.tenant_place,
+          .since_ns = request.since_ns};
+}
+
+// Looks up what is cached for the sequences that may be admitted in this step, and no others.
+void EngineCore::LookUpPrefixes(const ScheduleState& state, int64_t now_ns) {
+  size_t places = options_.max_sequences - running_.size();
+  if (!running_.empty() && !waiting_.empty()) {
+    ServiceClass most_urgent = ServiceClass::kBackground;
+    for (const SequenceView& view : waiting_views_) {
+      most_urgent = std::min(most_urgent, view.service_class);
+    }
+    for (const SequenceView& view : running_views_) places += view.service_class > most_urgent;
+  }
+  AdmissionQueue queue(state, options_.policies, now_ns, plan_.served);
+  plan_.order.clear();
+  while (plan_.order.size() < places) {
+    const std::optional<size_t> next = queue.Next(plan_.order);
+    if (!next) return;
+    plan_.order.push_back(*next);
+    const Sequence& sequence = waiting_[*next]->sequence;
+    const PrefixIndex::Match match = prefix_index_->Find(ReusableKeys(sequence), sequence.tokens);
+    waiting_views_[*next].cached_blocks = match.blocks;
+    waiting_views_[*next].cached_idle_blocks = match.idle;
+  }
 }
 
 // Tokens whose logits are wanted are computed even if their K/V is cached.
 std::span<const BlockKey> EngineCore::ReusableKeys(const Sequence& sequence) const {
   const size_t most = sequence.LogitBegin() / pool_.view().block_tokens;
   return std::span(sequence.keys).first(std::min(most, sequence.keys.size()));
+}
+
+void EngineCore::ApplyPreemptions(int64_t now_ns) {
+  for (const size_t i : plan_.preempted) {
+    std::unique_ptr<LiveRequest> request = std::move(running_[i]);
+    request->sequence.DropBlocks();
+    // Generated tokens may fill blocks that are still cached.
+    if (prefix_index_) request->sequence.ExtendKeys(pool_.view().block_tokens);
+    request->since_ns = now_ns;
+    ++request->preemptions;
+    metrics_.preemptions.Add();
+    moving_.push_back(std::move(request));
+  }
+  std::erase(running_, nullptr);
 }
 
 void EngineCore::ApplyAdmissions(int64_t now_ns) {
@@ -170,29 +227,35 @@ void EngineCore::ApplyAdmissions(int64_t now_ns) {
     }
     sequence.published_blocks = cached_blocks;
     sequence.computed_tokens = cached_blocks * pool_.view().block_tokens;
-    if (!request.started()) {
-      request.started_ns = now_ns;
-      request.cached_tokens = std::min(sequence.computed_tokens, sequence.prompt_tokens);
-      metrics_.prompt_tokens.Add(sequence.prompt_tokens);
-      metrics_.cached_tokens.Add(request.cached_tokens);
-    }
-    running_.push_back(std::move(waiting_[run.index]));
+    if (!request.started()) Start(request, now_ns);
+    // Once it counts as more urgent it stays so, or those that came meanwhile would push it back.
+    request.service_class =
+        AgedClass(request.service_class, now_ns - request.since_ns, options_.policies);
+    InsertById(running_, std::move(waiting_[run.index]));
   }
   std::erase(waiting_, nullptr);
+  for (auto& request : moving_) InsertById(waiting_, std::move(request));
+  moving_.clear();
 }
 
-void EngineCore::ApplyPreemptions() {
-  for (const size_t i : plan_.preempted) {  // newest first, and older than all that wait
-    PELTON_CHECK(i + 1 == running_.size(), "only the newest is preempted");
-    std::unique_ptr<LiveRequest> request = std::move(running_.back());
-    running_.pop_back();
-    request->sequence.DropBlocks();
-    // Generated tokens may fill blocks that are still cached.
-    if (prefix_index_) request->sequence.ExtendKeys(pool_.view().block_tokens);
-    ++request->preemptions;
-    metrics_.preemptions.Add();
-    waiting_.insert(waiting_.begin(), std::move(request));
-  }
+void EngineCore::Start(LiveRequest& request, int64_t now_ns) {
+  const Sequence& sequence = request.sequence;
+  request.started_ns = now_ns;
+  request.cached_tokens = std::min(sequence.computed_tokens, sequence.prompt_tokens);
+  metrics_.prompt_tokens.Add(sequence.prompt_tokens);
+  metrics_.cached_tokens.Add(request.cached_tokens);
+  metrics_.queue_seconds[static_cast<size_t>(request.service_class)]->Observe(
+      Seconds(now_ns - request.submitted_ns));
+  tenants_.Charge(request.tenant_place,
+                  TenantLedger::kPromptToken *
+                      static_cast<double>(sequence.prompt_tokens - request.cached_tokens));
+}
+
+void EngineCore::InsertById(Requests& requests, std::unique_ptr<LiveRequest> request) {
+  const auto place = std::find_if(requests.begin(), requests.end(), [&](const auto& other) {
+    return other != nullptr && other->sequence.id > request->sequence.id;
+  });
+  requests.insert(place, std::move(request));
 }
 
 void EngineCore::AssembleStep() {
@@ -216,6 +279,9 @@ void EngineCore::RemoveFinished(Requests& requests) {
 void EngineCore::UpdateGauges() {
   metrics_.running.Set(static_cast<int64_t>(running_.size()));
   metrics_.waiting.Set(static_cast<int64_t>(waiting_.size()));
+  std::array<int64_t, kNumServiceClasses> waiting = {};
+  for (const auto& request : waiting_) ++waiting[static_cast<size_t>(request->service_class)];
+  for (size_t i = 0; i < waiting.size(); ++i) metrics_.waiting_of_class[i]->Set(waiting[i]);
   metrics_.idle_blocks.Set(static_cast<int64_t>(pool_.num_idle()));
   metrics_.held_blocks.Set(static_cast<int64_t>(pool_.num_blocks() - pool_.num_available()));
 }

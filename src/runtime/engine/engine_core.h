@@ -16,7 +16,9 @@
 #include "runtime/kv/block_pool.h"
 #include "runtime/kv/prefix_index.h"
 #include "runtime/sample/sampler.h"
+#include "runtime/schedule/latency_predictor.h"
 #include "runtime/schedule/step_plan.h"
+#include "runtime/schedule/tenant_ledger.h"
 
 namespace pelton {
 
@@ -42,8 +44,9 @@ class EngineCore {
   // Ends every request with kCancelled and this reason.
   void CancelAll(const Status& reason);
 
-  // Runs one step. Requires: nothing; without requests it does nothing.
-  void Step();
+  // Runs one step; without requests it does nothing. Returns a time before which another one has
+  // nothing to do unless a request is added; 0: it may follow at once.
+  int64_t Step();
 
   size_t num_running() const { return running_.size(); }
   size_t num_waiting() const { return waiting_.size(); }
@@ -59,11 +62,14 @@ class EngineCore {
   };
 
   void MakePlan(int64_t now_ns);
-  SequenceView ViewRunning(const Sequence& sequence, bool count_sole) const;
-  SequenceView ViewWaiting(const LiveRequest& request, bool look_up) const;
+  SequenceView ViewRunning(const LiveRequest& request, bool count_sole) const;
+  SequenceView ViewWaiting(const LiveRequest& request) const;
+  void LookUpPrefixes(const ScheduleState& state, int64_t now_ns);
   std::span<const BlockKey> ReusableKeys(const Sequence& sequence) const;
-  void ApplyPreemptions();
+  void ApplyPreemptions(int64_t now_ns);
   void ApplyAdmissions(int64_t now_ns);
+  void Start(LiveRequest& request, int64_t now_ns);
+  static void InsertById(Requests& requests, std::unique_ptr<LiveRequest> request);
   void AssembleStep();
   void FinishPart(const StepPart& part, size_t first_logit_row, std::span<float> logits);
   void Publish(Sequence& sequence);
@@ -83,9 +89,13 @@ class EngineCore {
   std::optional<PrefixIndex> prefix_index_;  // none if the prefix cache is off
   Sampler sampler_;
   StepAssembler assembler_;
+  TenantLedger tenants_;
+  LatencyPredictor predictor_;
+  int64_t last_realtime_ns_ = ScheduleState::kNever;
 
   Requests running_;  // ascending ids
-  Requests waiting_;  // ascending ids; preempted ones are at the front
+  Requests waiting_;  // ascending ids
+  Requests moving_;   // scratch: preempted in this step
   std::vector<SequenceView> running_views_;
   std::vector<SequenceView> waiting_views_;
   StepPlan plan_;

@@ -15,6 +15,7 @@ void EngineCore::FinishPart(const StepPart& part, size_t first_logit_row, std::s
   LiveRequest& request = *part.request;
   Sequence& sequence = request.sequence;
   sequence.computed_tokens += part.count;
+  request.since_ns = clock_.NowNs();
   Publish(sequence);
   const size_t vocab_size = executor_.vocab_size();
   for (size_t i = 0; i < part.logit_rows; ++i) {
@@ -84,6 +85,7 @@ bool EngineCore::ReportNextToken(LiveRequest& request, std::span<float> row) {
   }
   request.last_token_ns = now_ns;
   metrics_.output_tokens.Add();
+  tenants_.Charge(request.tenant_place, TenantLedger::kOutputToken);
 
   const bool ends = request.Ends(*id);
   request.decoded.clear();
@@ -139,6 +141,7 @@ void EngineCore::Finish(LiveRequest& request, FinishEvent event) {
   event.prompt_ns = first_ns - started_ns;
   event.output_ns = request.first_token_ns >= 0 ? request.last_token_ns - first_ns : 0;
   sequence.DropBlocks();
+  tenants_.Leave(request.tenant_place);
   request.finished = true;
   metrics_.finished[static_cast<size_t>(event.reason)]->Add();
   request.observer->OnFinish(event);

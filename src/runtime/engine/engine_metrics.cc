@@ -19,6 +19,29 @@ std::array<Counter*, kNumFinishReasons> FinishedCounters(MetricRegistry& registr
   return out;
 }
 
+std::string ClassLabel(size_t i) {
+  return fmt::format("class=\"{}\"", ServiceClassName(static_cast<ServiceClass>(i)));
+}
+
+std::array<Gauge*, kNumServiceClasses> WaitingGauges(MetricRegistry& registry) {
+  std::array<Gauge*, kNumServiceClasses> out;
+  for (size_t i = 0; i < out.size(); ++i) {
+    out[i] = &registry.AddGauge("pelton_class_waiting", ClassLabel(i),
+                                "Sequences that wait to start or to go on, by service class");
+  }
+  return out;
+}
+
+std::array<Histogram*, kNumServiceClasses> QueueHistograms(MetricRegistry& registry) {
+  std::array<Histogram*, kNumServiceClasses> out;
+  for (size_t i = 0; i < out.size(); ++i) {
+    out[i] =
+        &registry.AddHistogram("pelton_queue_seconds", ClassLabel(i),
+                               "From submission to the first step, by service class", kSeconds);
+  }
+  return out;
+}
+
 }  // namespace
 
 EngineMetrics::EngineMetrics(MetricRegistry& registry)
@@ -32,6 +55,12 @@ EngineMetrics::EngineMetrics(MetricRegistry& registry)
                                       "Sequences that gave their KV blocks to an older one")),
       numerical_errors(registry.AddCounter("pelton_numerical_errors_total", "",
                                            "Requests that met NaN or infinity in their logits")),
+      waiting_of_class(WaitingGauges(registry)),
+      queue_seconds(QueueHistograms(registry)),
+      prediction_error(registry.AddHistogram(
+          "pelton_step_prediction_error_ratio", "",
+          "Difference between a step's predicted and real duration, as a share of the real one",
+          {0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2})),
       finished(FinishedCounters(registry)),
       running(registry.AddGauge("pelton_requests_running", "", "Sequences that hold KV blocks")),
       waiting(registry.AddGauge("pelton_requests_waiting", "", "Sequences that wait to start")),

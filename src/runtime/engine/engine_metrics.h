@@ -17,6 +17,9 @@ struct EngineMetrics {
   Counter& output_tokens;
   Counter& preemptions;
   Counter& numerical_errors;
+  std::array<Gauge*, kNumServiceClasses> waiting_of_class;
+  std::array<Histogram*, kNumServiceClasses> queue_seconds;  // by class, submission to first step
+  Histogram& prediction_error;  // |predicted - actual| / actual duration of a step
   std::array<Counter*, kNumFinishReasons> finished;  // by FinishReason
   Gauge& running;
   Gauge& waiting;

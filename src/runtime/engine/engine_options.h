@@ -7,19 +7,22 @@
 
 #include "base/status.h"
 #include "graph/execute/step_executor.h"
+#include "runtime/schedule/service_class.h"
 
 namespace pelton {
 
 struct EngineOptions {
   static constexpr size_t kMaxEosIds = 256;
 
-  size_t max_step_tokens = 0;     // prefill rides along in chunks of this; 0: what the plan allows
-  size_t max_sequences = 0;       // that run at once; 0: what the plan allows
-  size_t kv_blocks = 0;           // of the KV cache; at least 1
-  bool prefix_cache = true;       // share the K/V of equal beginnings
-  size_t max_queued = 1024;       // requests that wait; more are refused
-  std::vector<int32_t> eos_ids;   // tokens with which the model ends its answer
-  uint64_t seed = 0;              // from which requests without a seed get theirs
+  size_t max_step_tokens = 0;    // prefill rides along in chunks of this; 0: what the plan allows
+  size_t max_sequences = 0;      // that run at once; 0: what the plan allows
+  size_t kv_blocks = 0;          // of the KV cache; at least 1
+  bool prefix_cache = true;      // share the K/V of equal beginnings
+  size_t max_queued = 1024;      // requests that wait; more are refused
+  std::vector<int32_t> eos_ids;  // tokens with which the model ends its answer
+  uint64_t seed = 0;             // from which requests without a seed get theirs
+  ClassPolicies policies = kDefaultPolicies;
+  int64_t gather_ns = 0;          // an idle engine waits so long for more requests to start with
   std::string model_fingerprint;  // part of every cache key: what else K/V depends on
 };
 

@@ -14,12 +14,16 @@ struct Wish {
   std::vector<int32_t> prompt;
   SamplingParams params;
   std::string salt;
+  ServiceClass service_class = ServiceClass::kStandard;
+  std::string tenant;
 
   Request Make() const {
     Request request;
     request.prompt_ids = prompt;
     request.params = params;
     request.cache_salt = salt;
+    request.service_class = service_class;
+    request.tenant = tenant;
     request.decoder = std::make_unique<LetterDecoder>();
     return request;
   }
@@ -64,6 +68,8 @@ std::vector<Wish> MakeWishes(Dice& dice, size_t count) {
     wish.params.logprobs = static_cast<uint32_t>(dice.Below(3));
     if (dice.OneIn(4)) wish.params.prompt_logprobs = 2;
     if (dice.OneIn(3)) wish.salt = "tenant";
+    wish.service_class = static_cast<ServiceClass>(dice.Below(kNumServiceClasses));
+    wish.tenant = dice.OneIn(2) ? "a" : "b";
   }
   return wishes;
 }

@@ -15,7 +15,10 @@ LiveRequest::LiveRequest(Request request)
     : decoder(std::move(request.decoder)),
       observer(std::move(request.observer)),
       stop_matcher(request.params.stop_strings),
-      start_deadline_ns(request.start_deadline_ns) {
+      start_deadline_ns(request.start_deadline_ns),
+      service_class(request.service_class),
+      tenant(std::move(request.tenant)),
+      tenant_weight(request.tenant_weight) {
   sequence.params = std::move(request.params);
   sequence.tokens = std::move(request.prompt_ids);
   sequence.prompt_tokens = sequence.tokens.size();
@@ -29,6 +32,7 @@ bool LiveRequest::Ends(int32_t id) const {
 
 Result<std::unique_ptr<LiveRequest>> PrepareRequest(Request request, const RequestLimits& limits) {
   PELTON_CHECK(request.observer != nullptr, "somebody waits for the answer");
+  PELTON_CHECK(request.tenant_weight > 0, "a tenant has a share");
   RETURN_IF_ERROR(request.params.Validate(limits.vocab_size));
   for (const int32_t id : request.prompt_ids) {
     if (id < 0 || static_cast<size_t>(id) >= limits.vocab_size) {

@@ -30,6 +30,11 @@ struct LiveRequest {
   StopMatcher stop_matcher;
   std::vector<int32_t> end_ids;  // the model's end tokens, unless ignored, and the stop ids
   int64_t start_deadline_ns;
+  ServiceClass service_class;  // more urgent than asked for once it has waited for long
+  std::string tenant;
+  double tenant_weight;
+  uint32_t tenant_place = 0;  // in the engine's TenantLedger
+  int64_t since_ns = 0;       // when it was queued, preempted or given its last tokens
 
   std::string decoded;  // scratch: a token's text before, and
   std::string text;     // after stop strings were looked for

@@ -82,7 +82,10 @@ class RequestObserver {
 struct Request {
   std::vector<int32_t> prompt_ids;
   SamplingParams params;
-  std::string cache_salt;                   // only requests with equal salts share cached prefixes
+  std::string cache_salt;  // only requests with equal salts share cached prefixes
+  ServiceClass service_class = ServiceClass::kStandard;
+  std::string tenant;                       // requests of equal tenants share what it is given
+  double tenant_weight = 1;                 // its share beside other tenants; above 0
   int64_t start_deadline_ns = kNoDeadline;  // on the engine's clock
   // Needed for stop strings, and for text in events; may be null otherwise.
   std::unique_ptr<TextDecoder> decoder;

@@ -8,12 +8,12 @@ namespace {
 
 // Features of a usual step are around one, so that one covariance fits all.
 constexpr std::array<double, 4> kScale = {1, 64, 8, 4096};
-constexpr double kForget = 0.995;          // half of a step's weight is gone after 138 more
-constexpr double kPrior = 100;             // variance before anything is known
-constexpr size_t kWarmUp = 8;              // steps before it predicts: twice its unknowns
-constexpr double kErrorShare = 0.05;       // of one step in the moving average
-constexpr double kCut = 3;                 // residuals beyond this many typical ones are outliers
-constexpr double kLeastErrorShare = 0.02;  // of the prediction; smaller ones are noise
+constexpr double kForget = 0.99;      // half of a step's weight is gone after 69 more
+constexpr double kPrior = 1e4;        // variance before anything is known
+constexpr size_t kWarmUp = 8;         // steps before it predicts: twice its unknowns
+constexpr double kErrorShare = 0.05;  // of one step in the moving average
+constexpr double kCut = 3;            // residuals beyond this many typical ones are outliers
+constexpr double kLeastError = 0.02;  // of the prediction; smaller ones are noise
 
 }  // namespace
 
@@ -28,7 +28,7 @@ LatencyPredictor::Vector LatencyPredictor::Features(const StepShape& shape) {
 
 StepCost LatencyPredictor::cost() const {
   if (observations_ < kWarmUp) return {};
-  const auto term = [&](size_t i) { return std::max(0.0, weights_[i] / kScale[i]); };
+  const auto term = [&](size_t i) { return std::max(0.0, 1e6 * weights_[i] / kScale[i]); };
   return {.fixed_ns = term(0),
           .prefill_token_ns = term(1),
           .decode_row_ns = term(2),
@@ -38,21 +38,25 @@ StepCost LatencyPredictor::cost() const {
 double LatencyPredictor::Observe(const StepShape& shape, int64_t actual_ns) {
   if (actual_ns <= 0) return -1;
   const bool warm = observations_ >= kWarmUp;
-  const auto actual = static_cast<double>(actual_ns);
-  const Vector x = Features(shape);
-  const double published_error = warm ? std::abs(cost().Of(shape) - actual) : 0;
-
+  const double actual = static_cast<double>(actual_ns) * 1e-6;
+  Vector x = Features(shape);
   double predicted = 0;
+  for (size_t i = 0; i < kTerms; ++i) predicted += weights_[i] * x[i];
+  // A share of a long step and the same share of a short one weigh the same.
+  const double unit = warm ? std::max(predicted, 0.1 * actual) : actual;
+  const double published_error = std::abs(cost().Of(shape) * 1e-6 - actual) / actual;
+
   Vector projected = {};  // covariance * x
   double spread = 0;      // x' * covariance * x
+  for (double& feature : x) feature /= unit;
   for (size_t i = 0; i < kTerms; ++i) {
-    predicted += weights_[i] * x[i];
     for (size_t j = 0; j < kTerms; ++j) projected[i] += covariance_[i][j] * x[j];
     spread += x[i] * projected[i];
   }
-  double residual = actual - predicted;
+  double residual = (actual - predicted) / unit;
   if (warm) {
-    const double typical = std::max(mean_error_, kLeastErrorShare * actual);
+    // Of a shape unlike all before nothing is typical yet.
+    const double typical = std::max(mean_error_, kLeastError) * (1 + spread);
     // The average follows cut residuals, too, so it grows until a lasting change is no outlier.
     residual = std::clamp(residual, -kCut * typical, kCut * typical);
   }
@@ -72,7 +76,7 @@ double LatencyPredictor::Observe(const StepShape& shape, int64_t actual_ns) {
   }
   if (warm) mean_error_ += kErrorShare * (std::abs(residual) - mean_error_);
   ++observations_;
-  return warm ? published_error / actual : -1;
+  return warm ? published_error : -1;
 }
 
 }  // namespace pelton

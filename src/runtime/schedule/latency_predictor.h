@@ -23,8 +23,6 @@ class LatencyPredictor {
 
   // Coefficients as far as they are known; never negative. Unknown during the first steps.
   StepCost cost() const;
-  // Typical |predicted - actual| in ns, a moving average.
-  double mean_error_ns() const { return mean_error_; }
 
  private:
   static constexpr size_t kTerms = 4;
@@ -32,9 +30,9 @@ class LatencyPredictor {
 
   static Vector Features(const StepShape& shape);
 
-  Vector weights_ = {};  // ns per scaled feature
+  Vector weights_ = {};  // ms per scaled feature
   std::array<Vector, kTerms> covariance_ = {};
-  double mean_error_ = 0;
+  double mean_error_ = 0;  // of the relative residuals, a moving average
   size_t observations_ = 0;
 };
 

@@ -325,13 +325,13 @@ class Planner {
 
 }  // namespace
 
-void StepPlan::Reserve(size_t max_running, size_t max_waiting, size_t max_tenants) {
+void StepPlan::Reserve(size_t max_running, size_t max_waiting) {
   runs.reserve(max_running);
   preempted.reserve(max_running);
   expired.reserve(max_waiting);
   order.reserve(2 * max_running);
   gone.reserve(max_running);
-  served.reserve(max_tenants);
+  served.reserve(max_running + max_waiting + TenantLedger::kMaxIdle);
 }
 
 void PlanStep(const ScheduleState& state, const StepBudget& budget, int64_t now_ns,

@@ -79,7 +79,7 @@ struct StepPlan {
   StepShape shape;                // of all runs, drafts included
   int64_t wake_ns = 0;            // nothing is to be done before this time unless something arrives
 
-  void Reserve(size_t max_running, size_t max_waiting, size_t max_tenants);
+  void Reserve(size_t max_running, size_t max_waiting);
 
   // Scratch of PlanStep.
   std::vector<size_t> order;
