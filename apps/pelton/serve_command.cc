@@ -28,6 +28,7 @@ struct ServeOptions {
   int64_t drain_seconds = 30;
   std::string log_format = "text";
   std::string log_level = "info";
+  std::string metrics_compat = "none";
 };
 
 // The signals that end a server. They are blocked in every thread and waited for in one.
@@ -69,6 +70,7 @@ Result<ApiServerOptions> ServerOptions(const ServeOptions& options) {
   out.http.tls_certificate = options.tls_certificate;
   out.http.tls_key = options.tls_key;
   out.version = PELTON_VERSION;
+  out.vllm_metrics = options.metrics_compat == "vllm";
   out.max_queued = static_cast<size_t>(options.max_queued);
   for (const std::string& key : options.keys) {
     if (key.empty()) return InvalidArgument("--api-key: found an empty key");
@@ -191,6 +193,10 @@ Command ServeCommand() {
   add("--log-level", "LEVEL", "least important lines: debug, info, warning or error [info]", "log",
       &options->log_level);
   command.options.back().choices = {"debug", "info", "warning", "error"};
+  add("--metrics-compat", "NAMES",
+      "metrics also under the names, labels and buckets of another engine [none]", "observing",
+      &options->metrics_compat);
+  command.options.back().choices = {"none", "vllm"};
   command.run = [options] { return Run(*options); };
   command.storage = options;
   return command;

@@ -21,7 +21,7 @@ EngineCore::EngineCore(const EngineOptions& options, BlockPool& pool, StepExecut
       pool_(pool),
       executor_(executor),
       clock_(clock),
-      metrics_(metrics),
+      metrics_(metrics, executor.limits().max_context),
       sampler_(executor.vocab_size(), executor.limits().max_context),
       assembler_(executor.limits(), pool.view().block_tokens) {
   if (options_.prefix_cache) prefix_index_.emplace(pool_);
@@ -34,6 +34,8 @@ EngineCore::EngineCore(const EngineOptions& options, BlockPool& pool, StepExecut
   plan_.Reserve(options_.max_sequences, most_waiting);
   parts_.reserve(options_.max_sequences);
   top_.resize(SamplingParams::kMaxLogprobs);
+  metrics_.blocks.Set(static_cast<int64_t>(pool_.num_blocks()));
+  metrics_.block_tokens.Set(static_cast<int64_t>(pool_.view().block_tokens));
 }
 
 EngineCore::~EngineCore() { CancelAll(Cancelled("the engine has stopped")); }
@@ -102,6 +104,7 @@ int64_t EngineCore::Step() {
     metrics_.step_seconds.Observe(Seconds(step_ns));
     const double error = predictor_.Observe(plan_.shape, step_ns);
     if (error >= 0) metrics_.prediction_error.Observe(error);
+    metrics_.step_sequences.Observe(static_cast<double>(parts_.size()));
   }
   UpdateGauges();
   return plan_.wake_ns;

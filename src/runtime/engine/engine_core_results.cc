@@ -82,6 +82,8 @@ bool EngineCore::ReportNextToken(LiveRequest& request, std::span<float> row) {
   if (request.first_token_ns < 0) {
     request.first_token_ns = now_ns;
     metrics_.first_token_seconds.Observe(Seconds(now_ns - request.submitted_ns));
+  } else {
+    metrics_.inter_token_seconds.Observe(Seconds(now_ns - request.last_token_ns));
   }
   request.last_token_ns = now_ns;
   metrics_.output_tokens.Add();
@@ -144,6 +146,7 @@ void EngineCore::Finish(LiveRequest& request, FinishEvent event) {
   tenants_.Leave(request.tenant_place);
   request.finished = true;
   metrics_.finished[static_cast<size_t>(event.reason)]->Add();
+  if (request.started()) metrics_.ObserveFinished(event, sequence.params.max_tokens);
   request.observer->OnFinish(event);
 }
 

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <cstdint>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -10,6 +13,9 @@
 #include "serving/http/access_log.h"
 #include "serving/http/intake.h"
 #include "serving/http/operator_routes.h"
+#include "serving/metrics/metrics_text.h"
+#include "serving/metrics/process_metrics.h"
+#include "serving/metrics/vllm_metrics.h"
 #include "serving/openai/openai_error.h"
 #include "serving/openai/openai_routes.h"
 #include "serving/web/page_routes.h"
@@ -27,15 +33,22 @@ bool IsLoopback(std::string_view address) {
          address.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
+// Why a request was not let in.
+enum class Refusal : uint8_t { kRoute, kMethod, kKey, kHost, kOrigin, kDraining, kQueueFull };
+constexpr const char* kRefusalNames[] = {"route",  "method",   "key",       "host",
+                                         "origin", "draining", "queue_full"};
+
 }  // namespace
 
 struct ApiServer::Impl {
   Impl(ApiServerOptions opts, ModelDirectory& directory, MetricRegistry& metrics)
       : options(std::move(opts)),
         models(directory),
-        operators(metrics, options.version),
-        refused(metrics.AddCounter("pelton_http_refused_total", "",
-                                   "requests that no route, key or place in the queue let in")),
+        registry(metrics),
+        operators(metrics, options.version, [this] { return MetricsPage(); }),
+        connections(metrics.AddGauge("pelton_http_connections", "", "Open connections")),
+        active(metrics.AddGauge("pelton_http_requests_active", "",
+                                "Requests that were let in and are not answered yet")),
         intake(std::make_unique<Intake>(options.intake_threads, options.max_queued,
                                         options.max_queued_bytes)) {
     // Each interface brings its own routes.
@@ -45,7 +58,12 @@ struct ApiServer::Impl {
     for (const Route& route : table.routes()) {
       requests.push_back(&metrics.AddCounter("pelton_http_requests_total",
                                              fmt::format("route=\"{}\"", route.path),
-                                             "requests that were let in, by route"));
+                                             "Requests that were let in, by route"));
+    }
+    for (size_t i = 0; i < refused.size(); ++i) {
+      refused[i] = &metrics.AddCounter("pelton_http_refused_total",
+                                       fmt::format("reason=\"{}\"", kRefusalNames[i]),
+                                       "Requests that were not let in");
     }
     options.http.error_body = [this](std::string_view path, int status, std::string_view code,
                                      std::string_view message) {
@@ -55,9 +73,26 @@ struct ApiServer::Impl {
     if (options.log != nullptr) LogHttp(*options.log, &options.http);
   }
 
-  HttpHeaderVerdict Refuse(const HttpRequest& request, const ApiError& error,
+  std::string MetricsPage() {
+    connections.Set(static_cast<int64_t>(server->connections()));
+    active.Set(static_cast<int64_t>(server->active_requests()));
+    std::string text =
+        MetricsText(registry) + BuildInfoText(options.version) + ProcessMetricsText();
+    if (!options.vllm_metrics) return text;
+    for (const ListedModel& each : models.List()) {
+      if (each.loaded == nullptr || each.loaded->model.metrics.get() != &registry) continue;
+      const LanguageModel& model = each.loaded->model;
+      text += VllmMetricsText(registry, {.model_name = each.name,
+                                         .max_context = model.context_tokens,
+                                         .prefix_cache = model.engine->options().prefix_cache});
+      break;
+    }
+    return text;
+  }
+
+  HttpHeaderVerdict Refuse(const HttpRequest& request, Refusal reason, const ApiError& error,
                            std::vector<HttpHeader> headers = {}) {
-    refused.Add();
+    refused[static_cast<size_t>(reason)]->Add();
     return {.refusal = ErrorAnswer(error, table.ErrorsOf(request.path), std::move(headers))};
   }
 
@@ -85,11 +120,11 @@ struct ApiServer::Impl {
       if (!has_key) return Unauthorized(request);
       const std::string allowed = table.Allowed(request.path);
       if (allowed.empty()) {
-        return Refuse(request,
+        return Refuse(request, Refusal::kRoute,
                       {.status = 404, .message = fmt::format("{} does not exist", request.path)});
       }
       return Refuse(
-          request,
+          request, Refusal::kMethod,
           {.status = 405,
            .message = fmt::format("{} is not a method of {}", request.method, request.path)},
           {{"Allow", allowed}});
@@ -97,20 +132,22 @@ struct ApiServer::Impl {
     const Route& route = table.routes()[match.idx];
     if (!route.open && !has_key) return Unauthorized(request);
     if (!HostAllowed(request.Header("host"))) {
-      return Refuse(request,
+      return Refuse(request, Refusal::kHost,
                     {.status = 403, .message = "without a key it answers as localhost only"});
     }
     if (!OriginAllowed(request.Header("origin"), request.Header("host"))) {
-      return Refuse(request, {.status = 403, .message = "requests of this origin are not allowed"});
+      return Refuse(request, Refusal::kOrigin,
+                    {.status = 403, .message = "requests of this origin are not allowed"});
     }
     if (operators.draining() && route.intake) {
-      return Refuse(request, {.status = 503, .message = "the server is shutting down"});
+      return Refuse(request, Refusal::kDraining,
+                    {.status = 503, .message = "the server is shutting down"});
     }
     return {.max_body = route.intake ? options.http.max_body : size_t{0}};
   }
 
   HttpHeaderVerdict Unauthorized(const HttpRequest& request) {
-    return Refuse(request,
+    return Refuse(request, Refusal::kKey,
                   {.status = 401,
                    .message = "expected a valid key: \"Authorization: Bearer KEY\" or "
                               "\"X-Api-Key: KEY\""},
@@ -139,16 +176,19 @@ struct ApiServer::Impl {
                   });
     });
     if (queued) return;
-    refused.Add();
+    refused[static_cast<size_t>(Refusal::kQueueFull)]->Add();
     call.Fail({.status = 503, .message = "too many requests wait; try again later"});
   }
 
   ApiServerOptions options;
   ModelDirectory& models;
+  MetricRegistry& registry;
   OperatorRoutes operators;
   RouteTable table{&OpenAiErrorBody};
-  std::vector<Counter*> requests;  // that were let in, by route
-  Counter& refused;
+  std::vector<Counter*> requests;                          // that were let in, by route
+  std::array<Counter*, std::size(kRefusalNames)> refused;  // by Refusal
+  Gauge& connections;                                      // set when the page is written
+  Gauge& active;
   std::unique_ptr<Intake> intake;
   std::unique_ptr<HttpServer> server;  // last: it ends first
 };

@@ -16,6 +16,7 @@ struct ApiServerOptions {
   HttpServerOptions http;
   KeyRing keys;               // empty: everybody may ask
   std::string version;        // of the program
+  bool vllm_metrics = false;  // also in vLLM's names and buckets
   size_t intake_threads = 1;  // that read requests
   size_t max_queued = 1024;   // requests that wait to be read
   size_t max_queued_bytes = 256 << 20;

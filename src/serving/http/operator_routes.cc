@@ -4,8 +4,6 @@
 
 #include <utility>
 
-#include "serving/http/metrics_text.h"
-
 namespace pelton {
 namespace {
 
@@ -14,9 +12,10 @@ constexpr std::chrono::seconds kStuckAfter{30};
 
 }  // namespace
 
-OperatorRoutes::OperatorRoutes(MetricRegistry& metrics, std::string version)
-    : metrics_(metrics),
-      version_(std::move(version)),
+OperatorRoutes::OperatorRoutes(MetricRegistry& metrics, std::string version,
+                               std::function<std::string()> metrics_page)
+    : version_(std::move(version)),
+      metrics_page_(std::move(metrics_page)),
       steps_(metrics.AddCounter("pelton_engine_steps_total", "", "Forward passes")),
       running_(metrics.AddGauge("pelton_requests_running", "", "Sequences that hold KV blocks")) {}
 
@@ -58,7 +57,7 @@ RouteSet OperatorRoutes::Routes() {
   set.routes.push_back({.method = "GET", .path = "/metrics", .answer = [this](const ApiCall& call) {
                           call.response->Send(
                               200, {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}},
-                              MetricsText(metrics_));
+                              metrics_page_());
                         }});
   return set;
 }

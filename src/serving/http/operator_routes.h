@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <mutex>
 #include <string>
 
@@ -13,8 +14,9 @@ namespace pelton {
 // What operators need: /health, /ready, /version and /metrics. Any thread.
 class OperatorRoutes {
  public:
-  // Borrows the metrics.
-  OperatorRoutes(MetricRegistry& metrics, std::string version);
+  // `metrics_page` writes what /metrics answers.
+  OperatorRoutes(MetricRegistry& metrics, std::string version,
+                 std::function<std::string()> metrics_page);
 
   // Borrows this.
   RouteSet Routes();
@@ -26,8 +28,8 @@ class OperatorRoutes {
   void AnswerReady(const ApiCall& call);
   bool IsStuck();
 
-  MetricRegistry& metrics_;
   const std::string version_;
+  const std::function<std::string()> metrics_page_;
   const Counter& steps_;
   const Gauge& running_;
   std::atomic<bool> draining_{false};

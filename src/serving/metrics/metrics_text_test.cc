@@ -1,4 +1,4 @@
-#include "serving/http/metrics_text.h"
+#include "serving/metrics/metrics_text.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "serving/http/metrics_text.h"
+#include "serving/metrics/metrics_text.h"
 
 #include <fmt/format.h>
 
@@ -49,6 +49,19 @@ std::string MetricsText(const MetricRegistry& registry) {
       } else {
         out += fmt::format("{}{} {}\n", entry->name, Braced(entry->labels), entry->gauge->value());
       }
+    }
+  }
+  return out;
+}
+
+std::string LabelValue(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\\' || c == '"') out += '\\';
+    if (c == '\n') {
+      out += "\\n";
+    } else {
+      out += c;
     }
   }
   return out;
