@@ -195,6 +195,26 @@ Result<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& path) {
   return tokenizer;
 }
 
+Status LoadTextSide(LanguageModel* model) {
+  ASSIGN_OR_RETURN(model->tokenizer, TokenizerOf(model->files));
+  if (!model->files.chat_template.empty()) {
+    Result<jinja::Template> parsed = jinja::Template::Parse(model->files.chat_template);
+    if (!parsed.ok()) return parsed.status().WithContext(model->files.path + ": chat template");
+    model->chat_template = std::move(parsed).value();
+    model->parser_family = FamilyOfTemplate(model->files.chat_template);
+  }
+  model->bos_text = model->files.bos_text;
+  model->eos_text = model->files.eos_text;
+  if (model->tokenizer != nullptr) {
+    const auto piece = [&](std::optional<int32_t> id) {
+      return id ? std::string(model->tokenizer->Piece(*id)) : std::string();
+    };
+    if (model->bos_text.empty()) model->bos_text = piece(model->tokenizer->bos_id());
+    if (model->eos_text.empty()) model->eos_text = piece(model->tokenizer->eos_id());
+  }
+  return OkStatus();
+}
+
 Result<PlannedModel> PlanModel(const std::string& path, const PassOptions& options) {
   ASSIGN_OR_RETURN(ModelFiles files, OpenModel(path));
   ASSIGN_OR_RETURN(Graph plain, BuildGraph(files.config, files.weights));
@@ -209,9 +229,9 @@ Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path
   auto model = std::make_unique<LanguageModel>(std::move(files));
   const ModelConfig& config = model->files.config;
 
-  // The vocabulary is read on a thread of its own while the weights are packed.
-  Result<std::unique_ptr<Tokenizer>> tokenizer = std::unique_ptr<Tokenizer>();
-  std::jthread reader([&] { tokenizer = TokenizerOf(model->files); });
+  // The text side is read on a thread of its own while the weights are packed.
+  Status text_side;
+  std::jthread reader([&] { text_side = LoadTextSide(model.get()); });
 
   ASSIGN_OR_RETURN(Graph graph, BuildGraph(config, model->files.weights));
   ASSIGN_OR_RETURN(model->pass_reports, RunPasses(options.passes, graph));
@@ -241,23 +261,7 @@ Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path
                    }));
 
   reader.join();
-  RETURN_IF_ERROR(tokenizer.status());
-  model->tokenizer = std::move(tokenizer).value();
-  if (!model->files.chat_template.empty()) {
-    Result<jinja::Template> parsed = jinja::Template::Parse(model->files.chat_template);
-    if (!parsed.ok()) return parsed.status().WithContext(path + ": chat template");
-    model->chat_template = std::move(parsed).value();
-    model->parser_family = FamilyOfTemplate(model->files.chat_template);
-  }
-  model->bos_text = model->files.bos_text;
-  model->eos_text = model->files.eos_text;
-  if (model->tokenizer != nullptr) {
-    const auto piece = [&](std::optional<int32_t> id) {
-      return id ? std::string(model->tokenizer->Piece(*id)) : std::string();
-    };
-    if (model->bos_text.empty()) model->bos_text = piece(model->tokenizer->bos_id());
-    if (model->eos_text.empty()) model->eos_text = piece(model->tokenizer->eos_id());
-  }
+  RETURN_IF_ERROR(text_side);
   RETURN_IF_ERROR(
       StartEngine(options, limits, kv_tokens, std::move(graph), std::move(weights), model.get()));
   return model;

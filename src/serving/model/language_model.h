@@ -72,6 +72,10 @@ struct LanguageModel {
 Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path,
                                                          const LoadOptions& options);
 
+// Fills the text side from model->files: tokenizer, chat template, the parser's family, BOS and EOS.
+// Without a vocabulary the tokenizer stays null.
+Status LoadTextSide(LanguageModel* model);
+
 // The text side of a model or of a bare vocabulary: a GGUF file, a model folder, a tokenizer.json
 // or a SentencePiece .model.
 Result<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& path);
