@@ -109,7 +109,7 @@ class TimingObserver final : public RequestObserver {
 // step.
 class StartTogether final : public RequestObserver {
  public:
-  StartTogether(Engine* engine, Progress* progress, std::vector<Request> requests)
+  StartTogether(RequestSink* engine, Progress* progress, std::vector<Request> requests)
       : engine_(engine), progress_(progress), requests_(std::move(requests)) {}
   void OnToken(const TokenEvent&) override {}
   void OnFinish(const FinishEvent& event) override {
@@ -126,7 +126,7 @@ class StartTogether final : public RequestObserver {
   }
 
  private:
-  Engine* engine_;
+  RequestSink* engine_;
   Progress* progress_;
   std::vector<Request> requests_;
 };

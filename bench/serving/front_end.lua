@@ -25,7 +25,7 @@ function request()
   local start = {}
   for i = 1, 12 do start[i] = words[math.random(#words)] end
   return wrk.format("POST", "/v1/chat/completions", {["Content-Type"] = "application/json"},
-    '{"messages":[{"role":"system","content":"time"},{"role":"user","content":"' .. table.concat(start, " ") .. " " .. body_end)
+    '{"messages":[{"role":"user","content":"' .. table.concat(start, " ") .. " " .. body_end)
 end
 
 -- An answer counts only if it is whole.

@@ -16,13 +16,14 @@
 #include "runtime/engine/engine_options.h"
 #include "runtime/engine/live_request.h"
 #include "runtime/engine/request.h"
+#include "runtime/engine/request_sink.h"
 #include "runtime/kv/block_pool.h"
 
 namespace pelton {
 
 // One model's engine: a thread that owns scheduler, KV blocks, prefix index and sampler state, and
 // takes requests as messages. Between requests the thread sleeps.
-class Engine {
+class Engine final : public RequestSink {
  public:
   // Makes the executor over the engine's KV cache, once, inside Create.
   using ExecutorFactory =
@@ -37,16 +38,13 @@ class Engine {
                                                 const Clock& clock, MetricRegistry& metrics);
 
   // Every request that has not finished ends with kCancelled.
-  ~Engine();
+  ~Engine() override;
 
-  // Checks and queues a request; requests are served in the order of the calls. Returns its id, or
-  // why it can never run (InvalidArgument, ResourceExhausted), or Unavailable if max_queued
-  // requests wait already; on failure no event happens. Any thread.
-  Result<uint64_t> Submit(Request request);
-
-  // Ends a request before the next step starts, with kCancelled, unless it has finished; its
-  // observer may see one more token. Any thread, any number of times, any id that Submit gave.
-  void Cancel(uint64_t id);
+  // Requests are served in the order of the calls; Unavailable if max_queued requests wait already.
+  Result<uint64_t> Submit(Request request) override;
+  // Takes effect before the next step starts.
+  void Cancel(uint64_t id) override;
+  size_t max_queued() const override { return options_.max_queued; }
 
   const EngineOptions& options() const { return options_; }  // with the defaults filled in
   const StepLimits& limits() const { return executor_->limits(); }

@@ -64,12 +64,12 @@ class Recorder final : public RequestObserver {
 
 }  // namespace
 
-std::vector<RequestResult> RunToCompletion(Engine& engine, std::vector<Request> requests) {
+std::vector<RequestResult> RunToCompletion(RequestSink& engine, std::vector<Request> requests) {
   std::vector<RequestResult> results(requests.size());
   InFlight in_flight;
   for (size_t i = 0; i < requests.size(); ++i) {
     // Never more than may wait, so that a request is not refused because of its neighbours.
-    in_flight.EnterBelow(engine.options().max_queued);
+    in_flight.EnterBelow(engine.max_queued());
     Request& request = requests[i];
     request.observer =
         std::make_unique<Recorder>(results[i], in_flight, std::move(request.observer));

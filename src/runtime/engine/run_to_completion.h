@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/engine/engine.h"
+#include "runtime/engine/request_sink.h"
 #include "runtime/engine/request.h"
 
 namespace pelton {
@@ -28,6 +28,6 @@ struct RequestResult {
 
 // Runs requests as one continuous batch and returns their results in order, when the last one has
 // ended; an observer that a request brings is called as well. Any thread but the engine's.
-std::vector<RequestResult> RunToCompletion(Engine& engine, std::vector<Request> requests);
+std::vector<RequestResult> RunToCompletion(RequestSink& engine, std::vector<Request> requests);
 
 }  // namespace pelton

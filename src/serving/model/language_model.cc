@@ -13,6 +13,7 @@
 #include "base/cpu_features.h"
 #include "models/build/build_graph.h"
 #include "models/weights/gguf.h"
+#include "runtime/engine/engine.h"
 #include "serving/model/gguf_vocab.h"
 #include "text/parsers/output_parser.h"
 

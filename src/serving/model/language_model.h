@@ -13,7 +13,7 @@
 #include "graph/execute/graph_executor.h"
 #include "graph/passes/passes.h"
 #include "models/weights/model_files.h"
-#include "runtime/engine/engine.h"
+#include "runtime/engine/request_sink.h"
 #include "text/template/template.h"
 #include "text/tokenizer/tokenizer.h"
 
@@ -59,7 +59,7 @@ struct LanguageModel {
   std::unique_ptr<ThreadPool> pool;
   MonotonicClock clock;
   std::unique_ptr<MetricRegistry> metrics;
-  std::unique_ptr<Engine> engine;
+  std::unique_ptr<RequestSink> engine;
   GraphExecutor* executor = nullptr;  // the engine's; for inspection while no step runs
   size_t context_tokens = 0;
   Numerics numerics = Numerics::kFast;

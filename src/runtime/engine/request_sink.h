@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/status.h"
+#include "runtime/engine/request.h"
+
+namespace pelton {
+
+// What generates tokens for requests: an engine of this process, or what stands in for one. Any
+// thread may call.
+class RequestSink {
+ public:
+  virtual ~RequestSink() = default;
+
+  // Checks and queues a request. Returns its id, or why it can never run (InvalidArgument,
+  // ResourceExhausted) or cannot now (Unavailable); on failure no event happens.
+  virtual Result<uint64_t> Submit(Request request) = 0;
+
+  // Ends a request soon, with kCancelled, unless it has finished; its observer may see one more
+  // token. Any number of times, any id that Submit gave.
+  virtual void Cancel(uint64_t id) = 0;
+
+  // Requests that may wait at once; Submit refuses more.
+  virtual size_t max_queued() const = 0;
+};
+
+}  // namespace pelton
