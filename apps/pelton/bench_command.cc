@@ -317,6 +317,7 @@ int Run(const BenchOptions& options) {
   if (load->context_tokens == 0) load->context_tokens = context;
   if (load->kv_tokens == 0) load->kv_tokens = std::max(kv_tokens, load->context_tokens);
   load->prefix_cache = false;
+  load->speculate = false;  // its texts are random
   const Result<Measured> measured = Measure(options, *load, &Test::rates, &*tests);
   if (!measured.ok()) return Fail(measured.status());
   if (!measured->invariant) {

@@ -59,6 +59,14 @@ void ModelOptions::AddRuntime(std::vector<Option>* options) {
                       .group = "plan",
                       .target = &invariant,
                       .choices = {"on", "off", "auto"}});
+  options->push_back({.names = "--speculate",
+                      .value = "MODE",
+                      .help = "guess next tokens from what stood in the text before and check them "
+                              "in one step, where that pays: ngram, off, or auto for ngram where "
+                              "the answer cannot change by it [auto]",
+                      .group = "plan",
+                      .target = &speculate,
+                      .choices = {"auto", "ngram", "off"}});
   options->push_back({.names = "-t,--threads",
                       .value = "N",
                       .help = "threads that compute; 0 for one per core [0]",
@@ -112,6 +120,7 @@ Result<LoadOptions> ModelOptions::Load(size_t max_sequences) const {
   LoadOptions options;
   ASSIGN_OR_RETURN(options.passes, Passes());
   if (invariant != "auto") options.invariant = invariant == "on";
+  if (speculate != "auto") options.speculate = speculate == "ngram";
   options.threads = static_cast<size_t>(threads);
   options.context_tokens = static_cast<size_t>(context_tokens);
   options.kv_tokens = static_cast<size_t>(kv_tokens);

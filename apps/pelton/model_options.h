@@ -15,6 +15,7 @@ struct ModelOptions {
   std::string models_folder;
   std::string numerics = "fast";
   std::string invariant = "auto";
+  std::string speculate = "auto";
   int64_t fusion_level = 3;
   std::vector<std::string> passes_off;
   int64_t threads = 0;

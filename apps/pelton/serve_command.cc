@@ -25,6 +25,8 @@ struct ServeOptions {
   std::string tls_certificate, tls_key;
   int64_t parallel = 32;
   int64_t max_queued = 1024;
+  int64_t realtime_step_ms = kDefaultPolicies[0].step_ns / 1'000'000;
+  int64_t gather_ms = 0;
   int64_t drain_seconds = 30;
   std::string log_format = "text";
   std::string log_level = "info";
@@ -111,6 +113,12 @@ int Run(const ServeOptions& options) {
     return Fail(InvalidArgument(
         fmt::format("--max-queued: found {}, expected 1 to 1048576", options.max_queued)));
   }
+  for (const auto& [name, value] : {std::pair("realtime-step-ms", options.realtime_step_ms),
+                                    std::pair("gather-ms", options.gather_ms)}) {
+    if (value < 0 || value > 60'000) {
+      return Fail(InvalidArgument(fmt::format("--{}: found {}, expected 0 to 60000", name, value)));
+    }
+  }
   Result<ApiServerOptions> server_options = ServerOptions(options);
   if (!server_options.ok()) return Fail(server_options.status());
   const sigset_t signals = EndSignals();
@@ -119,6 +127,8 @@ int Run(const ServeOptions& options) {
   Result<LoadOptions> load = options.model.Load(static_cast<size_t>(options.parallel));
   if (!load.ok()) return Fail(load.status());
   load->max_queued = static_cast<size_t>(options.max_queued);
+  load->policies[0].step_ns = options.realtime_step_ms * 1'000'000;
+  load->gather_ns = options.gather_ms * 1'000'000;
   const Result<std::unique_ptr<LanguageModel>> model = options.model.Open(*load);
   if (!model.ok()) return Fail(model.status());
   // Its thread starts after the signals are blocked.
@@ -185,6 +195,10 @@ Command ServeCommand() {
       &options->parallel);
   add("--max-queued,--max-num-queued-reqs", "N", "requests that wait; more get status 503 [1024]",
       "resources", &options->max_queued);
+  add("--realtime-step-ms", "N", "step time that requests of class realtime are promised [25]",
+      "resources", &options->realtime_step_ms);
+  add("--gather-ms", "N", "how long an idle engine waits for more requests to start with [0]",
+      "resources", &options->gather_ms);
   add("--drain-seconds", "N", "time to finish answers after a signal [30]", "resources",
       &options->drain_seconds);
   add("--log-format", "FORMAT", "lines on stderr as text or json [text]", "log",

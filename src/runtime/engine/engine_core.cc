@@ -84,7 +84,10 @@ int64_t EngineCore::Step() {
   parts_.clear();
   for (const PlannedRun& run : plan_.runs) {
     LiveRequest* request = (run.admitted ? waiting_ : running_)[run.index].get();
-    parts_.push_back({.request = request, .count = run.count, .logit_rows = 0});
+    parts_.push_back({.request = request,
+                      .count = run.count,
+                      .logit_rows = 0,
+                      .drafts = request->drafter.Drafts(request->sequence.tokens, run.drafts)});
   }
   ApplyPreemptions(start_ns);
   ApplyAdmissions(start_ns);
@@ -128,6 +131,7 @@ void EngineCore::MakePlan(int64_t now_ns) {
     running_views_.push_back(
         ViewRunning(*request, short_of_blocks || request->service_class > most_urgent));
   }
+  if (options_.speculate) ChooseDrafts();
   const ScheduleState state = {.running = running_views_,
                                .waiting = waiting_views_,
                                .available_blocks = pool_.num_available(),
@@ -143,6 +147,24 @@ void EngineCore::MakePlan(int64_t now_ns) {
             .policies = options_.policies,
             .gather_ns = options_.gather_ns},
            now_ns, plan_);
+}
+
+void EngineCore::ChooseDrafts() {
+  const StepCost cost = predictor_.cost();
+  StepShape decoding;
+  for (const SequenceView& view : running_views_) {
+    const size_t pending = view.known_tokens - view.computed_tokens;
+    if (pending == 1) decoding.Add(view.computed_tokens, 1, true);
+  }
+  for (size_t i = 0; i < running_.size(); ++i) {
+    const Sequence& sequence = running_[i]->sequence;
+    if (running_views_[i].known_tokens - running_views_[i].computed_tokens != 1) continue;
+    const size_t worth = running_[i]->drafter.WorthDrafting(sequence.tokens, cost, decoding);
+    // The last token of an answer needs no row of its own.
+    const size_t left =
+        sequence.max_tokens - std::min(sequence.max_tokens, sequence.tokens.size() + 1);
+    running_views_[i].draft_tokens = std::min(worth, left);
+  }
 }
 
 SequenceView EngineCore::ViewRunning(const LiveRequest& request, bool count_sole) const {
@@ -266,12 +288,13 @@ void EngineCore::AssembleStep() {
   assembler_.Clear();
   for (StepPart& part : parts_) {
     Sequence& sequence = part.request->sequence;
-    while (sequence.blocks.size() * block_tokens < sequence.computed_tokens + part.count) {
+    while (sequence.blocks.size() * block_tokens <
+           sequence.computed_tokens + part.count + part.drafts.size()) {
       std::optional<BlockRef> block = pool_.Allocate();
       PELTON_CHECK(block.has_value(), "a plan fits the available blocks");
       sequence.blocks.Append(*std::move(block));
     }
-    part.logit_rows = assembler_.Add(sequence, part.count);
+    part.logit_rows = assembler_.Add(sequence, part.count, part.drafts);
   }
 }
 

@@ -58,12 +58,14 @@ class EngineCore {
   struct StepPart {
     LiveRequest* request;
     size_t count;       // tokens
-    size_t logit_rows;  // of these, the last ones that have logits
+    size_t logit_rows;  // of these and the drafts, the last ones that have logits
+    std::span<const int32_t> drafts;
   };
 
   void MakePlan(int64_t now_ns);
   SequenceView ViewRunning(const LiveRequest& request, bool count_sole) const;
   SequenceView ViewWaiting(const LiveRequest& request) const;
+  void ChooseDrafts();
   void LookUpPrefixes(const ScheduleState& state, int64_t now_ns);
   std::span<const BlockKey> ReusableKeys(const Sequence& sequence) const;
   void ApplyPreemptions(int64_t now_ns);
@@ -72,6 +74,7 @@ class EngineCore {
   static void InsertById(Requests& requests, std::unique_ptr<LiveRequest> request);
   void AssembleStep();
   void FinishPart(const StepPart& part, size_t first_logit_row, std::span<float> logits);
+  void FinishDrafts(const StepPart& part, size_t first_logit_row, std::span<float> logits);
   void Publish(Sequence& sequence);
   // False if the row cannot be used.
   bool ReportPromptToken(LiveRequest& request, size_t position, std::span<const float> row);

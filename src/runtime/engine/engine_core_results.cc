@@ -1,6 +1,8 @@
 #include <utility>
 
+#include "base/checked_math.h"
 #include "runtime/engine/engine_core.h"
+#include "runtime/sample/row_scan.h"
 
 // What a step's logits become: tokens, events and ends.
 
@@ -14,6 +16,7 @@ double Seconds(int64_t ns) { return static_cast<double>(ns) * 1e-9; }
 void EngineCore::FinishPart(const StepPart& part, size_t first_logit_row, std::span<float> logits) {
   LiveRequest& request = *part.request;
   Sequence& sequence = request.sequence;
+  if (!part.drafts.empty()) return FinishDrafts(part, first_logit_row, logits);
   sequence.computed_tokens += part.count;
   request.since_ns = clock_.NowNs();
   Publish(sequence);
@@ -27,6 +30,44 @@ void EngineCore::FinishPart(const StepPart& part, size_t first_logit_row, std::s
       return Fail(request);
     }
   }
+}
+
+// A row's token is drawn as ever, from the row's logits at its own position of the random stream.
+// As long as it is the one that was guessed, the next row holds what would have been computed next.
+void EngineCore::FinishDrafts(const StepPart& part, size_t first_logit_row,
+                              std::span<float> logits) {
+  LiveRequest& request = *part.request;
+  Sequence& sequence = request.sequence;
+  const size_t vocab_size = executor_.vocab_size();
+  const auto row = [&](size_t i) {
+    return logits.subspan((first_logit_row + i) * vocab_size, vocab_size);
+  };
+  const size_t block_tokens = pool_.view().block_tokens;
+  request.since_ns = clock_.NowNs();
+  metrics_.drafted_tokens.Add(part.drafts.size());
+  // A wrong guess may lead to NaN that the right token would not: it must not stay in the cache.
+  // If the guess is right, its row of logits fails the request.
+  for (size_t i = 1; i <= part.drafts.size(); ++i) {
+    if (FiniteMax(row(i))) continue;
+    size_t offset = (sequence.computed_tokens + i) % block_tokens;
+    for (size_t block = (sequence.computed_tokens + i) / block_tokens;
+         block < sequence.blocks.size(); ++block) {
+      pool_.ZeroFrom(sequence.blocks[block], std::exchange(offset, 0));
+    }
+    break;
+  }
+  request.rejected_drafts += part.drafts.size();  // until they are found right
+  for (size_t i = 0;; ++i) {
+    ++sequence.computed_tokens;
+    Publish(sequence);
+    if (!ReportNextToken(request, row(i))) return Fail(request);
+    if (request.finished) return;
+    if (i == part.drafts.size() || sequence.tokens.back() != part.drafts[i]) break;
+    ++request.accepted_drafts;
+    --request.rejected_drafts;
+    metrics_.accepted_drafts.Add();
+  }
+  sequence.blocks.Truncate(DivUp(sequence.computed_tokens, block_tokens));
 }
 
 void EngineCore::Publish(Sequence& sequence) {
@@ -87,6 +128,7 @@ bool EngineCore::ReportNextToken(LiveRequest& request, std::span<float> row) {
   }
   request.last_token_ns = now_ns;
   metrics_.output_tokens.Add();
+  if (options_.speculate) request.drafter.Advance(sequence.tokens);
   tenants_.Charge(request.tenant_place, TenantLedger::kOutputToken);
 
   const bool ends = request.Ends(*id);
@@ -137,6 +179,8 @@ void EngineCore::Finish(LiveRequest& request, FinishEvent event) {
   event.cached_tokens = request.cached_tokens;
   event.output_tokens = sequence.output_tokens();
   event.preemptions = request.preemptions;
+  event.accepted_drafts = request.accepted_drafts;
+  event.rejected_drafts = request.rejected_drafts;
   const int64_t started_ns = request.started() ? request.started_ns : now_ns;
   const int64_t first_ns = request.first_token_ns >= 0 ? request.first_token_ns : now_ns;
   event.queue_ns = started_ns - request.submitted_ns;

@@ -83,6 +83,10 @@ EngineMetrics::EngineMetrics(MetricRegistry& registry, size_t max_context)
                                       "Sequences that gave their KV blocks to an older one")),
       numerical_errors(registry.AddCounter("pelton_numerical_errors_total", "",
                                            "Requests that met NaN or infinity in their logits")),
+      drafted_tokens(registry.AddCounter("pelton_drafted_tokens_total", "",
+                                         "Guessed tokens that were computed")),
+      accepted_drafts(registry.AddCounter("pelton_accepted_draft_tokens_total", "",
+                                          "Guessed tokens that were right")),
       waiting_of_class(WaitingGauges(registry)),
       queue_seconds(QueueHistograms(registry)),
       prediction_error(registry.AddHistogram(

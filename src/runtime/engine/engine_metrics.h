@@ -26,6 +26,8 @@ struct EngineMetrics {
   Counter& output_tokens;
   Counter& preemptions;
   Counter& numerical_errors;
+  Counter& drafted_tokens;
+  Counter& accepted_drafts;
   std::array<Gauge*, kNumServiceClasses> waiting_of_class;
   std::array<Histogram*, kNumServiceClasses> queue_seconds;  // by class, submission to first step
   Histogram& prediction_error;  // |predicted - actual| / actual duration of a step

@@ -21,6 +21,7 @@ struct EngineOptions {
   size_t max_queued = 1024;      // requests that wait; more are refused
   std::vector<int32_t> eos_ids;  // tokens with which the model ends its answer
   uint64_t seed = 0;             // from which requests without a seed get theirs
+  bool speculate = true;         // check guesses at the next tokens where that pays
   ClassPolicies policies = kDefaultPolicies;
   int64_t gather_ns = 0;          // an idle engine waits so long for more requests to start with
   std::string model_fingerprint;  // part of every cache key: what else K/V depends on

@@ -39,7 +39,10 @@ class HashingExecutor final : public StepExecutor {
         const int32_t row = span.first_row + i;
         const uint32_t hash = RunToken(batch, span, row);
         if (next_logit_row < batch.logit_rows.size() && batch.logit_rows[next_logit_row] == row) {
-          FillLogits(hash, batch.tokens[static_cast<size_t>(row)], next_logit_row++);
+          const size_t logit_row = next_logit_row++;
+          FillLogits(hash, batch.tokens[static_cast<size_t>(row)], logit_row);
+          const auto position = static_cast<size_t>(batch.positions[static_cast<size_t>(row)]);
+          if (habit > 0) logits_[logit_row * vocab_size_ + position % habit] += 5;
         }
       }
     }
@@ -50,6 +53,7 @@ class HashingExecutor final : public StepExecutor {
 
   int32_t poison_token = -1;  // logits after this token, and its K/V, are NaN
   int32_t favourite = -1;     // always the most probable token
+  size_t habit = 0;           // not 0: token p % habit is probable after position p
   std::function<void()> after_run;
   size_t num_steps = 0;
   size_t num_tokens = 0;

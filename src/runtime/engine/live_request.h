@@ -12,6 +12,7 @@
 #include "runtime/engine/request.h"
 #include "runtime/sequence/sequence.h"
 #include "runtime/sequence/stop_matcher.h"
+#include "runtime/speculate/ngram_drafter.h"
 
 namespace pelton {
 
@@ -35,6 +36,10 @@ struct LiveRequest {
   double tenant_weight;
   uint32_t tenant_place = 0;  // in the engine's TenantLedger
   int64_t since_ns = 0;       // when it was queued, preempted or given its last tokens
+
+  NgramDrafter drafter;
+  size_t accepted_drafts = 0;
+  size_t rejected_drafts = 0;
 
   std::string decoded;  // scratch: a token's text before, and
   std::string text;     // after stop strings were looked for

@@ -62,7 +62,9 @@ struct FinishEvent {
   size_t cached_tokens = 0;  // of the prompt, taken from the prefix cache
   size_t output_tokens = 0;
   size_t preemptions = 0;
-  int64_t queue_ns = 0;   // submission to first step
+  size_t accepted_drafts = 0;  // of the output, guessed and then found right
+  size_t rejected_drafts = 0;  // guesses that were computed in vain
+  int64_t queue_ns = 0;        // submission to first step
   int64_t prompt_ns = 0;  // first step to the end of the prompt, which is the first output token
   int64_t output_ns = 0;  // first output token to the last
 };

@@ -30,21 +30,24 @@ class StepAssembler {
     logit_rows_.clear();
   }
 
-  // Adds the next `count` tokens that are not computed; returns how many of them want logits, the
-  // last ones. Requires: the sequence's blocks cover them and stay until the batch has run.
-  size_t Add(const Sequence& sequence, size_t count) {
+  // Adds the next `count` tokens that are not computed, and guessed ones after the last known
+  // token; returns how many of them want logits, the last ones. Requires: the sequence's blocks
+  // cover them and stay until the batch has run; drafts are empty unless the known tokens end with
+  // `count`.
+  size_t Add(const Sequence& sequence, size_t count, std::span<const int32_t> drafts) {
     const size_t begin = sequence.computed_tokens;
-    const size_t end = begin + count;
+    const size_t known = begin + count;
+    const size_t end = known + drafts.size();
     const size_t logit_begin = sequence.LogitBegin();
     const size_t rows_before = logit_rows_.size();
     spans_.push_back({.first_row = static_cast<int32_t>(tokens_.size()),
-                      .count = static_cast<int32_t>(count),
+                      .count = static_cast<int32_t>(end - begin),
                       .context = static_cast<int32_t>(end),
                       .block_table = sequence.blocks.data()});
     for (size_t position = begin; position < end; ++position) {
       const auto block = static_cast<size_t>(sequence.blocks[position / block_tokens_]);
       if (position >= logit_begin) logit_rows_.push_back(static_cast<int32_t>(tokens_.size()));
-      tokens_.push_back(sequence.tokens[position]);
+      tokens_.push_back(position < known ? sequence.tokens[position] : drafts[position - known]);
       positions_.push_back(static_cast<int32_t>(position));
       slots_.push_back(static_cast<int32_t>(block * block_tokens_ + position % block_tokens_));
     }

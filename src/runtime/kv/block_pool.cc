@@ -120,8 +120,16 @@ void BlockPool::SetKept(int32_t block, bool kept) {
   state.kept = kept;
 }
 
-void BlockPool::Zero(int32_t block) {
-  std::memset(view_.data + static_cast<size_t>(block) * view_.BlockBytes(), 0, view_.BlockBytes());
+void BlockPool::ZeroFrom(int32_t block, size_t first_token) {
+  const size_t token_bytes = view_.head_dim * KvElementBytes(view_.dtype);
+  const size_t begin = first_token * token_bytes;
+  const auto index = static_cast<size_t>(block);
+  for (size_t layer = 0; layer < view_.layers; ++layer) {
+    for (size_t head = 0; head < view_.kv_heads; ++head) {
+      std::memset(view_.K(index, layer, head) + begin, 0, view_.HeadBytes() - begin);
+      std::memset(view_.V(index, layer, head) + begin, 0, view_.HeadBytes() - begin);
+    }
+  }
 }
 
 void BlockPool::Release(int32_t block) {

@@ -67,7 +67,9 @@ class BlockPool {
   // Whether the content outlives the last share. Off for a block that Allocate gave.
   void SetKept(int32_t block, bool kept);
   // Fills a block with zeros, so that damaged values in it cannot reach a later owner.
-  void Zero(int32_t block);
+  void Zero(int32_t block) { ZeroFrom(block, 0); }
+  // The same for the tokens from `first_token` on.
+  void ZeroFrom(int32_t block, size_t first_token);
 
  private:
   friend class BlockRef;

@@ -34,6 +34,12 @@ class BlockTable {
     numbers_.clear();
   }
 
+  // Returns the shares of all but the first `num_blocks` blocks, if there are more.
+  void Truncate(size_t num_blocks) {
+    while (shares_.size() > num_blocks) shares_.pop_back();
+    numbers_.resize(shares_.size());
+  }
+
   size_t size() const { return numbers_.size(); }
   int32_t operator[](size_t i) const { return numbers_[i]; }
   const int32_t* data() const { return numbers_.data(); }

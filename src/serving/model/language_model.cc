@@ -144,6 +144,9 @@ Status StartEngine(const LoadOptions& options, const StepLimits& limits, size_t 
       .prefix_cache = options.prefix_cache,
       .max_queued = options.max_queued,
       .eos_ids = EndIds(*model),
+      .speculate = options.speculate.value_or(model->invariant),
+      .policies = options.policies,
+      .gather_ns = options.gather_ns,
       .model_fingerprint = fmt::format("{} {} {}", config.file, model->files.weights.TotalBytes(),
                                        static_cast<int>(model->numerics))};
   const auto make_executor =

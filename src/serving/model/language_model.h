@@ -31,6 +31,10 @@ struct LoadOptions {
   size_t max_logit_rows = 32;     // of one step; at least one for each sequence
   bool prefix_cache = true;
   size_t max_queued = 1024;
+  // Guess at next tokens; absent: where results do not depend on how many rows a step has.
+  std::optional<bool> speculate;
+  ClassPolicies policies = kDefaultPolicies;
+  int64_t gather_ns = 0;
 };
 
 // Memory that a loaded model takes, by level (docs/design/memory.md).
