@@ -84,7 +84,7 @@ struct ApiServer::Impl {
       const LanguageModel& model = each.loaded->model;
       text += VllmMetricsText(registry, {.model_name = each.name,
                                          .max_context = model.context_tokens,
-                                         .prefix_cache = model.engine->options().prefix_cache});
+                                         .prefix_cache = model.prefix_cache});
       break;
     }
     return text;

@@ -137,6 +137,7 @@ std::vector<int32_t> EndIds(const LanguageModel& model) {
 Status StartEngine(const LoadOptions& options, const StepLimits& limits, size_t kv_tokens,
                    Graph graph, PackedStore weights, LanguageModel* model) {
   model->metrics = std::make_unique<MetricRegistry>();
+  model->prefix_cache = options.prefix_cache;
   const ModelConfig& config = model->files.config;
   const KvCacheView geometry = GeometryFor(config, model->numerics, kv_tokens);
   const EngineOptions engine_options{

@@ -68,6 +68,7 @@ struct LanguageModel {
   size_t context_tokens = 0;
   Numerics numerics = Numerics::kFast;
   bool invariant = true;
+  bool prefix_cache = false;
   MemoryUse memory;
 };
 
