@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <optional>
 #include <utility>
 
 #include "base/checked_math.h"
@@ -18,6 +20,12 @@ uint64_t DeriveSeed(uint64_t engine_seed, uint64_t id) {
       Philox4x32({static_cast<uint32_t>(id), static_cast<uint32_t>(id >> 32), 1, 0},
                  {static_cast<uint32_t>(engine_seed), static_cast<uint32_t>(engine_seed >> 32)});
   return uint64_t{words[1]} << 32 | words[0];
+}
+
+void AddWaiting(const LiveRequest& request, EngineLoad& load) {
+  EngineLoad::OfClass& one = load.classes[static_cast<size_t>(request.service_class)];
+  ++one.waiting;
+  one.prompt_tokens += request.sequence.tokens.size();
 }
 
 }  // namespace
@@ -63,16 +71,14 @@ Engine::~Engine() {
 }
 
 Result<uint64_t> Engine::Submit(Request request) {
-  const size_t most_live = options_.max_queued + options_.max_sequences;
-  const auto full = [&] {
-    return Unavailable(fmt::format("{} requests run or wait, the most that max_queued = {} allows",
-                                   most_live, options_.max_queued));
-  };
-  {
-    // Refused before the prompt is looked at: an overloaded engine must not spend time on it.
-    const MutexLock lock(mutex_);
-    if (live_in_core_ + submitted_.size() >= most_live) return full();
+  const ServiceClass service_class = request.service_class;
+  const size_t prompt_tokens = request.prompt_ids.size();
+  const int64_t within_ns = request.first_token_within_ns;
+  if (within_ns > 0) {
+    request.start_deadline_ns = std::min(request.start_deadline_ns, clock_.NowNs() + within_ns);
   }
+  // Refused before the prompt is looked at: an overloaded engine must not spend time on it.
+  RETURN_IF_ERROR(CheckLoad(service_class, prompt_tokens, within_ns));
   ASSIGN_OR_RETURN(std::unique_ptr<LiveRequest> live,
                    PrepareRequest(std::move(request), {.options = options_,
                                                        .step = executor_->limits(),
@@ -82,7 +88,7 @@ Result<uint64_t> Engine::Submit(Request request) {
   uint64_t id;
   {
     const MutexLock lock(mutex_);
-    if (live_in_core_ + submitted_.size() >= most_live) return full();
+    RETURN_IF_ERROR(CheckLoadLocked(service_class, prompt_tokens, within_ns));
     id = next_id_++;
     live->sequence.id = id;
     if (!live->sequence.params.seed) live->sequence.seed = DeriveSeed(options_.seed, id);
@@ -90,6 +96,35 @@ Result<uint64_t> Engine::Submit(Request request) {
   }
   wake_.WakeOne();
   return id;
+}
+
+Status Engine::CheckLoad(ServiceClass service_class, size_t prompt_tokens, int64_t within_ns) {
+  const MutexLock lock(mutex_);
+  return CheckLoadLocked(service_class, prompt_tokens, within_ns);
+}
+
+Status Engine::CheckLoadLocked(ServiceClass service_class, size_t prompt_tokens,
+                               int64_t within_ns) {
+  const size_t most_live = options_.max_queued + options_.max_sequences;
+  if (live_in_core_ + submitted_.size() >= most_live) {
+    return Unavailable(fmt::format("{} requests run or wait, the most that max_queued = {} allows",
+                                   most_live, options_.max_queued));
+  }
+  if (within_ns == 0) return OkStatus();
+  EngineLoad load = load_;
+  for (const auto& request : submitted_) AddWaiting(*request, load);
+  const std::optional<double> first_ns = ForecastFirstToken(load, service_class, prompt_tokens);
+  if (!first_ns || *first_ns <= static_cast<double>(within_ns)) return OkStatus();
+  return Unavailable(
+      fmt::format("the first token is expected after {:.2f} s, but asked for within {:.2f} s",
+                  *first_ns * 1e-9, static_cast<double>(within_ns) * 1e-9));
+}
+
+uint32_t Engine::RetryAfterSeconds(ServiceClass service_class) {
+  const MutexLock lock(mutex_);
+  // When what waits now is under way.
+  const double first_ns = ForecastFirstToken(load_, service_class, 0).value_or(0);
+  return static_cast<uint32_t>(std::clamp(std::ceil(first_ns * 1e-9), 1.0, 60.0));
 }
 
 void Engine::Cancel(uint64_t id) {
@@ -112,6 +147,7 @@ void Engine::Loop() {
       const MutexLock lock(mutex_);
       while (submitted_.empty() && cancelled_.empty() && !stopping_ && core_.num_live() == 0) {
         live_in_core_ = 0;
+        load_ = core_.Load();
         wake_.Wait(mutex_);
       }
       const int64_t idle_ns = wake_ns == 0 ? 0 : wake_ns - clock_.NowNs();
@@ -121,6 +157,8 @@ void Engine::Loop() {
       submitted.swap(submitted_);
       cancelled.swap(cancelled_);
       live_in_core_ = core_.num_live() + submitted.size();
+      load_ = core_.Load();
+      for (const auto& request : submitted) AddWaiting(*request, load_);
       stopping = stopping_;
     }
     for (auto& request : submitted) core_.Add(std::move(request));

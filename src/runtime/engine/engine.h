@@ -40,8 +40,10 @@ class Engine final : public RequestSink {
   // Every request that has not finished ends with kCancelled.
   ~Engine() override;
 
-  // Requests are served in the order of the calls; Unavailable if max_queued requests wait already.
+  // Unavailable as CheckLoad.
   Result<uint64_t> Submit(Request request) override;
+  Status CheckLoad(ServiceClass service_class, size_t prompt_tokens, int64_t within_ns) override;
+  uint32_t RetryAfterSeconds(ServiceClass service_class) override;
   // Takes effect before the next step starts.
   void Cancel(uint64_t id) override;
   size_t max_queued() const override { return options_.max_queued; }
@@ -54,6 +56,8 @@ class Engine final : public RequestSink {
   Engine(EngineOptions options, std::unique_ptr<BlockPool> pool,
          std::unique_ptr<StepExecutor> executor, const Clock& clock, MetricRegistry& metrics);
   void Loop();
+  Status CheckLoadLocked(ServiceClass service_class, size_t prompt_tokens, int64_t within_ns)
+      REQUIRES_LOCK(mutex_);
 
   const EngineOptions options_;
   const std::unique_ptr<BlockPool> pool_;
@@ -66,6 +70,7 @@ class Engine final : public RequestSink {
   bool stopping_ GUARDED_BY(mutex_) = false;
   uint64_t next_id_ GUARDED_BY(mutex_) = 1;
   size_t live_in_core_ GUARDED_BY(mutex_) = 0;  // at least the true number
+  EngineLoad load_ GUARDED_BY(mutex_);          // before the last step; submitted_ comes on top
   std::vector<std::unique_ptr<LiveRequest>> submitted_ GUARDED_BY(mutex_);
   std::vector<uint64_t> cancelled_ GUARDED_BY(mutex_);
 

@@ -72,6 +72,27 @@ void EngineCore::CancelAll(const Status& reason) {
   UpdateGauges();
 }
 
+EngineLoad EngineCore::Load() const {
+  EngineLoad load{.classes = {},
+                  .max_sequences = options_.max_sequences,
+                  .max_step_tokens = options_.max_step_tokens,
+                  .mean_output_tokens = mean_output_tokens_,
+                  .cost = predictor_.cost()};
+  for (const auto& request : running_) {
+    const Sequence& sequence = request->sequence;
+    EngineLoad::OfClass& one = load.classes[static_cast<size_t>(request->service_class)];
+    ++one.running;
+    one.prompt_tokens += sequence.tokens.size() - sequence.computed_tokens - 1;
+    one.attended_tokens += static_cast<double>(sequence.computed_tokens);
+  }
+  for (const auto& request : waiting_) {
+    EngineLoad::OfClass& one = load.classes[static_cast<size_t>(request->service_class)];
+    ++one.waiting;
+    one.prompt_tokens += request->sequence.tokens.size();
+  }
+  return load;
+}
+
 int64_t EngineCore::Step() {
   if (num_live() == 0) return 0;
   const int64_t start_ns = clock_.NowNs();

@@ -16,6 +16,7 @@
 #include "runtime/kv/block_pool.h"
 #include "runtime/kv/prefix_index.h"
 #include "runtime/sample/sampler.h"
+#include "runtime/schedule/first_token_forecast.h"
 #include "runtime/schedule/latency_predictor.h"
 #include "runtime/schedule/step_plan.h"
 #include "runtime/schedule/tenant_ledger.h"
@@ -47,6 +48,8 @@ class EngineCore {
   // Runs one step; without requests it does nothing. Returns a time before which another one has
   // nothing to do unless a request is added; 0: it may follow at once.
   int64_t Step();
+
+  EngineLoad Load() const;
 
   size_t num_running() const { return running_.size(); }
   size_t num_waiting() const { return waiting_.size(); }
@@ -94,6 +97,7 @@ class EngineCore {
   StepAssembler assembler_;
   TenantLedger tenants_;
   LatencyPredictor predictor_;
+  double mean_output_tokens_ = 128;  // a moving average; the start is a usual answer
   int64_t last_realtime_ns_ = ScheduleState::kNever;
 
   Requests running_;  // ascending ids

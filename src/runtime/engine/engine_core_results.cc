@@ -188,6 +188,9 @@ void EngineCore::Finish(LiveRequest& request, FinishEvent event) {
   event.output_ns = request.first_token_ns >= 0 ? request.last_token_ns - first_ns : 0;
   sequence.DropBlocks();
   tenants_.Leave(request.tenant_place);
+  if (event.output_tokens > 0) {
+    mean_output_tokens_ += 0.05 * (static_cast<double>(event.output_tokens) - mean_output_tokens_);
+  }
   request.finished = true;
   metrics_.finished[static_cast<size_t>(event.reason)]->Add();
   if (request.started()) metrics_.ObserveFinished(event, sequence.params.max_tokens);

@@ -86,8 +86,10 @@ struct Request {
   SamplingParams params;
   std::string cache_salt;  // only requests with equal salts share cached prefixes
   ServiceClass service_class = ServiceClass::kStandard;
-  std::string tenant;                       // requests of equal tenants share what it is given
-  double tenant_weight = 1;                 // its share beside other tenants; above 0
+  std::string tenant;        // requests of equal tenants share what it is given
+  double tenant_weight = 1;  // its share beside other tenants; above 0
+  // Refused if the first token is not expected within this time; 0: it may take any.
+  int64_t first_token_within_ns = 0;
   int64_t start_deadline_ns = kNoDeadline;  // on the engine's clock
   // Needed for stop strings, and for text in events; may be null otherwise.
   std::unique_ptr<TextDecoder> decoder;

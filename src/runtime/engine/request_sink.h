@@ -18,6 +18,12 @@ class RequestSink {
   // ResourceExhausted) or cannot now (Unavailable); on failure no event happens.
   virtual Result<uint64_t> Submit(Request request) = 0;
 
+  // OK if a request of this class and about this many prompt tokens would be queued now and its
+  // first token is expected within `within_ns` (0: whenever); else Unavailable.
+  virtual Status CheckLoad(ServiceClass service_class, size_t prompt_tokens, int64_t within_ns) = 0;
+  // In how many seconds a request that was Unavailable is worth another try, 1 to 60.
+  virtual uint32_t RetryAfterSeconds(ServiceClass service_class) = 0;
+
   // Ends a request soon, with kCancelled, unless it has finished; its observer may see one more
   // token. Any number of times, any id that Submit gave.
   virtual void Cancel(uint64_t id) = 0;

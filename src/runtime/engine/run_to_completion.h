@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "runtime/engine/request_sink.h"
 #include "runtime/engine/request.h"
+#include "runtime/engine/request_sink.h"
 
 namespace pelton {
 
