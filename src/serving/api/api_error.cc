@@ -33,7 +33,9 @@ ApiError ApiErrorOf(const Status& status, std::string param) {
 
 HttpAnswer ErrorAnswer(const ApiError& error, ErrorShape shape, std::vector<HttpHeader> headers) {
   headers.push_back({"Content-Type", "application/json"});
-  if (error.status == 503 || error.status == 429) headers.push_back({"Retry-After", "1"});
+  if (error.status == 503 || error.status == 429) {
+    headers.push_back({"Retry-After", std::to_string(error.retry_after)});
+  }
   return {error.status, std::move(headers), shape(error)};
 }
 

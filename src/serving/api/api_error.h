@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,8 @@ struct ApiError {
   int status = 400;  // of HTTP
   std::string message;
   std::string param;
-  std::string code;  // "context_length_exceeded", …; empty: the status' own name
+  std::string code;          // "context_length_exceeded", …; empty: the status' own name
+  uint32_t retry_after = 1;  // seconds, stated with status 429 and 503
 };
 
 // The error for a Status: 400 for what the caller can mend, 404 for NotFound, 503 for what may

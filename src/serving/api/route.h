@@ -34,7 +34,8 @@ struct Route {
   bool versioned = false;  // also served with "/v1" before it
   bool open = false;       // needs no key
   bool intake = false;
-  bool model = false;  // asks the model that the body's "model" names; needs intake
+  bool model = false;      // asks the model that the body's "model" names; needs intake
+  bool generates = false;  // is refused before its body is read if the engine is full
   std::function<void(const ApiCall&)> answer;
 };
 

@@ -88,6 +88,8 @@ Request GenerationJob::MakeRequest(size_t index) {
   request.params = request_.params;
   // Answers to one prompt must differ, and be the same each time that a seed is given.
   if (request.params.seed) *request.params.seed += index;
+  request.service_class = request_.terms.service_class;
+  request.first_token_within_ns = request_.terms.first_token_within_ns;
   request.decoder = MakeTextDecoder(model_, !NeedsControlTokens());
   request.observer = std::make_unique<ChoiceObserver>(shared_from_this(), index);
   return request;
@@ -104,6 +106,7 @@ std::optional<ApiError> GenerationJob::Submit(size_t index) {
   const Result<uint64_t> id = model_.engine->Submit(MakeRequest(index));
   if (!id.ok()) {
     ApiError error = ApiErrorOf(id.status(), request_.prompt_field);
+    error.retry_after = model_.engine->RetryAfterSeconds(request_.terms.service_class);
     if (request_.prompts[index / request_.n].size() >= model_.context_tokens) {
       error.code = "context_length_exceeded";
     }
@@ -164,6 +167,8 @@ void GenerationJob::OnFinish(size_t index, const FinishEvent& event) {
   writer_->Delta(index, Read(index, event.text, true), nullptr);
   writer_->ChoiceEnd(index, event);
   usage_.completion_tokens += event.output_tokens;
+  usage_.accepted_drafts += event.accepted_drafts;
+  usage_.rejected_drafts += event.rejected_drafts;
   if (index % request_.n == 0) {
     usage_.prompt_tokens += event.prompt_tokens;
     usage_.cached_tokens += event.cached_tokens;

@@ -9,6 +9,7 @@
 #include "serving/api/api_error.h"
 #include "serving/model/language_model.h"
 #include "serving/request/prompt.h"
+#include "serving/request/service_terms.h"
 #include "text/parsers/output_parser.h"
 
 namespace pelton {
@@ -25,6 +26,7 @@ struct GenerationRequest {
   std::vector<std::vector<int32_t>> prompts;  // each is answered n times
   SamplingParams params;
   uint32_t n = 1;
+  ServiceTerms terms;
   std::optional<OutputFormat> format;     // absent: the text is content as it is
   std::string prompt_field = "messages";  // that errors about the prompt name
   std::string call_id_prefix = "call_";   // of tool calls that the model gave no id

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <charconv>
 #include <cstdint>
 #include <iterator>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -18,6 +20,7 @@
 #include "serving/metrics/vllm_metrics.h"
 #include "serving/openai/openai_error.h"
 #include "serving/openai/openai_routes.h"
+#include "serving/request/service_terms.h"
 #include "serving/web/page_routes.h"
 
 namespace pelton {
@@ -34,9 +37,18 @@ bool IsLoopback(std::string_view address) {
 }
 
 // Why a request was not let in.
-enum class Refusal : uint8_t { kRoute, kMethod, kKey, kHost, kOrigin, kDraining, kQueueFull };
-constexpr const char* kRefusalNames[] = {"route",  "method",   "key",       "host",
-                                         "origin", "draining", "queue_full"};
+enum class Refusal : uint8_t {
+  kRoute,
+  kMethod,
+  kKey,
+  kHost,
+  kOrigin,
+  kDraining,
+  kQueueFull,
+  kLoad
+};
+constexpr const char* kRefusalNames[] = {"route",  "method",   "key",        "host",
+                                         "origin", "draining", "queue_full", "load"};
 
 }  // namespace
 
@@ -143,7 +155,32 @@ struct ApiServer::Impl {
       return Refuse(request, Refusal::kDraining,
                     {.status = 503, .message = "the server is shutting down"});
     }
+    if (route.generates) {
+      if (const std::optional<ApiError> error = CheckLoad(request)) {
+        return Refuse(request, Refusal::kLoad, *error);
+      }
+    }
     return {.max_body = route.intake ? options.http.max_body : size_t{0}};
+  }
+
+  // Before the body is read, and long before it becomes tokens: whether the only model can take the
+  // request in time. With several models the body says which is meant, so their engines decide.
+  std::optional<ApiError> CheckLoad(const HttpRequest& request) const {
+    const Result<ServiceTerms> terms = TermsOfHeaders(request);
+    if (!terms.ok()) return ApiErrorOf(terms.status());
+    const std::vector<ListedModel> listed = models.List();
+    if (listed.size() != 1 || listed[0].loaded == nullptr) return std::nullopt;
+    constexpr size_t kBytesPerToken = 6;  // of a body; a guess that is rather too high
+    size_t body_bytes = 0;
+    const std::string_view length = request.Header("content-length");
+    std::from_chars(length.data(), length.data() + length.size(), body_bytes);
+    RequestSink& engine = *listed[0].loaded->model.engine;
+    const Status status = engine.CheckLoad(terms->service_class, body_bytes / kBytesPerToken,
+                                           terms->first_token_within_ns);
+    if (status.ok()) return std::nullopt;
+    ApiError error = ApiErrorOf(status);
+    error.retry_after = engine.RetryAfterSeconds(terms->service_class);
+    return error;
   }
 
   HttpHeaderVerdict Unauthorized(const HttpRequest& request) {

@@ -16,6 +16,9 @@ Json UsageJson(const GenerationUsage& usage) {
           {"completion_tokens", usage.completion_tokens},
           {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
           {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}},
+          {"completion_tokens_details",
+           {{"accepted_prediction_tokens", usage.accepted_drafts},
+            {"rejected_prediction_tokens", usage.rejected_drafts}}},
           {"prompt_cache_hit_tokens", usage.cached_tokens},
           {"prompt_cache_miss_tokens", usage.prompt_tokens - usage.cached_tokens}};
 }

@@ -30,9 +30,6 @@ void ReadInformation(FieldReader& reader) {
   bool store = false;
   reader.Bool("store", &store);
   if (store) reader.Fail("store", "false: answers are not stored");
-  std::string tier = "auto";
-  reader.String("service_tier", &tier);
-  if (tier != "auto" && tier != "default") reader.Fail("service_tier", "\"auto\" or \"default\"");
 }
 
 // What both interfaces share.
@@ -57,6 +54,7 @@ void ReadShared(FieldReader& reader, OpenAiRequest* request) {
                     "stream_options." + inner.status().message());
     }
   }
+  ReadTermsFields(reader, &request->generation.terms);
   ReadInformation(reader);
 }
 

@@ -20,6 +20,9 @@ using ReadRequest = std::optional<ApiError> (*)(const LanguageModel& model, std:
 void Generate(ReadRequest read, const ApiCall& call) {
   const ServedModel& served = *call.model;
   OpenAiRequest request;
+  const Result<ServiceTerms> terms = TermsOfHeaders(*call.request);
+  if (!terms.ok()) return call.Fail(ApiErrorOf(terms.status()));
+  request.generation.terms = *terms;
   if (const auto error = read(served.model, call.request->body, &request)) {
     return call.Fail(*error);
   }
@@ -54,6 +57,7 @@ RouteSet OpenAiRoutes(const ModelDirectory& models) {
                           .versioned = true,
                           .intake = true,
                           .model = true,
+                          .generates = std::string_view(path).ends_with("completions"),
                           .answer = std::move(answer)});
   };
   const auto get = [&](const char* path, void (*answer)(const ModelDirectory&, const ApiCall&)) {
