@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""Decoding with guessed tokens beside decoding without, on one server each, in turns.
+
+    bench/serving/speculate.py [--rounds 5] [--threads 2] [--clients 1,4] MODEL
+
+Two texts: one that repeats (code to be written out again with a change) and one that does not
+(random words). Greedy answers of both servers must be equal. The ratio is the median of those of
+the rounds; above 1 the guesses pay.
+"""
+import argparse
+import asyncio
+import json
+import pathlib
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "peers"))
+import compare  # noqa: E402
+import load  # noqa: E402
+import machine  # noqa: E402
+
+TOKENS = 160
+CODE = "\n".join(f"def area_of_shape_{i}(width, height):\n    if width < 0:\n        return None\n"
+                 f"    return width * height + {i}\n" for i in range(8))
+PROMPTS = {
+    "repeats": lambda seed: f"# Version {seed}\n{CODE}\n# The same functions again:\n{CODE[:150]}",
+    "does not": lambda seed: load.prompt(seed, 200),
+}
+
+
+async def ask(port, prompt):
+    data = json.dumps({"prompt": prompt, "max_tokens": TOKENS, "temperature": 0,
+                       "ignore_eos": True}).encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                 b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+    answer = await reader.read()
+    writer.close()
+    return json.loads(answer.partition(b"\r\n\r\n")[2])
+
+
+async def together(port, prompts):
+    started = time.perf_counter()
+    answers = await asyncio.gather(*(ask(port, prompt) for prompt in prompts))
+    seconds = time.perf_counter() - started
+    usage = [answer["usage"] for answer in answers]
+    details = [one.get("completion_tokens_details", {}) for one in usage]
+    return {"rate": sum(one["completion_tokens"] for one in usage) / seconds,
+            "texts": [answer["choices"][0]["text"] for answer in answers],
+            "accepted": sum(one.get("accepted_prediction_tokens", 0) for one in details),
+            "rejected": sum(one.get("rejected_prediction_tokens", 0) for one in details)}
+
+
+def serve(model, mode, threads, port):
+    cpus = ",".join(map(str, machine.cpus(threads)))
+    process = subprocess.Popen(
+        ["taskset", "-c", cpus, "build/release/pelton", "serve", model, "--port", str(port),
+         "--threads", str(threads), "--speculate", mode, "--ctx", "1024"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    compare.wait_until_ready(port, process)
+    return process
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--clients", default="1,4")
+    parser.add_argument("model")
+    options = parser.parse_args()
+    print(f"{machine.describe()}; {options.threads} threads, {options.rounds} rounds\n")
+    print("| text | clients | guessing tokens/s | plain tokens/s | ratio | accepted | rejected |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
+    servers = {}
+    try:
+        ports = {mode: compare.free_port() for mode in ("off", "auto")}
+        for mode, port in ports.items():
+            servers[mode] = serve(options.model, mode, options.threads, port)
+            for text, make in PROMPTS.items():
+                asyncio.run(together(port, [make(f"warm {text}")]))
+        for text, make in PROMPTS.items():
+            for clients in map(int, options.clients.split(",")):
+                seen = {mode: [] for mode in ports}
+                for number in range(options.rounds):
+                    prompts = [make(f"{number}/{client}/{clients}") for client in range(clients)]
+                    order = list(ports) if number % 2 == 0 else list(reversed(ports))
+                    for mode in order:
+                        seen[mode].append(asyncio.run(together(ports[mode], prompts)))
+                for plain, guessed in zip(seen["off"], seen["auto"]):
+                    if plain["texts"] != guessed["texts"]:
+                        raise SystemExit(f"the answers differ: {plain['texts']} {guessed['texts']}")
+                rate = {mode: statistics.median(one["rate"] for one in seen[mode]) for mode in seen}
+                ratio = statistics.median(a["rate"] / b["rate"]
+                                          for a, b in zip(seen["auto"], seen["off"]))
+                print(f"| {text} | {clients} | {rate['auto']:.1f} | {rate['off']:.1f} | {ratio:.2f} "
+                      f"| {sum(one['accepted'] for one in seen['auto'])} "
+                      f"| {sum(one['rejected'] for one in seen['auto'])} |", flush=True)
+    finally:
+        for process in servers.values():
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=20)
+
+
+if __name__ == "__main__":
+    main()
