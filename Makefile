@@ -13,10 +13,10 @@ export PELTON_ARGS := $(value ARGS)
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo '  make run PROMPT="..." answers once; MODEL=path and ARGS="--temperature 0" go to pelton run'
+	@echo '  make run PROMPT="..." answers once; MODEL=path and ARGS="--threads 2" go to pelton'
 	@echo '  make test STAGES="release isa" runs some stages of the test only (tools/test lists them)'
 
-run:  ## build, fetch the default model, and chat (or answer PROMPT="...")
+run:  ## build, fetch the default model, and serve it (or answer PROMPT="...")
 	@tools/setup build python
 	@tools/build release pelton
 	@tools/run

@@ -256,7 +256,7 @@ class KeysTest(unittest.TestCase):
 
 class EndTest(unittest.TestCase):
     def test_a_signal_lets_answers_finish(self):
-        server = Server(MODEL, "--parallel", "4")
+        server = Server(MODEL, "--parallel", "4", "--drain-seconds", "120")
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             fields = {"prompt": [1, 2], "max_tokens": 1000, "ignore_eos": True, "n": 40}
             answer = pool.submit(server.json, "/v1/completions", fields)
@@ -333,6 +333,41 @@ class ChatTest(unittest.TestCase):
         image = {"type": "image_url", "image_url": {"url": "http://127.0.0.1/"}}
         error = self.chat(400, messages=[{"role": "user", "content": [image]}])["error"]
         self.assertEqual(error["param"], "messages[0].content")
+
+
+@unittest.skipUnless(has_default_model(), "the default model is not here")
+class MakeRunTest(unittest.TestCase):
+    """tools/run, which `make run` calls when everything is built."""
+
+    def start(self, arguments, **more):
+        env = {**os.environ, "PELTON_PROGRAM": PELTON, "PELTON_ARGS": arguments, **more}
+        return subprocess.Popen(["tools/run"], env=env, stdin=subprocess.DEVNULL, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def test_it_asks_its_own_server_and_stays_until_it_is_told_to_end(self):
+        run = self.start("--port 0")
+        shown = ""
+        for line in run.stdout:
+            shown += line
+            if "Ctrl-C" in line:
+                break
+        self.assertRegex(shown, r"(?s)^> What is the capital of France\?\n.*Paris.*\[\d+ tokens, the "
+                                r"first after \d+ ms, then \d+/s\]")
+        url = re.search(r"http://(127\.0\.0\.1:\d+)", shown).group(1)
+        self.assertIn(f"curl http://{url}/v1/chat/completions", shown)
+        connection = http.client.HTTPConnection(url, timeout=60)
+        connection.request("GET", "/")
+        self.assertIn(b"<!doctype html>", connection.getresponse().read().lower())
+        connection.close()
+        run.send_signal(signal.SIGTERM)
+        run.communicate(timeout=60)
+        self.assertEqual(run.returncode, 0)
+
+    def test_a_prompt_is_answered_and_that_is_all(self):
+        run = self.start("--temperature 0", PELTON_PROMPT="What is the capital of France?")
+        out, _ = run.communicate(timeout=120)
+        self.assertIn("Paris", out)
+        self.assertEqual(run.returncode, 0)
 
 
 if __name__ == "__main__":
