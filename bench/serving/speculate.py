@@ -3,8 +3,9 @@
 
     bench/serving/speculate.py [--rounds 5] [--threads 2] [--clients 1,4] MODEL
 
-Two texts: one that repeats (code to be written out again with a change) and one that does not
-(random words). Greedy answers of both servers must be equal. The ratio is the median of those of
+Three texts: code to be written out again; random words gone on with greedily, where a small
+model soon repeats itself; and the same sampled with a seed, where it does not. The answers of both
+servers must be equal. The ratio is the median of those of
 the rounds; above 1 the guesses pay.
 """
 import argparse
@@ -26,14 +27,15 @@ TOKENS = 160
 CODE = "\n".join(f"def area_of_shape_{i}(width, height):\n    if width < 0:\n        return None\n"
                  f"    return width * height + {i}\n" for i in range(8))
 PROMPTS = {
-    "repeats": lambda seed: f"# Version {seed}\n{CODE}\n# The same functions again:\n{CODE[:150]}",
-    "does not": lambda seed: load.prompt(seed, 200),
+    "code": lambda seed: f"# Version {seed}\n{CODE}\n# The same functions again:\n{CODE[:150]}",
+    "words": lambda seed: load.prompt(seed, 200),
+    "words, sampled": lambda seed: load.prompt(seed, 200),
 }
 
 
-async def ask(port, prompt):
-    data = json.dumps({"prompt": prompt, "max_tokens": TOKENS, "temperature": 0,
-                       "ignore_eos": True}).encode()
+async def ask(port, prompt, temperature):
+    data = json.dumps({"prompt": prompt, "max_tokens": TOKENS, "temperature": temperature,
+                       "seed": 1, "ignore_eos": True}).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
                  b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
@@ -42,9 +44,9 @@ async def ask(port, prompt):
     return json.loads(answer.partition(b"\r\n\r\n")[2])
 
 
-async def together(port, prompts):
+async def together(port, prompts, temperature):
     started = time.perf_counter()
-    answers = await asyncio.gather(*(ask(port, prompt) for prompt in prompts))
+    answers = await asyncio.gather(*(ask(port, prompt, temperature) for prompt in prompts))
     seconds = time.perf_counter() - started
     usage = [answer["usage"] for answer in answers]
     details = [one.get("completion_tokens_details", {}) for one in usage]
@@ -81,15 +83,16 @@ def main():
         for mode, port in ports.items():
             servers[mode] = serve(options.model, mode, options.threads, port)
             for text, make in PROMPTS.items():
-                asyncio.run(together(port, [make(f"warm {text}")]))
+                asyncio.run(together(port, [make(f"warm {text}")], 0))
         for text, make in PROMPTS.items():
+            temperature = 1 if "sampled" in text else 0
             for clients in map(int, options.clients.split(",")):
                 seen = {mode: [] for mode in ports}
                 for number in range(options.rounds):
                     prompts = [make(f"{number}/{client}/{clients}") for client in range(clients)]
                     order = list(ports) if number % 2 == 0 else list(reversed(ports))
                     for mode in order:
-                        seen[mode].append(asyncio.run(together(ports[mode], prompts)))
+                        seen[mode].append(asyncio.run(together(ports[mode], prompts, temperature)))
                 for plain, guessed in zip(seen["off"], seen["auto"]):
                     if plain["texts"] != guessed["texts"]:
                         raise SystemExit(f"the answers differ: {plain['texts']} {guessed['texts']}")
