@@ -3,7 +3,8 @@ pelton_library(NAME kernels_rows LAYER kernels
   SRCS cpu/embedding.cc cpu/gather_rows.cc cpu/rope_table.cc cpu/rows.cc
        reference/rows.cc
   DEPS kernels_weights
-  TESTS cpu/embedding_test.cc cpu/elementwise_test.cc cpu/rms_norm_test.cc cpu/rope_test.cc)
+  TESTS cpu/embedding_test.cc cpu/elementwise_test.cc cpu/layer_norm_test.cc
+        cpu/rms_norm_test.cc cpu/rope_test.cc)
 pelton_isa_kernels(kernels_rows
-  FILES cpu/elementwise.kernel.cc cpu/rms_norm.kernel.cc cpu/rope.kernel.cc
+  FILES cpu/elementwise.kernel.cc cpu/layer_norm.kernel.cc cpu/rms_norm.kernel.cc cpu/rope.kernel.cc
   ISAS generic avx2 avx512)

@@ -7,6 +7,7 @@
 #include "kernels/ops/attention.h"
 #include "kernels/ops/elementwise.h"
 #include "kernels/ops/embedding.h"
+#include "kernels/ops/layer_norm.h"
 #include "kernels/ops/matmul.h"
 #include "kernels/ops/rms_norm.h"
 #include "kernels/ops/rope.h"
@@ -136,7 +137,16 @@ class Binder {
   std::unique_ptr<BoundOp> Rope() const;
   std::unique_ptr<BoundOp> RopeKvWrite() const;
   std::unique_ptr<BoundOp> Attention() const;
+  std::unique_ptr<BoundOp> SelfAttention() const;
   std::unique_ptr<BoundOp> PlainAttentionPart() const;
+  // The geometry of heads that are rows of the step.
+  KvCacheView HeadsOf(ValueId kv) const {
+    KvCacheView view{};
+    view.dtype = KvDType::kF32;
+    view.kv_heads = Attr("kv_heads");
+    view.head_dim = Cols(kv) / view.kv_heads;
+    return view;
+  }
 
   size_t Attr(const char* name) const { return static_cast<size_t>(node_.Int(name)); }
   float Number(const char* name) const { return static_cast<float>(node_.Number(name)); }
@@ -146,14 +156,15 @@ class Binder {
 };
 
 // The integer inputs of a step, by the names that model builders give them.
-enum class StepInput { kTokens, kPositions, kSlots, kLogitRows };
+enum class StepInput { kTokens, kPositions, kSlots, kTokenTypes, kLogitRows };
 
 StepInput StepInputOf(const Value& value) {
   if (value.name == "tokens") return StepInput::kTokens;
   if (value.name == "positions") return StepInput::kPositions;
   if (value.name == "slots") return StepInput::kSlots;
+  if (value.name == "token_types") return StepInput::kTokenTypes;
   PELTON_CHECK(value.name == "logit_rows",
-               "the inputs of a language model are tokens, positions, slots and logit_rows");
+               "the inputs of a model are tokens, positions, slots, token_types and logit_rows");
   return StepInput::kLogitRows;
 }
 
@@ -165,6 +176,8 @@ const int32_t* Ints(StepInput input, const StepBatch& batch) {
       return batch.positions.data();
     case StepInput::kSlots:
       return batch.slots.data();
+    case StepInput::kTokenTypes:
+      return batch.token_types.data();
     case StepInput::kLogitRows:
       return batch.logit_rows.data();
   }
@@ -204,6 +217,7 @@ std::unique_ptr<BoundOp> Binder::Matmul(bool gated) const {
     args.bias = F32(In(2));
     args.residual = F32(In(3));
     args.residual_stride = Present(In(3)) ? Stride(In(3)) : 0;
+    if (node_.attributes.contains("activation")) args.activation = MatmulActivation::kGeluErf;
   }
   const auto update = [rows = RowsOf(In(0))](MatmulArgs& a, const StepState& step) {
     a.rows = rows(step);
@@ -320,6 +334,28 @@ std::unique_ptr<BoundOp> Binder::Attention() const {
   });
 }
 
+std::unique_ptr<BoundOp> Binder::SelfAttention() const {
+  AttentionArgs args{.q = F32(In(0)),
+                     .out = F32If(Out()),
+                     .out_quantized = RowsIf(Out()),
+                     .out_terms = TermsOf(Out()),
+                     .q_stride = Stride(In(0)),
+                     .out_stride = Stride(Out()),
+                     .heads = Attr("heads"),
+                     .cache = HeadsOf(In(1)),
+                     .scale = Number("scale"),
+                     .rows = {.k = F32(In(1)),
+                              .v = F32(In(2)),
+                              .k_stride = Stride(In(1)),
+                              .v_stride = Stride(In(2))},
+                     .causal = false};
+  return MakeTableOp(AttentionImpls(), args, [](AttentionArgs& a, const StepState& step) {
+    a.sequences = step.batch->sequences.data();
+    a.num_sequences = step.batch->sequences.size();
+    return AttentionUnits(a);
+  });
+}
+
 // Units of the plain attention ops are (row, head) pairs; a row of scores has `heads` parts as long
 // as the step's longest context.
 std::unique_ptr<BoundOp> Binder::PlainAttentionPart() const {
@@ -329,34 +365,44 @@ std::unique_ptr<BoundOp> Binder::PlainAttentionPart() const {
     return step.sizes.tokens * a.heads;
   };
   const size_t heads = Attr("heads");
-  if (node_.kind == OpKind::kKvScores) {
-    KvScoresArgs args{.q = F32(In(0)),
-                      .q_stride = Stride(In(0)),
-                      .scores = F32(Out()),
-                      .heads = heads,
-                      .cache = c_.cache,
-                      .layer = Attr("layer")};
+  const bool cached = node_.kind == OpKind::kKvScores || node_.kind == OpKind::kMaskedSoftmax ||
+                      node_.kind == OpKind::kKvMix;
+  if (node_.kind == OpKind::kKvScores || node_.kind == OpKind::kScores) {
+    KvScoresArgs args{
+        .q = F32(In(0)), .q_stride = Stride(In(0)), .scores = F32(Out()), .heads = heads};
+    if (cached) {
+      args.cache = c_.cache;
+      args.layer = Attr("layer");
+    } else {
+      args.cache = HeadsOf(In(1));
+      args.rows = {.k = F32(In(1)), .k_stride = Stride(In(1))};
+    }
     return MakeTableOp(KvScoresImpls(), args, [common](KvScoresArgs& a, const StepState& step) {
       a.scores_stride = step.sizes.context;
       return common(a, step);
     });
   }
-  if (node_.kind == OpKind::kMaskedSoftmax) {
+  if (node_.kind == OpKind::kMaskedSoftmax || node_.kind == OpKind::kSoftmax) {
     PELTON_CHECK(F32(In(0)) == F32(Out()), "the softmax works in place");
-    MaskedSoftmaxArgs args{
-        .scores = F32(Out()), .heads = heads, .window = static_cast<int32_t>(node_.Int("window"))};
+    MaskedSoftmaxArgs args{.scores = F32(Out()),
+                           .heads = heads,
+                           .window = cached ? static_cast<int32_t>(node_.Int("window")) : 0,
+                           .causal = cached};
     return MakeTableOp(MaskedSoftmaxImpls(), args,
                        [common](MaskedSoftmaxArgs& a, const StepState& step) {
                          a.scores_stride = step.sizes.context;
                          return common(a, step);
                        });
   }
-  KvMixArgs args{.weights = F32(In(0)),
-                 .out = F32(Out()),
-                 .out_stride = Stride(Out()),
-                 .heads = heads,
-                 .cache = c_.cache,
-                 .layer = Attr("layer")};
+  KvMixArgs args{
+      .weights = F32(In(0)), .out = F32(Out()), .out_stride = Stride(Out()), .heads = heads};
+  if (cached) {
+    args.cache = c_.cache;
+    args.layer = Attr("layer");
+  } else {
+    args.cache = HeadsOf(In(1));
+    args.rows = {.v = F32(In(1)), .v_stride = Stride(In(1))};
+  }
   return MakeTableOp(KvMixImpls(), args, [common](KvMixArgs& a, const StepState& step) {
     a.weights_stride = step.sizes.context;
     return common(a, step);
@@ -375,6 +421,22 @@ std::unique_ptr<BoundOp> Binder::Bind() const {
       return Matmul(true);
     case OpKind::kRmsNorm:
       return Norm(In(0), kNoValue, In(1), kNoValue, Out(), Attr("groups"));
+    case OpKind::kLayerNorm: {
+      LayerNormArgs args{.x = F32(In(0)),
+                         .weight = F32(In(1)),
+                         .bias = F32(In(2)),
+                         .out = F32If(Out()),
+                         .quantized = RowsIf(Out()),
+                         .quantized_terms = TermsOf(Out()),
+                         .dim = Cols(In(0)),
+                         .x_stride = Stride(In(0)),
+                         .out_stride = Stride(Out()),
+                         .epsilon = Number("epsilon")};
+      return MakeTableOp(LayerNormImpls(), args,
+                         [rows = RowsOf(In(0))](LayerNormArgs& a, const StepState& step) {
+                           return a.rows = rows(step);
+                         });
+    }
     case OpKind::kAddRmsNorm:
       return Norm(In(0), In(1), In(2), Out(0), Out(1), 1);
     case OpKind::kAdd:
@@ -388,6 +450,8 @@ std::unique_ptr<BoundOp> Binder::Bind() const {
       return Unary(UnaryKind::kSilu, 0);
     case OpKind::kGeluTanh:
       return Unary(UnaryKind::kGeluTanh, 0);
+    case OpKind::kGeluErf:
+      return Unary(UnaryKind::kGeluErf, 0);
     case OpKind::kScale:
       return Unary(UnaryKind::kScale, Number("by"));
     case OpKind::kSoftCap:
@@ -446,9 +510,14 @@ std::unique_ptr<BoundOp> Binder::Bind() const {
       return RopeKvWrite();
     case OpKind::kAttention:
       return Attention();
+    case OpKind::kSelfAttention:
+      return SelfAttention();
     case OpKind::kKvScores:
     case OpKind::kMaskedSoftmax:
     case OpKind::kKvMix:
+    case OpKind::kScores:
+    case OpKind::kSoftmax:
+    case OpKind::kMix:
       return PlainAttentionPart();
     case OpKind::kRopeFrequencies:
       break;  // always folded before a plan is made

@@ -23,6 +23,7 @@ struct StepBatch {
   std::span<const int32_t> slots;           // [T] block * block_tokens + offset, where its K/V goes
   std::span<const SequenceSpan> sequences;  // [B] covering the rows in order, without gaps
   std::span<const int32_t> logit_rows;  // [R] ascending rows whose logits are wanted; may be empty
+  std::span<const int32_t> token_types = {};  // [T] segments; empty where the model has none
 };
 
 // What turns steps into logits. One thread at a time.

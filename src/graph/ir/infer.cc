@@ -106,6 +106,22 @@ std::vector<TypeAndShape> InferCacheRead(const Node& node, InputChecks& in) {
   return {};
 }
 
+// Heads of q (or weights) and KV heads of k or v.
+void ExpectGroupedHeads(const Node& node, InputChecks& in, size_t kv_input) {
+  const int64_t heads = node.Int("heads"), kv_heads = node.Int("kv_heads");
+  in.ExpectF32Rows(0);
+  in.ExpectF32Rows(kv_input);
+  in.ExpectDivides(kv_input, "kv_heads");
+  in.ExpectAttribute(kv_heads > 0 && heads > 0 && heads % kv_heads == 0, "kv_heads",
+                     "a divisor of heads");
+  in.Expect(in[kv_input].shape.rows() == in[0].shape.rows(), kv_input, "a row per token");
+}
+
+// Requires: ExpectGroupedHeads found nothing.
+Dim ColsOfHeads(const Node& node, Dim kv_cols) {
+  return kv_cols.factor / std::max<int64_t>(node.Int("kv_heads"), 1) * node.Int("heads");
+}
+
 std::vector<TypeAndShape> Infer(const Node& node, InputChecks& in) {
   const auto elementwise = [&](size_t operands) {
     in.ExpectF32Rows(0);
@@ -135,6 +151,13 @@ std::vector<TypeAndShape> Infer(const Node& node, InputChecks& in) {
       in.ExpectCols(1, in[0].shape.cols().factor / groups);
       return One(RowType(node), in[0].shape);
     }
+    case OpKind::kLayerNorm:
+      in.ExpectF32Rows(0);
+      for (size_t i : {1, 2}) {
+        in.Expect(in[i].type == ElementType::kF32 && in[i].shape.rank() == 1, i, "a list of f32");
+        in.ExpectCols(i, in[0].shape.cols());
+      }
+      return One(RowType(node), in[0].shape);
     case OpKind::kAddRmsNorm:
       in.ExpectF32Rows(0);
       in.ExpectSame(1, 0);
@@ -158,6 +181,7 @@ std::vector<TypeAndShape> Infer(const Node& node, InputChecks& in) {
       return elementwise(1);
     case OpKind::kSilu:
     case OpKind::kGeluTanh:
+    case OpKind::kGeluErf:
     case OpKind::kSoftCap:
       return elementwise(1);
     case OpKind::kSliceCols: {
@@ -202,6 +226,7 @@ std::vector<TypeAndShape> Infer(const Node& node, InputChecks& in) {
       InferCacheRead(node, in);
       return One(ElementType::kF32, {in[0].shape.rows(), Dim(node.Int("heads"), Symbol::kContext)});
     case OpKind::kMaskedSoftmax:
+    case OpKind::kSoftmax:
       in.ExpectF32Rows(0);
       return One(ElementType::kF32, in[0].shape);
     case OpKind::kKvMix:
@@ -212,6 +237,20 @@ std::vector<TypeAndShape> Infer(const Node& node, InputChecks& in) {
       in.Expect(in[0].shape.cols() == Dim(node.Int("heads"), Symbol::kContext), 0,
                 "one weight per head and key");
       return One(ElementType::kF32, {in[0].shape.rows(), node.Int("heads") * node.Int("head_dim")});
+    case OpKind::kScores:
+      ExpectGroupedHeads(node, in, 1);
+      in.ExpectCols(0, ColsOfHeads(node, in[1].shape.cols()));
+      return One(ElementType::kF32, {in[0].shape.rows(), Dim(node.Int("heads"), Symbol::kContext)});
+    case OpKind::kMix:
+      ExpectGroupedHeads(node, in, 1);
+      in.ExpectCols(0, Dim(node.Int("heads"), Symbol::kContext));
+      return One(ElementType::kF32, {in[0].shape.rows(), ColsOfHeads(node, in[1].shape.cols())});
+    case OpKind::kSelfAttention:
+      ExpectGroupedHeads(node, in, 1);
+      in.ExpectF32Rows(2);
+      in.ExpectSame(2, 1);
+      in.ExpectCols(0, ColsOfHeads(node, in[1].shape.cols()));
+      return One(RowType(node), in[0].shape);
     case OpKind::kAttention:
       in.ExpectF32Rows(0);
       InferCacheRead(node, in);

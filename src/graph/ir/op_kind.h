@@ -10,12 +10,14 @@ namespace pelton {
 // The ops of a graph. The first group is what models are built from; the second is made by passes.
 enum class OpKind : uint8_t {
   kEmbedding,        // (ids, table) -> rows
-  kMatmul,           // (x, weight, bias?, residual?) -> x * weight^T [+ bias] [+ residual]
+  kMatmul,           // (x, weight, bias?, residual?) [activation] -> x * weight^T + bias + residual
   kRmsNorm,          // (x, weight) -> out
+  kLayerNorm,        // (x, weight, bias) -> out
   kAdd,              // (a, b)
   kMul,              // (a, b)
   kSilu,             // (x)
   kGeluTanh,         // (x)
+  kGeluErf,          // (x)
   kScale,            // (x) {by}
   kSoftCap,          // (x) {cap}
   kSliceCols,        // (x) {begin, count}: a view
@@ -27,13 +29,18 @@ enum class OpKind : uint8_t {
   kKvScores,         // (q, cache) {heads, kv_heads, layer}
   kMaskedSoftmax,    // (scores) {heads, window}
   kKvMix,            // (weights, cache) {heads, kv_heads, head_dim, layer}
+  // Of whole sequences in the step, both directions, without a cache:
+  kScores,   // (q, k) {heads, kv_heads}
+  kSoftmax,  // (scores) {heads}
+  kMix,      // (weights, v) {heads, kv_heads}
   // made by passes
-  kAttention,    // (q, cache) {heads, kv_heads, layer, scale, cap, window}
-  kRopeKvWrite,  // (q, k, v, table, slots) {heads, kv_heads, interleaved, layer} -> (q, cache)
-  kAddRmsNorm,   // (x, add, weight) -> (sum, out)
-  kGatedMul,     // (gate, up) {activation}: activation(gate) * up
-  kGatedMatmul,  // (x, gate+up weight) {activation}
-  kQuantize,     // (x) -> the rows in 8 bits
+  kAttention,      // (q, cache) {heads, kv_heads, layer, scale, cap, window}
+  kSelfAttention,  // (q, k, v) {heads, kv_heads, scale}
+  kRopeKvWrite,    // (q, k, v, table, slots) {heads, kv_heads, interleaved, layer} -> (q, cache)
+  kAddRmsNorm,     // (x, add, weight) -> (sum, out)
+  kGatedMul,       // (gate, up) {activation}: activation(gate) * up
+  kGatedMatmul,    // (x, gate+up weight) {activation}
+  kQuantize,       // (x) -> the rows in 8 bits
 };
 
 // What the verifier and the text form know about an op.

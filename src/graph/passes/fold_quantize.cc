@@ -18,11 +18,14 @@ bool CanQuantize(const Graph& graph, const Node& node, ValueId id) {
     case OpKind::kAddRmsNorm:
       return id == node.outputs[1];
     case OpKind::kGatedMul:
+    case OpKind::kLayerNorm:
       return true;
+    case OpKind::kMatmul:
     case OpKind::kGatedMatmul:
       return cols.constant() && whole_blocks(cols.factor);
     // A unit of attention makes whole heads.
     case OpKind::kAttention:
+    case OpKind::kSelfAttention:
       return cols.constant() && whole_blocks(cols.factor / node.Int("heads"));
     default:
       return false;

@@ -9,7 +9,8 @@ namespace pelton {
 namespace {
 
 bool HasEpilogue(const Node& matmul) {
-  return matmul.inputs[2] != kNoValue || matmul.inputs[3] != kNoValue;
+  return matmul.inputs[2] != kNoValue || matmul.inputs[3] != kNoValue ||
+         matmul.attributes.contains("activation");
 }
 
 // mul(silu(gate), up) -> gated_mul(gate, up), in either order of the factors.
@@ -80,6 +81,7 @@ bool JoinAdds(Graph& graph) {
       const bool bias = graph.value(other).shape.rank() == 1;
       // In the kernel the residual comes after the bias.
       if (matmul->inputs[3] != kNoValue || (bias && matmul->inputs[2] != kNoValue)) continue;
+      if (bias && matmul->attributes.contains("activation")) continue;
       if (other == add.inputs[side]) continue;
       Node fused = *matmul;
       fused.inputs[bias ? 2 : 3] = other;
@@ -92,12 +94,32 @@ bool JoinAdds(Graph& graph) {
   return rewriter.Finish();
 }
 
+// gelu_erf(matmul(x, w, b)) -> the matmul does it.
+bool JoinActivations(Graph& graph) {
+  Rewriter rewriter(graph);
+  for (Node& gelu : graph.nodes) {
+    if (gelu.kind != OpKind::kGeluErf) continue;
+    const Node* matmul = rewriter.OnlyReadProducerOf(gelu.inputs[0], OpKind::kMatmul);
+    if (matmul == nullptr || matmul->inputs[3] != kNoValue ||
+        matmul->attributes.contains("activation")) {
+      continue;
+    }
+    Node fused = *matmul;
+    fused.attributes["activation"] = std::string("gelu_erf");
+    fused.outputs = gelu.outputs;
+    rewriter.Remove(rewriter.ProducerIndex(gelu.inputs[0]));
+    gelu = std::move(fused);
+  }
+  return rewriter.Finish();
+}
+
 }  // namespace
 
 bool FuseEpilogues(Graph& graph) {
   bool changed = JoinActivationAndMul(graph);
   changed |= JoinGateAndUp(graph);
   changed |= JoinAdds(graph);  // biases
+  changed |= JoinActivations(graph);
   changed |= JoinAdds(graph);  // residuals of matmuls that got a bias
   return changed;
 }

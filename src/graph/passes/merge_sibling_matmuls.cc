@@ -10,7 +10,9 @@ namespace pelton {
 namespace {
 
 bool CanMerge(const Graph& graph, const Uses& uses, const Node& node) {
-  if (node.kind != OpKind::kMatmul || node.inputs[3] != kNoValue) return false;
+  if (node.kind != OpKind::kMatmul || node.inputs[3] != kNoValue || !node.attributes.empty()) {
+    return false;
+  }
   const Value& weight = graph.value(node.inputs[1]);
   if (weight.type != ElementType::kStored || weight.constant.interleave_panels ||
       !uses.OnlyRead(node.inputs[1]) || uses.IsOutput(node.outputs[0])) {

@@ -4,8 +4,41 @@
 #include "graph/passes/rewriter.h"
 
 namespace pelton {
+namespace {
 
-bool RecognizeAttention(Graph& graph) {
+// scores, scale, softmax and mix over the step's own rows.
+bool RecognizeSelfAttention(Graph& graph) {
+  Rewriter rewriter(graph);
+  for (Node& mix : graph.nodes) {
+    if (mix.kind != OpKind::kMix) continue;
+    const Node* softmax = rewriter.OnlyReadProducerOf(mix.inputs[0], OpKind::kSoftmax);
+    if (softmax == nullptr) continue;
+    std::vector<ValueId> inner = {mix.inputs[0]};
+    double scale = 1;
+    ValueId scores_id = softmax->inputs[0];
+    if (const Node* op = rewriter.OnlyReadProducerOf(scores_id, OpKind::kScale)) {
+      scale = op->Number("by");
+      inner.push_back(scores_id);
+      scores_id = op->inputs[0];
+    }
+    const Node* scores = rewriter.OnlyReadProducerOf(scores_id, OpKind::kScores);
+    if (scores == nullptr || scores->Int("heads") != mix.Int("heads") ||
+        scores->Int("kv_heads") != mix.Int("kv_heads") ||
+        !(graph.value(scores->inputs[1]).shape == graph.value(mix.inputs[1]).shape)) {
+      continue;
+    }
+    inner.push_back(scores_id);
+    for (ValueId id : inner) rewriter.Remove(rewriter.ProducerIndex(id));
+    mix = Node{
+        OpKind::kSelfAttention,
+        {scores->inputs[0], scores->inputs[1], mix.inputs[1]},
+        mix.outputs,
+        {{"heads", scores->Int("heads")}, {"kv_heads", scores->Int("kv_heads")}, {"scale", scale}}};
+  }
+  return rewriter.Finish();
+}
+
+bool RecognizeCachedAttention(Graph& graph) {
   Rewriter rewriter(graph);
   for (Node& mix : graph.nodes) {
     if (mix.kind != OpKind::kKvMix) continue;
@@ -44,6 +77,13 @@ bool RecognizeAttention(Graph& graph) {
                 {"window", softmax->Int("window")}}};
   }
   return rewriter.Finish();
+}
+
+}  // namespace
+
+bool RecognizeAttention(Graph& graph) {
+  const bool changed = RecognizeCachedAttention(graph);
+  return RecognizeSelfAttention(graph) || changed;
 }
 
 }  // namespace pelton

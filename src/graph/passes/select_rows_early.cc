@@ -15,9 +15,11 @@ std::vector<size_t> RowInputs(const Graph& graph, const Node& node) {
     case OpKind::kMul:
     case OpKind::kSilu:
     case OpKind::kGeluTanh:
+    case OpKind::kGeluErf:
     case OpKind::kScale:
     case OpKind::kSoftCap:
     case OpKind::kRmsNorm:
+    case OpKind::kLayerNorm:
     case OpKind::kMatmul:
       break;
     default:

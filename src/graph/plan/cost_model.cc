@@ -53,11 +53,17 @@ double Operations(const Graph& graph, const Node& node, const SymbolValues& size
       return 2 * terms * static_cast<double>(sizes.Of(x.shape.rows())) * Elements(weight, sizes);
     }
     case OpKind::kAttention:
+    case OpKind::kSelfAttention:
       return 4 * elements(0) * static_cast<double>(sizes.context);
     case OpKind::kKvScores:
+    case OpKind::kScores:
       return 2 * elements(0) * static_cast<double>(sizes.context);
     case OpKind::kKvMix:
       return 2 * elements(0) * static_cast<double>(node.Int("head_dim"));
+    case OpKind::kMix:
+      return 2 * elements(0) *
+             static_cast<double>(graph.value(node.inputs[1]).shape.cols().factor) /
+             static_cast<double>(node.Int("kv_heads"));
     default: {
       double total = 0;
       for (ValueId output : node.outputs) {

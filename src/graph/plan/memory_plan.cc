@@ -19,6 +19,9 @@ std::vector<size_t> InPlaceInputs(const Node& node) {
       return {0, 1};
     case OpKind::kSilu:
     case OpKind::kGeluTanh:
+    case OpKind::kGeluErf:
+    case OpKind::kSoftmax:
+    case OpKind::kLayerNorm:
     case OpKind::kScale:
     case OpKind::kSoftCap:
     case OpKind::kRope:

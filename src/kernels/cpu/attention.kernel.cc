@@ -90,6 +90,7 @@ class TileAttention {
  private:
   // Positions that a row may see; both ends grow with the row.
   Range VisibleTo(size_t row) const {
+    if (!args_.causal) return {0, static_cast<size_t>(tile_->sequence->context)};
     const size_t end = first_position_ + row + 1;
     const auto window = static_cast<size_t>(args_.window);
     return {window == 0 || window >= end ? 0 : end - window, end};
@@ -115,11 +116,35 @@ class TileAttention {
     }
   }
 
-  // Looks the keys of the partition at `origin` up in the block table.
+  // Finds the rows of the keys of the partition at `origin`.
   void FindRows(size_t origin, Partition<Element>& partition) {
     const Range positions = Intersect(all_, {origin, origin + kPartitionKeys});
     partition.origin = origin;
     partition.keys = positions.empty() ? Range{0, 0} : Shift(positions, origin);
+    if (args_.rows.k != nullptr) {
+      FindStepRows(partition);
+    } else {
+      FindCacheRows(partition);
+    }
+    // Whole vectors of keys are transposed, and whole partitions looked ahead to.
+    for (size_t key = 0; key < partition.keys.begin; ++key) SetZeros(partition, key);
+    for (size_t key = partition.keys.end; key < kPartitionKeys; ++key) SetZeros(partition, key);
+  }
+
+  void FindStepRows(Partition<Element>& partition) const {
+    const StepRows& rows = args_.rows;
+    const size_t first = static_cast<size_t>(tile_->sequence->first_row) + partition.origin;
+    for (size_t key = partition.keys.begin; key < partition.keys.end; ++key) {
+      partition.k_rows[key] = reinterpret_cast<const Element*>(
+          rows.k + (first + key) * rows.k_stride + kv_head_ * dim_);
+      partition.v_rows[key] = reinterpret_cast<const Element*>(
+          rows.v + (first + key) * rows.v_stride + kv_head_ * dim_);
+    }
+  }
+
+  // Looks them up in the block table.
+  void FindCacheRows(Partition<Element>& partition) const {
+    const size_t origin = partition.origin;
     const size_t block_tokens = args_.cache.block_tokens;
     for (size_t key = partition.keys.begin; key < partition.keys.end;) {
       const size_t position = origin + key;
@@ -132,9 +157,6 @@ class TileAttention {
         partition.v_rows[key] = v + offset * dim_;
       }
     }
-    // Whole vectors of keys are transposed, and whole partitions looked ahead to.
-    for (size_t key = 0; key < partition.keys.begin; ++key) SetZeros(partition, key);
-    for (size_t key = partition.keys.end; key < kPartitionKeys; ++key) SetZeros(partition, key);
   }
   void SetZeros(Partition<Element>& partition, size_t key) const {
     partition.k_rows[key] = zeros_;

@@ -80,6 +80,28 @@ class AttentionCase {
             .window = 0};
   }
 
+  // The same q over keys and values that are rows of the step, seen in both directions. Rows
+  // before the context of a sequence do not exist: use sequences whose rows are their context.
+  AttentionArgs StepArgs(std::mt19937& rng, float* out) {
+    AttentionArgs args = Args(out);
+    const size_t kv_width = shape_.kv_heads * shape_.dim;
+    step_k_ = RandomValues(rng, rows_ * (kv_width + 1));
+    step_v_ = RandomValues(rng, rows_ * (kv_width + 2));
+    args.cache = {.data = nullptr,
+                  .dtype = KvDType::kF32,
+                  .num_blocks = 0,
+                  .layers = 0,
+                  .kv_heads = shape_.kv_heads,
+                  .head_dim = shape_.dim,
+                  .block_tokens = 0};
+    args.rows = {.k = step_k_.data(),
+                 .v = step_v_.data(),
+                 .k_stride = kv_width + 1,
+                 .v_stride = kv_width + 2};
+    args.causal = false;
+    return args;
+  }
+
   // Sets every element of the value (or key) at `position`.
   void SetToken(const SequenceSpan& span, int32_t position, bool value, float x) {
     for (size_t g = 0; g < shape_.kv_heads; ++g) {
@@ -134,6 +156,7 @@ class AttentionCase {
   std::vector<SequenceSpan> spans_;
   size_t q_stride_ = 0;
   std::vector<float> q_;
+  std::vector<float> step_k_, step_v_;
 };
 
 }  // namespace pelton

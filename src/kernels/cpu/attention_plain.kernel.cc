@@ -26,18 +26,28 @@ struct PlainUnit {
   const SequenceSpan* sequence;
 };
 
-// Calls visit(j, count, rows) for the pieces of [0, context) that lie in one cache block: `rows`
-// holds the keys (or values) of positions j .. j + count - 1.
-template <typename Element, typename Visit>
-void ForEachPiece(const KvCacheView& cache, const PlainUnit& unit, size_t layer, size_t kv_head,
-                  bool values, const Visit& visit) {
+// Calls visit(j, count, rows, stride) for the pieces of [0, context) that lie in one cache block,
+// or once where keys and values are the step's rows: `rows` holds the keys (or values) of positions
+// j .. j + count - 1.
+template <typename Element, typename Args, typename Visit>
+void ForEachPiece(const Args& a, const PlainUnit& unit, size_t kv_head, bool values,
+                  const Visit& visit) {
+  const KvCacheView& cache = a.cache;
+  if (a.rows.k != nullptr || a.rows.v != nullptr) {
+    const size_t stride = values ? a.rows.v_stride : a.rows.k_stride;
+    const float* rows = (values ? a.rows.v : a.rows.k) +
+                        static_cast<size_t>(unit.sequence->first_row) * stride +
+                        kv_head * cache.head_dim;
+    visit(size_t{0}, unit.context, reinterpret_cast<const Element*>(rows), stride);
+    return;
+  }
   for (size_t j = 0; j < unit.context; j += cache.block_tokens) {
     const auto block = static_cast<size_t>(unit.sequence->block_table[j / cache.block_tokens]);
     const std::byte* rows =
-        values ? cache.V(block, layer, kv_head) : cache.K(block, layer, kv_head);
+        values ? cache.V(block, a.layer, kv_head) : cache.K(block, a.layer, kv_head);
     const size_t left = unit.context - j;
     visit(j, left < cache.block_tokens ? left : cache.block_tokens,
-          reinterpret_cast<const Element*>(rows));
+          reinterpret_cast<const Element*>(rows), cache.head_dim);
   }
 }
 
@@ -57,10 +67,10 @@ void Scores(const KvScoresArgs& a, size_t begin, size_t end) {
     const PlainUnit unit(a, u);
     const float* q = a.q + unit.row * a.q_stride + unit.head * dim;
     float* scores = a.scores + u * a.scores_stride;
-    ForEachPiece<Element>(a.cache, unit, a.layer, unit.head / group, false,
-                          [&](size_t j, size_t count, const Element* keys) {
+    ForEachPiece<Element>(a, unit, unit.head / group, false,
+                          [&](size_t j, size_t count, const Element* keys, size_t stride) {
                             for (size_t i = 0; i < count; ++i) {
-                              scores[j + i] = Dot(q, keys + i * dim, dim);
+                              scores[j + i] = Dot(q, keys + i * stride, dim);
                             }
                           });
   }
@@ -89,10 +99,10 @@ void Mix(const KvMixArgs& a, size_t begin, size_t end) {
     const float* weights = a.weights + u * a.weights_stride;
     float* out = a.out + unit.row * a.out_stride + unit.head * dim;
     for (size_t d = 0; d < dim; ++d) out[d] = 0;
-    ForEachPiece<Element>(a.cache, unit, a.layer, unit.head / group, true,
-                          [&](size_t j, size_t count, const Element* values) {
+    ForEachPiece<Element>(a, unit, unit.head / group, true,
+                          [&](size_t j, size_t count, const Element* values, size_t stride) {
                             for (size_t i = 0; i < count; ++i) {
-                              AddScaled(weights[j + i], values + i * dim, dim, out);
+                              AddScaled(weights[j + i], values + i * stride, dim, out);
                             }
                           });
   }
@@ -122,7 +132,7 @@ void MaskedSoftmax(const MaskedSoftmaxArgs& a, size_t begin, size_t end, std::by
   for (size_t u = begin; u < end; ++u) {
     const PlainUnit unit(a, u);
     const auto window = static_cast<size_t>(a.window);
-    const size_t last = unit.position + 1;
+    const size_t last = a.causal ? unit.position + 1 : unit.context;
     const size_t first = window == 0 || window >= last ? 0 : last - window;
     float* row = a.scores + u * a.scores_stride;
     for (size_t j = 0; j < first; ++j) row[j] = 0;

@@ -127,5 +127,56 @@ TEST(PlainAttentionTest, EachOpMatchesItsMeaningAndTogetherTheyAreAttention) {
   }
 }
 
+TEST(PlainAttentionTest, BothDirectionsOverTheStepsRows) {
+  std::mt19937 rng(4);
+  const AttentionShape shape = {
+      .heads = 4, .kv_heads = 2, .dim = 40, .sequences = {{1, 1}, {40, 40}, {20, 20}}};
+  AttentionCase c(rng, shape);
+  std::vector<float> out(c.rows() * c.width());
+  const AttentionArgs fused = c.StepArgs(rng, out.data());
+  const std::vector<double> want = reference::Attention(fused);
+  const size_t stride = 43, units = c.rows() * shape.heads;
+  for (size_t i = 0; i < KvScoresImpls().size(); ++i) {
+    if ((KvScoresImpls()[i].required_features & ~DetectedCpuFeatures()) != 0) continue;
+    SCOPED_TRACE(KvScoresImpls()[i].name);
+    std::vector<float> scores(units * stride, -77);
+    RunSplit(KvScoresImpls()[i],
+             KvScoresArgs{.q = fused.q,
+                          .q_stride = fused.q_stride,
+                          .scores = scores.data(),
+                          .scores_stride = stride,
+                          .heads = shape.heads,
+                          .cache = fused.cache,
+                          .layer = 0,
+                          .sequences = fused.sequences,
+                          .num_sequences = fused.num_sequences,
+                          .rows = fused.rows},
+             units);
+    for (float& v : scores) v = v == -77 ? v : v * fused.scale;
+    RunSplit(MaskedSoftmaxImpls()[i],
+             MaskedSoftmaxArgs{.scores = scores.data(),
+                               .scores_stride = stride,
+                               .heads = shape.heads,
+                               .sequences = fused.sequences,
+                               .num_sequences = fused.num_sequences,
+                               .window = 0,
+                               .causal = false},
+             units);
+    RunSplit(KvMixImpls()[i],
+             KvMixArgs{.weights = scores.data(),
+                       .weights_stride = stride,
+                       .out = out.data(),
+                       .out_stride = fused.out_stride,
+                       .heads = shape.heads,
+                       .cache = fused.cache,
+                       .layer = 0,
+                       .sequences = fused.sequences,
+                       .num_sequences = fused.num_sequences,
+                       .rows = fused.rows},
+             units);
+    for (size_t k = 0; k < want.size(); ++k) ASSERT_NEAR(out[k], want[k], 4e-6) << k;
+  }
+}
+
 }  // namespace
 }  // namespace pelton

@@ -83,6 +83,58 @@ TEST(AttentionTest, EveryImplMatchesReference) {
   }
 }
 
+AttentionShape WholeSequences(std::mt19937& rng) {
+  AttentionShape shape = RandomShape(rng);
+  shape.sequences.clear();
+  for (size_t s = 0; s < 1 + rng() % 4; ++s) {
+    const int32_t lengths[] = {1, 2, 7, 16, 17, 49, 100, 256, 257, 300};
+    const int32_t count = lengths[rng() % 10];
+    shape.sequences.push_back({count, count});
+  }
+  return shape;
+}
+
+TEST(AttentionTest, BothDirectionsOverTheStepsRowsMatchReference) {
+  for (uint32_t seed = 1; seed <= 40; ++seed) {
+    std::mt19937 rng(seed + 500);
+    const AttentionShape shape = WholeSequences(rng);
+    AttentionCase c(rng, shape);
+    std::vector<float> out(c.rows() * c.width());
+    const AttentionArgs args = c.StepArgs(rng, out.data());
+    SCOPED_TRACE(Describe(shape, args));
+    const std::vector<double> want = reference::Attention(args);
+    ForEachImpl(AttentionImpls(), [&](const OpImpl<AttentionArgs>& impl) {
+      std::fill(out.begin(), out.end(), -77.0f);
+      RunAll(impl, args);
+      for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(out[i], want[i], 4e-6) << i;
+    });
+  }
+}
+
+TEST(AttentionTest, BothDirectionsDoNotDependOnNeighboursOrUnits) {
+  std::mt19937 rng(77);
+  const AttentionShape shape = {
+      .heads = 4, .kv_heads = 2, .dim = 32, .sequences = {{100, 100}, {7, 7}, {300, 300}, {1, 1}}};
+  AttentionCase c(rng, shape);
+  std::vector<float> want(c.rows() * c.width()), got(want.size());
+  AttentionArgs args = c.StepArgs(rng, want.data());
+  ForEachImpl(AttentionImpls(), [&](const OpImpl<AttentionArgs>& impl) {
+    args.out = want.data();
+    args.sequences = c.spans().data();
+    args.num_sequences = c.spans().size();
+    RunAll(impl, args);
+    args.out = got.data();
+    for (const SequenceSpan& span : c.spans()) {  // each alone, unit by unit
+      args.sequences = &span;
+      args.num_sequences = 1;
+      for (size_t unit = 0; unit < AttentionUnits(args); ++unit) {
+        RunUnits(impl, args, unit, unit + 1);
+      }
+    }
+    EXPECT_TRUE(SameBits(got.data(), want.data(), want.size()));
+  });
+}
+
 TEST(AttentionTest, LargeScoresNeitherOverflowNorLoseTheMaximum) {
   std::mt19937 rng(7);
   AttentionCase c(rng, {.sequences = {{5, 700}, {1, 300}}});

@@ -64,6 +64,8 @@ void Unary(const UnaryArgs& a, size_t begin, size_t end, std::byte*) noexcept {
       return UnaryRows(a, begin, end, [](F32 x) { return Silu(x); });
     case UnaryKind::kGeluTanh:
       return UnaryRows(a, begin, end, [](F32 x) { return GeluTanh(x); });
+    case UnaryKind::kGeluErf:
+      return UnaryRows(a, begin, end, [](F32 x) { return GeluErf(x); });
   }
 }
 

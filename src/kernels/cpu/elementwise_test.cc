@@ -14,8 +14,8 @@ constexpr size_t kDims[] = {1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 65,
 constexpr size_t kRows = 3;
 constexpr BinaryKind kBinaryKinds[] = {BinaryKind::kAdd, BinaryKind::kMul, BinaryKind::kSiluMul,
                                        BinaryKind::kGeluTanhMul};
-constexpr UnaryKind kUnaryKinds[] = {UnaryKind::kCopy, UnaryKind::kScale, UnaryKind::kSoftCap,
-                                     UnaryKind::kSilu, UnaryKind::kGeluTanh};
+constexpr UnaryKind kUnaryKinds[] = {UnaryKind::kCopy, UnaryKind::kScale,    UnaryKind::kSoftCap,
+                                     UnaryKind::kSilu, UnaryKind::kGeluTanh, UnaryKind::kGeluErf};
 
 TEST(BinaryTest, EveryImplMatchesReference) {
   std::mt19937 rng(1);
@@ -163,6 +163,28 @@ TEST(UnaryTest, SiluAndTanhKeepTheirAccuracyOverTheWholeRange) {
             << "kind " << static_cast<int>(kind) << " x " << v << " got " << out[i] << " want "
             << want;
       }
+    }
+  });
+}
+
+TEST(UnaryTest, ExactGeluIsWithinTheRoundingOfItsFormula) {
+  const std::vector<float> x = WideRange();
+  ForEachImpl(UnaryImpls(), [&](const OpImpl<UnaryArgs>& impl) {
+    std::vector<float> out(x.size());
+    const UnaryArgs args{.kind = UnaryKind::kGeluErf,
+                         .x = x.data(),
+                         .out = out.data(),
+                         .rows = 1,
+                         .dim = x.size(),
+                         .x_stride = x.size(),
+                         .out_stride = x.size()};
+    impl.run(args, 0, 1, nullptr);
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double v = x[i];
+      // 1 + erf cancels for negative v: the error is one of 1, not of the sum.
+      const double want = v / 2 * std::erfc(-v / std::sqrt(2.0));
+      const double limit = 4e-7 * std::abs(v) + 1e-37;
+      ASSERT_LE(std::abs(out[i] - want), limit) << "x " << v << " got " << out[i];
     }
   });
 }

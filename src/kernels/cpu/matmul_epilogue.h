@@ -8,9 +8,9 @@
 
 namespace pelton::cpu::KERNEL_ISA {
 
-// What a matmul does with the sums of one unit, rows [first_row, first_row + rows): bias, residual
-// or gate, then store or quantise. A row of `y` is 32 sums, or, when gated, 16 of gate, 16 of up,
-// 16 of gate, 16 of up. `columns` is N.
+// What a matmul does with the sums of one unit, rows [first_row, first_row + rows): bias,
+// activation, residual or gate, then store or quantise. A row of `y` is 32 sums, or, when gated, 16
+// of gate, 16 of up, 16 of gate, 16 of up. `columns` is N.
 inline void FinishUnit(const MatmulArgs& args, size_t unit, size_t columns, size_t first_row,
                        size_t rows, const float* y, size_t y_stride) {
   constexpr size_t kLanes = F32::kLanes;
@@ -34,6 +34,7 @@ inline void FinishUnit(const MatmulArgs& args, size_t unit, size_t columns, size
           value = Add(value, lanes == kLanes ? Load(p) : LoadPartial(p, lanes));
         };
         if (args.bias != nullptr) add(args.bias + column);
+        if (args.activation == MatmulActivation::kGeluErf) value = GeluErf(value);
         if (args.residual != nullptr) add(args.residual + row * args.residual_stride + column);
       }
       if (args.out == nullptr) {

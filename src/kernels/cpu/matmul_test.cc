@@ -95,6 +95,7 @@ TEST(Matmul, MatchesTheReference) {
           shape.bias = seed % 3 == 1;
           shape.residual = seed % 5 < 2;
           shape.x_terms = 1 + seed % 2;
+          if (seed % 4 == 3) shape.activation = MatmulActivation::kGeluErf;
           MatmulCase data(shape, seed++);
           const ReferenceMatmulResult want = ReferenceMatmul(data.Args());
           for (const MatmulImpl* impl : RunnableImpls()) {

@@ -1,12 +1,14 @@
 // Tables of the row ops that are compiled per ISA.
 #include "kernels/cpu/isa_impls.h"
 #include "kernels/ops/elementwise.h"
+#include "kernels/ops/layer_norm.h"
 #include "kernels/ops/rms_norm.h"
 #include "kernels/ops/rope.h"
 
 namespace pelton {
 
 PELTON_ISA_IMPLS(RmsNorm);
+PELTON_ISA_IMPLS(LayerNorm);
 PELTON_ISA_IMPLS(Binary);
 PELTON_ISA_IMPLS(Unary);
 PELTON_ISA_IMPLS(QuantizeRows);

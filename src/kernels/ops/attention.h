@@ -5,9 +5,19 @@
 
 namespace pelton {
 
-// Causal attention of new tokens over the paged cache, grouped heads (H / G query heads share one
-// KV head). For the row at position p and head h:
-//   s[j] = softcap(scale * q[h] . K[j][h / (H/G)]),  j in (p - window, p]
+// Keys and values that are rows of the step itself instead of a paged cache: those of position p of
+// a sequence are row first_row + p, [T, G * D] each.
+struct StepRows {
+  const float* k = nullptr;  // null: they are in the cache
+  const float* v = nullptr;
+  size_t k_stride = 0;
+  size_t v_stride = 0;
+};
+
+// Attention of new tokens over the paged cache or over the step's own rows, grouped heads (H / G
+// query heads share one KV head). For the row at position p and head h:
+//   s[j] = softcap(scale * q[h] . K[j][h / (H/G)]),  j in (p - window, p], or, where it is not
+//                                                    causal, every j of the sequence
 //   out[h] = sum_j softmax(s)[j] * V[j][h / (H/G)]
 // with softcap(x) = cap * tanh(x / cap) when soft_cap > 0. Scores, softmax and sums in f32. The
 // bits of a row depend on its own q and cache content alone: keys are visited in order, in
@@ -20,14 +30,16 @@ struct AttentionArgs {
   size_t out_terms = 1;      // of out_quantized
   size_t q_stride;
   size_t out_stride;
-  size_t heads;  // H, a multiple of cache.kv_heads
-  KvCacheView cache;
+  size_t heads;       // H, a multiple of cache.kv_heads
+  KvCacheView cache;  // with step rows only dtype (kF32), kv_heads and head_dim count
   size_t layer;
   const SequenceSpan* sequences;  // [B], rows in order and without gaps from 0
   size_t num_sequences;
   float scale;
   float soft_cap;  // 0: none
   int32_t window;  // keys that a row may see, itself included; 0: all
+  StepRows rows = {};
+  bool causal = true;  // false: every row sees its whole sequence; window is 0
 };
 
 size_t AttentionUnits(const AttentionArgs& args);
@@ -46,6 +58,7 @@ struct KvScoresArgs {  // scores[t, h, j] = q[t, h] . K[j]; for every j < contex
   size_t layer;
   const SequenceSpan* sequences;
   size_t num_sequences;
+  StepRows rows = {};
 };
 struct MaskedSoftmaxArgs {  // in place: masked scores get weight 0, the visible ones sum to 1
   float* scores;
@@ -54,6 +67,7 @@ struct MaskedSoftmaxArgs {  // in place: masked scores get weight 0, the visible
   const SequenceSpan* sequences;
   size_t num_sequences;
   int32_t window;
+  bool causal = true;
 };
 struct KvMixArgs {  // out[t, h] = sum_j weights[t, h, j] * V[j]
   const float* weights;
@@ -65,6 +79,7 @@ struct KvMixArgs {  // out[t, h] = sum_j weights[t, h, j] * V[j]
   size_t layer;
   const SequenceSpan* sequences;
   size_t num_sequences;
+  StepRows rows = {};
 };
 
 // Units of the three: (row, head) pairs, T * heads.

@@ -29,6 +29,7 @@ enum class UnaryKind : uint8_t {
   kSoftCap,  // parameter * tanh(x / parameter)
   kSilu,
   kGeluTanh,
+  kGeluErf,  // x / 2 * (1 + erf(x / sqrt(2)))
 };
 struct UnaryArgs {
   UnaryKind kind;

@@ -7,7 +7,7 @@
 namespace pelton {
 
 // y[m, n] = sum_k x[m, k] * w[n, k], then the epilogue.
-//   plain:  out[m, n] = y[m, n] + bias[n] + residual[m, n]
+//   plain:  out[m, n] = act(y[m, n] + bias[n]) + residual[m, n]
 //   gated:  w holds gate and up in alternating panels; out[m, n] = act(gate[m, n]) * up[m, n],
 //           N = w.rows / 2; no bias, no residual
 // Two arithmetics, each with one order of operations per output whatever M, the unit split or the
@@ -20,6 +20,7 @@ namespace pelton {
 //                 they are added last. Scalar formats are not available (use x_f32).
 // Implementations marked `invariant == false` in MatmulImpls (AMX) may differ from that order.
 enum class GateActivation : uint8_t { kNone, kSilu, kGeluTanh };
+enum class MatmulActivation : uint8_t { kNone, kGeluErf };  // of plain matmuls
 
 struct MatmulArgs {
   const float* x_f32;            // [M, K], row stride x_stride; or null
@@ -36,6 +37,7 @@ struct MatmulArgs {
   std::byte* out_quantized;  // QuantizedRows [M, N] when out is null; needs N % 32 == 0
   size_t out_terms = 1;      // of out_quantized
   size_t out_stride;         // of out
+  MatmulActivation activation = MatmulActivation::kNone;
 };
 
 // Unit: 32 output columns (a pair of panels, or two pairs when gated).

@@ -19,12 +19,17 @@ double CacheElement(const KvCacheView& cache, const SequenceSpan& sequence, size
 namespace {
 
 // All keys (or values) of a sequence for one KV head, [context, D].
-std::vector<double> CacheRows(const AttentionArgs& a, const SequenceSpan& sequence, size_t kv_head,
-                              bool value) {
+std::vector<double> RowsOf(const AttentionArgs& a, const SequenceSpan& sequence, size_t kv_head,
+                           bool value) {
   std::vector<double> out;
+  const float* rows = value ? a.rows.v : a.rows.k;
+  const size_t stride = value ? a.rows.v_stride : a.rows.k_stride;
   for (size_t j = 0; j < static_cast<size_t>(sequence.context); ++j) {
     for (size_t d = 0; d < a.cache.head_dim; ++d) {
-      out.push_back(CacheElement(a.cache, sequence, a.layer, kv_head, value, j, d));
+      const size_t row = static_cast<size_t>(sequence.first_row) + j;
+      out.push_back(rows != nullptr
+                        ? rows[row * stride + kv_head * a.cache.head_dim + d]
+                        : CacheElement(a.cache, sequence, a.layer, kv_head, value, j, d));
     }
   }
   return out;
@@ -38,7 +43,8 @@ std::vector<double> AttentionRow(const AttentionArgs& a, const float* q, size_t 
   const auto window = static_cast<size_t>(a.window);
   const size_t first = window == 0 || window > position ? 0 : position + 1 - window;
   std::vector<double> weights;
-  for (size_t j = first; j <= position; ++j) {
+  const size_t last = a.causal ? position : keys.size() / dim - 1;
+  for (size_t j = first; j <= last; ++j) {
     double score = 0;
     for (size_t d = 0; d < dim; ++d) score += q[d] * keys[j * dim + d];
     score *= a.scale;
@@ -49,7 +55,7 @@ std::vector<double> AttentionRow(const AttentionArgs& a, const float* q, size_t 
   double total = 0;
   for (double& w : weights) total += w = std::exp(w - maximum);
   std::vector<double> out(dim);
-  for (size_t j = first; j <= position; ++j) {
+  for (size_t j = first; j <= last; ++j) {
     for (size_t d = 0; d < dim; ++d) out[d] += weights[j - first] / total * values[j * dim + d];
   }
   return out;
@@ -65,8 +71,8 @@ std::vector<double> Attention(const AttentionArgs& a) {
     out.resize(out.size() + static_cast<size_t>(sequence.count) * width);
     for (size_t h = 0; h < a.heads; ++h) {
       const size_t kv_head = h / (a.heads / a.cache.kv_heads);
-      const std::vector<double> keys = CacheRows(a, sequence, kv_head, false);
-      const std::vector<double> values = CacheRows(a, sequence, kv_head, true);
+      const std::vector<double> keys = RowsOf(a, sequence, kv_head, false);
+      const std::vector<double> values = RowsOf(a, sequence, kv_head, true);
       const auto count = static_cast<size_t>(sequence.count);
       for (size_t i = 0; i < count; ++i) {
         const size_t row = static_cast<size_t>(sequence.first_row) + i;

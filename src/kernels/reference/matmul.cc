@@ -141,8 +141,11 @@ ReferenceMatmulResult ReferenceMatmul(const MatmulArgs& args) {
         const double bias = args.bias != nullptr ? args.bias[n] : 0.0;
         const double residual =
             args.residual != nullptr ? args.residual[m * args.residual_stride + n] : 0.0;
-        out = sum[0] + bias + residual;
-        scale = magnitude[0] + std::fabs(bias) + std::fabs(residual);
+        const double y = sum[0] + bias;
+        const bool gelu = args.activation == MatmulActivation::kGeluErf;
+        out = (gelu ? y / 2 * (1 + std::erf(y / std::sqrt(2.0))) : y) + residual;
+        // The activation's slope stays below 1.13.
+        scale = (gelu ? 1.13 : 1) * (magnitude[0] + std::fabs(bias)) + std::fabs(residual);
       }
     }
   }

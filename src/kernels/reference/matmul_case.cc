@@ -157,6 +157,7 @@ MatmulArgs MatmulCase::ArgsOfRows(size_t first, size_t count) {
   args.rows = count;
   args.weights = {weights_.data(), shape_.dtype, OutputColumns(shape_), shape_.cols};
   args.gate = shape_.gate;
+  args.activation = shape_.activation;
   if (shape_.bias) args.bias = bias_.data();
   if (shape_.residual) {
     args.residual = residual_.data() + first * residual_stride_;

@@ -33,6 +33,7 @@ struct MatmulShape {
   size_t columns = 1;  // N; of the output
   size_t cols = 32;    // K
   GateActivation gate = GateActivation::kNone;
+  MatmulActivation activation = MatmulActivation::kNone;
   bool bias = false;
   bool residual = false;
   bool quantized_out = false;  // needs columns % 32 == 0

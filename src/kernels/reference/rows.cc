@@ -39,6 +39,8 @@ double Apply(UnaryKind kind, double parameter, double x) {
       return Silu(x);
     case UnaryKind::kGeluTanh:
       return GeluTanh(x);
+    case UnaryKind::kGeluErf:
+      return x / 2 * (1 + std::erf(x / std::sqrt(2.0)));
   }
   return 0;
 }
@@ -63,6 +65,21 @@ RmsNormResult RmsNorm(const RmsNormArgs& a) {
         const size_t i = row * width + g * a.dim + d;
         out.norm[i] = out.sum[i] * scale * a.weight[d];
       }
+    }
+  }
+  return out;
+}
+
+std::vector<double> LayerNorm(const LayerNormArgs& a) {
+  std::vector<double> out;
+  for (size_t row = 0; row < a.rows; ++row) {
+    const float* x = a.x + row * a.x_stride;
+    double mean = 0, squares = 0;
+    for (size_t d = 0; d < a.dim; ++d) mean += x[d] / static_cast<double>(a.dim);
+    for (size_t d = 0; d < a.dim; ++d) squares += (x[d] - mean) * (x[d] - mean);
+    const double scale = 1 / std::sqrt(squares / static_cast<double>(a.dim) + a.epsilon);
+    for (size_t d = 0; d < a.dim; ++d) {
+      out.push_back((x[d] - mean) * scale * a.weight[d] + a.bias[d]);
     }
   }
   return out;

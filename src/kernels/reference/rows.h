@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/ops/elementwise.h"
+#include "kernels/ops/layer_norm.h"
 #include "kernels/ops/quantized_rows.h"
 #include "kernels/ops/rms_norm.h"
 #include "kernels/ops/rope.h"
@@ -17,6 +18,8 @@ struct RmsNormResult {
   std::vector<double> norm;  // [rows, groups * dim]
 };
 RmsNormResult RmsNorm(const RmsNormArgs& args);
+// [rows, dim]
+std::vector<double> LayerNorm(const LayerNormArgs& args);
 std::vector<double> Binary(const BinaryArgs& args);
 std::vector<double> Unary(const UnaryArgs& args);
 // Rotated heads [T, heads * head_dim]; reads args.table.

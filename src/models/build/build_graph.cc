@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "models/build/bert.h"
 #include "models/build/llama.h"
 
 namespace pelton {
@@ -17,6 +18,7 @@ constexpr Architecture kArchitectures[] = {
     {"llama", BuildLlama},
     {"qwen2", BuildLlama},
     {"qwen3", BuildLlama},
+    {"bert", BuildBert},
 };
 
 }  // namespace

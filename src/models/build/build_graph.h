@@ -10,7 +10,9 @@
 namespace pelton {
 
 // The model as a plain graph of standard ops. Inputs: tokens, positions, slots i32[T] and
-// logit_rows i32[R]; output: logits f32[R, vocab]. Borrows the data of `weights`. Every tensor's
+// logit_rows i32[R]; output: logits f32[R, vocab]. An encoder has token_types i32[T] instead of
+// slots and gives hidden states f32[R, hidden], or f32[R, classes] of each text whose first row is
+// among the rows. Borrows the data of `weights`. Every tensor's
 // presence, type and shape is checked: DataLoss "FILE: tensor NAME: found ..., expected ...";
 // Unimplemented for an architecture or a feature without a builder.
 Result<Graph> BuildGraph(const ModelConfig& config, const WeightSource& weights);

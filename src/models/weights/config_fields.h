@@ -27,6 +27,7 @@ inline constexpr UnsignedRange kHeadsRange{1, 4096};
 inline constexpr UnsignedRange kHeadDimRange{1, 4096};
 inline constexpr UnsignedRange kIntermediateRange{1, 1u << 22};
 inline constexpr UnsignedRange kVocabRange{1, 1u << 24};
+inline constexpr UnsignedRange kClassesRange{1, 1u << 16};
 inline constexpr UnsignedRange kPositionsRange{1, (1u << 31) - 1};  // positions are int32
 
 struct NumberRange {
@@ -57,6 +58,7 @@ struct ArchitectureTraits {
   bool has_qk_norm = false;
   bool is_gemma = false;  // offset norms, post norms, scaled embeddings, query_pre_attn_scalar
   bool fused_qkv = false;
+  bool encoder = false;
   WindowRule window_rule = WindowRule::kNever;
   uint32_t window_pattern = 0;    // kPattern
   uint32_t default_window = 0;    // where the file states none

@@ -40,6 +40,7 @@ class JsonFields {
   static Result<JsonFields> Of(simdjson::dom::element element, std::string_view file,
                                std::string_view path);
 
+  size_t size() const { return members_.size(); }
   // Present, null or not.
   bool States(std::string_view name) const;
   // Present and not null.

@@ -56,6 +56,7 @@ constexpr ArchitectureTraits kArchitectures[] = {
      .builder = "phi3",
      .fused_qkv = true,
      .window_rule = WindowRule::kAll},
+    {.model_type = "bert", .gguf_name = "bert", .builder = "bert", .encoder = true},
 };
 
 }  // namespace
@@ -138,7 +139,7 @@ Status FinishConfig(const ConfigFieldNames& names, ModelConfig* config) {
     return FieldError(config->file, names.kv_heads, fmt::format("{}", config->kv_heads),
                       fmt::format("a divisor of {}, which is {}", names.heads, config->heads));
   }
-  RETURN_IF_ERROR(CheckRope(names, *config, config->rope));
+  if (!config->encoder) RETURN_IF_ERROR(CheckRope(names, *config, config->rope));
   if (config->local_rope) RETURN_IF_ERROR(CheckRope(names, *config, *config->local_rope));
   if (config->bos_id && *config->bos_id >= config->vocab) {
     return FieldError(config->file, names.bos, fmt::format("{}", *config->bos_id),

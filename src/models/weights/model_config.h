@@ -54,7 +54,7 @@ struct SamplingDefaults {
   std::optional<double> repetition_penalty;
 };
 
-// What a decoder-only transformer looks like, the same from both formats. Every value is checked:
+// What a transformer looks like, the same from both formats. Every value is checked:
 // sizes are in range, kv_heads divides heads, ids lie in the vocabulary.
 struct ModelConfig {
   std::string file;          // where it was read from, for messages
@@ -72,7 +72,7 @@ struct ModelConfig {
   uint64_t max_positions = 0;   // as the file states it
   uint64_t context_tokens = 0;  // the longest sequence that makes sense: with scaling, more
 
-  double rms_epsilon = 0;
+  double rms_epsilon = 0;         // of layer norms too
   double norm_weight_offset = 0;  // norms multiply by weight + this (1 in Gemma's safetensors)
   RopeConfig rope;
   std::optional<RopeConfig> local_rope;  // of windowed layers, where it differs
@@ -95,6 +95,12 @@ struct ModelConfig {
   bool qk_norm = false;     // RMSNorm over each head of q and k before rope
   bool post_norms = false;  // norms after attention and MLP too (Gemma 2 and 3)
   bool fused_qkv = false;   // one tensor holds q, k and v, another gate and up (Phi 3)
+
+  // Encoders (BERT): every token sees the whole text, positions are learned, and the model gives
+  // hidden states, or, with a classifier, numbers for a text or a pair of texts.
+  bool encoder = false;
+  uint32_t token_types = 0;  // of the segment embedding
+  uint32_t classes = 0;      // 0: no classifier
 
   // How Hugging Face checkpoints say that weights are stored in FP8 with scales per block; 0: not.
   uint32_t fp8_block_rows = 0;

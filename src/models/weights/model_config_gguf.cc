@@ -34,8 +34,12 @@ class GgufConfigReader {
     RETURN_IF_ERROR(ReadVocab());
     RETURN_IF_ERROR(ReadAttention());
     RETURN_IF_ERROR(ReadWindow());
-    RETURN_IF_ERROR(ReadRope());
-    RETURN_IF_ERROR(ReadScales());
+    if (traits_.encoder) {
+      RETURN_IF_ERROR(ReadEncoder());
+    } else {
+      RETURN_IF_ERROR(ReadRope());
+      RETURN_IF_ERROR(ReadScales());
+    }
     ReadTensorPresence();
     RETURN_IF_ERROR(ReadTokens());
     RETURN_IF_ERROR(ReadSampling());
@@ -249,6 +253,24 @@ class GgufConfigReader {
       }
     }
     return OkStatus();
+  }
+
+  Status ReadEncoder() {
+    config_.encoder = true;
+    config_.activation = Activation::kGeluErf;
+    bool causal = false;
+    RETURN_IF_ERROR(TakeBool(model_, "attention.causal", &causal));
+    if (causal) {
+      return UnsupportedField(config_.file, model_.PathOf("attention.causal"), "true", "false");
+    }
+    config_.token_types = 2;
+    RETURN_IF_ERROR(TakeUnsigned(root_, "tokenizer.ggml.token_type_count", {1, kVocabRange.max},
+                                 &config_.token_types));
+    if (weights_.Find("cls.weight") != nullptr) {
+      return UnsupportedField(config_.file, "tensor \"cls.weight\"", "a classifier",
+                              "none in a GGUF file; a folder with safetensors may have one");
+    }
+    return NeedNumber(model_, "attention.layer_norm_epsilon", kEpsilonRange, &config_.rms_epsilon);
   }
 
   Status ReadScales() {

@@ -48,7 +48,11 @@ class JsonConfigReader {
     RETURN_IF_ERROR(ReadSizes());
     RETURN_IF_ERROR(ReadAttention());
     RETURN_IF_ERROR(ReadWindow());
-    RETURN_IF_ERROR(ReadRope());
+    if (config_.encoder) {
+      RETURN_IF_ERROR(ReadEncoder());
+    } else {
+      RETURN_IF_ERROR(ReadRope());
+    }
     RETURN_IF_ERROR(ReadRest());
     RETURN_IF_ERROR(ReadQuantization());
     return FinishConfig(kNames, &config_);
@@ -71,6 +75,7 @@ class JsonConfigReader {
     config_.norm_weight_offset = traits_->is_gemma ? 1 : 0;
     config_.qk_norm = traits_->has_qk_norm;
     config_.fused_qkv = traits_->fused_qkv;
+    config_.encoder = traits_->encoder;
     return OkStatus();
   }
 
@@ -193,6 +198,40 @@ class JsonConfigReader {
     return ReadOneRope(local, "rope_local_base_freq", traits_->local_theta, &*config_.local_rope);
   }
 
+  Status ReadEncoder() {
+    ASSIGN_OR_RETURN(const auto positions, root_.String("position_embedding_type"));
+    if (positions && *positions != "absolute") {
+      return UnsupportedField(config_.file, "position_embedding_type", Quoted(*positions),
+                              "absolute");
+    }
+    ASSIGN_OR_RETURN(const auto decoder, root_.Bool("is_decoder"));
+    if (decoder.value_or(false)) {
+      return UnsupportedField(config_.file, "is_decoder", "true", "an encoder");
+    }
+    config_.token_types = 2;
+    RETURN_IF_ERROR(
+        TakeUnsigned(root_, "type_vocab_size", {1, kVocabRange.max}, &config_.token_types));
+    ASSIGN_OR_RETURN(const auto classes, root_.Strings("architectures"));
+    for (const std::string& name : classes.value_or(std::vector<std::string>())) {
+      if (name.ends_with("ForSequenceClassification")) RETURN_IF_ERROR(ReadClasses());
+    }
+    return OkStatus();
+  }
+
+  // As transformers: the names of the classes count, num_labels where there are none, else two.
+  Status ReadClasses() {
+    config_.classes = 2;
+    RETURN_IF_ERROR(TakeUnsigned(root_, "num_labels", kClassesRange, &config_.classes));
+    ASSIGN_OR_RETURN(const auto names, root_.Object("id2label"));
+    if (!names) return OkStatus();
+    if (names->size() < kClassesRange.min || names->size() > kClassesRange.max) {
+      return FieldError(config_.file, "id2label", fmt::format("{} names", names->size()),
+                        fmt::format("{} to {}", kClassesRange.min, kClassesRange.max));
+    }
+    config_.classes = static_cast<uint32_t>(names->size());
+    return OkStatus();
+  }
+
   // `parameters` may state the base as rope_theta; the root states it as `theta_name`.
   Status ReadOneRope(const std::optional<JsonFields>& parameters, std::string_view theta_name,
                      double default_theta, RopeConfig* rope) {
@@ -280,7 +319,9 @@ class JsonConfigReader {
 
   Status ReadRest() {
     config_.rms_epsilon = 1e-6;
-    RETURN_IF_ERROR(TakeNumber(root_, "rms_norm_eps", kEpsilonRange, &config_.rms_epsilon));
+    if (config_.encoder) config_.rms_epsilon = 1e-12;
+    RETURN_IF_ERROR(TakeNumber(root_, config_.encoder ? "layer_norm_eps" : "rms_norm_eps",
+                               kEpsilonRange, &config_.rms_epsilon));
     if (traits_->is_gemma) config_.embedding_scale = std::sqrt(static_cast<double>(config_.hidden));
     if (traits_->model_type == "llama") {
       RETURN_IF_ERROR(TakeBool(root_, "mlp_bias", &config_.mlp_bias));
@@ -300,7 +341,7 @@ class JsonConfigReader {
 
   Status ReadActivation() {
     std::string_view field = "hidden_act";
-    std::string activation = "silu";
+    std::string activation = config_.encoder ? "gelu" : "silu";
     if (traits_->is_gemma) {
       field = "hidden_activation";
       activation = "gelu_pytorch_tanh";

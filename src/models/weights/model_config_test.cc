@@ -250,7 +250,7 @@ TEST(ModelConfigJsonTest, HeadsMustFit) {
 
 TEST(ModelConfigJsonTest, UnknownThingsAreNamed) {
   EXPECT_NE(Refuse(Json("mamba"), StatusCode::kUnimplemented)
-                .find("model_type: found \"mamba\", expected one of gemma2, gemma3, gemma3_text, "
+                .find("model_type: found \"mamba\", expected one of bert, gemma2, gemma3, gemma3_text, "
                       "llama, mistral, phi3, qwen2, qwen3"),
             std::string::npos);
   Refuse(Json("llama", R"(,"hidden_act":"relu6")"), StatusCode::kUnimplemented);

@@ -47,4 +47,31 @@ inline F32 GeluTanh(F32 x) {
   return Div(x, Add(Broadcast(1.0f), Exp(Mul(Broadcast(-1.5957691216057308f), cubic))));
 }
 
+// Within 3e-7 of erf(x). Near 0 an odd polynomial, beyond it 1 - exp(polynomial): minimax fits.
+inline F32 Erf(F32 x) {
+  const F32 magnitude = Abs(x);
+  const F32 z = Mul(x, x);
+  F32 p = MulAdd(Broadcast(-5.96761703e-4f), z, Broadcast(4.99119423e-3f));
+  p = MulAdd(p, z, Broadcast(-2.67681349e-2f));
+  p = MulAdd(p, z, Broadcast(1.12819925e-1f));
+  p = MulAdd(p, z, Broadcast(-3.76125336e-1f));
+  p = MulAdd(p, z, Broadcast(1.28379166e-1f));
+  const F32 small = MulAdd(p, magnitude, magnitude);
+  F32 q = MulAdd(Broadcast(-1.72853470e-5f), magnitude, Broadcast(3.83197126e-4f));
+  const F32 u = MulAdd(Broadcast(-3.88396438e-3f), magnitude, Broadcast(2.42546219e-2f));
+  q = MulAdd(q, z, u);
+  q = MulAdd(q, magnitude, Broadcast(-1.06777877e-1f));
+  q = MulAdd(q, magnitude, Broadcast(-6.34846687e-1f));
+  q = MulAdd(q, magnitude, Broadcast(-1.28717512e-1f));
+  q = MulAdd(q, magnitude, Sub(Zero(), magnitude));
+  const F32 large = Sub(Broadcast(1.0f), Exp(q));
+  return CopySign(SelectLess(magnitude, Broadcast(0.927734375f), small, large), x);
+}
+
+// x / 2 * (1 + erf(x / sqrt(2))).
+inline F32 GeluErf(F32 x) {
+  return Mul(Mul(Broadcast(0.5f), x),
+             Add(Broadcast(1.0f), Erf(Mul(x, Broadcast(0.70710678118654752f)))));
+}
+
 }  // namespace pelton::cpu::KERNEL_ISA
