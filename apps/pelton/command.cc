@@ -29,6 +29,7 @@ const std::vector<Command>& Commands() {
     all.push_back(ServeCommand());
     all.push_back(BenchCommand());
     all.push_back(PerplexityCommand());
+    all.push_back(EmbedCommand());
     all.push_back(TokenizeCommand());
     all.push_back(RenderCommand());
     all.push_back(ParseCommand());

@@ -64,6 +64,7 @@ Command RunCommand();
 Command ServeCommand();
 Command BenchCommand();
 Command PerplexityCommand();
+Command EmbedCommand();
 Command TokenizeCommand();
 Command RenderCommand();
 Command ParseCommand();

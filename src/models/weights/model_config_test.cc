@@ -248,11 +248,33 @@ TEST(ModelConfigJsonTest, HeadsMustFit) {
   Refuse(Json("llama", R"(,"tie_word_embeddings":"yes")"));
 }
 
+TEST(ModelConfigJsonTest, Encoders) {
+  const ModelConfig bert = Accept(Json("bert"));
+  EXPECT_TRUE(bert.encoder);
+  EXPECT_EQ(bert.activation, Activation::kGeluErf);
+  EXPECT_EQ(bert.rms_epsilon, 1e-12);
+  EXPECT_EQ(bert.token_types, 2u);
+  EXPECT_EQ(bert.classes, 0u);
+  const ModelConfig ranker =
+      Accept(Json("bert", R"(,"layer_norm_eps":1e-6,"type_vocab_size":1,"id2label":{"0":"x"},)"
+                          R"("architectures":["BertForSequenceClassification"])"));
+  EXPECT_EQ(ranker.rms_epsilon, 1e-6);
+  EXPECT_EQ(ranker.token_types, 1u);
+  EXPECT_EQ(ranker.classes, 1u);
+  EXPECT_EQ(Accept(Json("bert", R"(,"architectures":["BertForSequenceClassification"])")).classes,
+            2u);
+  Refuse(Json("bert", R"(,"type_vocab_size":0)"));
+  Refuse(Json("bert", R"(,"id2label":{},"architectures":["BertForSequenceClassification"])"));
+  Refuse(Json("bert", R"(,"position_embedding_type":"relative_key")"), StatusCode::kUnimplemented);
+  Refuse(Json("bert", R"(,"is_decoder":true)"), StatusCode::kUnimplemented);
+}
+
 TEST(ModelConfigJsonTest, UnknownThingsAreNamed) {
-  EXPECT_NE(Refuse(Json("mamba"), StatusCode::kUnimplemented)
-                .find("model_type: found \"mamba\", expected one of bert, gemma2, gemma3, gemma3_text, "
-                      "llama, mistral, phi3, qwen2, qwen3"),
-            std::string::npos);
+  EXPECT_NE(
+      Refuse(Json("mamba"), StatusCode::kUnimplemented)
+          .find("model_type: found \"mamba\", expected one of bert, gemma2, gemma3, gemma3_text, "
+                "llama, mistral, phi3, qwen2, qwen3"),
+      std::string::npos);
   Refuse(Json("llama", R"(,"hidden_act":"relu6")"), StatusCode::kUnimplemented);
   Refuse(Json("llama", R"(,"quantization_config":{"quant_method":"gptq","bits":4})"),
          StatusCode::kUnimplemented);

@@ -25,8 +25,13 @@ bool IsBelow(const fs::path& path, const fs::path& folder) {
 
 bool IsTrustedPlace(const fs::path& path, const fs::path& folder) {
   if (IsBelow(path, folder)) return true;
-  const fs::path snapshots = folder.parent_path();
-  return snapshots.filename() == "snapshots" && IsBelow(path, snapshots.parent_path() / "blobs");
+  // A snapshot in Hugging Face's cache, or a folder of one.
+  for (const fs::path& snapshots : {folder.parent_path(), folder.parent_path().parent_path()}) {
+    if (snapshots.filename() == "snapshots" && IsBelow(path, snapshots.parent_path() / "blobs")) {
+      return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <condition_variable>
 #include <future>
 #include <mutex>
@@ -36,10 +37,9 @@ class EchoExecutor final : public StepExecutor {
       const auto r = static_cast<size_t>(row);
       for (const SequenceSpan& span : batch.sequences) {
         if (row < span.first_row || row >= span.first_row + span.count) continue;
-        out_.insert(out_.end(), {static_cast<float>(batch.tokens[r]),
-                                 static_cast<float>(batch.positions[r]),
-                                 static_cast<float>(batch.token_types[r]),
-                                 static_cast<float>(span.count)});
+        out_.insert(out_.end(),
+                    {static_cast<float>(batch.tokens[r]), static_cast<float>(batch.positions[r]),
+                     static_cast<float>(batch.token_types[r]), static_cast<float>(span.count)});
       }
     }
     return out_;
@@ -110,11 +110,9 @@ TEST_F(EmbeddingEngineTest, PoolsEachInputOverManySteps) {
   const EmbeddingResult first = engine_->Run(Plain(inputs, Pooling::kFirst));
   ASSERT_TRUE(first.status.ok());
   EXPECT_EQ(first.tokens, 14u);
-  EXPECT_EQ(first.values,
-            (std::vector<float>{1, 0, 0, 3, 9, 0, 0, 1, 1, 0, 0, 8, 5, 0, 1, 2}));
+  EXPECT_EQ(first.values, (std::vector<float>{1, 0, 0, 3, 9, 0, 0, 1, 1, 0, 0, 8, 5, 0, 1, 2}));
   const EmbeddingResult last = engine_->Run(Plain(inputs, Pooling::kLast));
-  EXPECT_EQ(last.values,
-            (std::vector<float>{6, 2, 1, 3, 9, 0, 0, 1, 3, 7, 0, 8, 7, 1, 1, 2}));
+  EXPECT_EQ(last.values, (std::vector<float>{6, 2, 1, 3, 9, 0, 0, 1, 3, 7, 0, 8, 7, 1, 1, 2}));
   EmbeddingRequest mean = Plain(inputs, Pooling::kMean);
   mean.dimensions = 2;
   const EmbeddingResult means = engine_->Run(std::move(mean));

@@ -32,6 +32,20 @@ ApiError UnknownModel(std::string_view asked, const ModelDirectory& models) {
   return Unknown(asked, names);
 }
 
+std::vector<ListedModel> ModelsAndEncoder::List() const {
+  std::vector<ListedModel> list;
+  if (others_ != nullptr) list = others_->List();
+  list.push_back({name_, nullptr, &encoder_});
+  return list;
+}
+
+void ModelsAndEncoder::Open(const std::string& name, Use use) {
+  if (others_ != nullptr && name != name_) return others_->Open(name, std::move(use));
+  use(nullptr,
+      {.message = fmt::format("\"{}\" gives embeddings and no text; ask /v1/embeddings", name_),
+       .param = "model"});
+}
+
 void SingleModel::Open(const std::string& name, Use use) {
   const std::optional<ApiError> error = served_->Refuse(name);
   use(error ? nullptr : served_, error.value_or(ApiError()));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "serving/api/api_error.h"
+#include "serving/model/embedding_model.h"
 #include "serving/model/language_model.h"
 
 namespace pelton {
@@ -27,6 +28,7 @@ struct ServedModel {
 struct ListedModel {
   std::string name;
   std::shared_ptr<const ServedModel> loaded;  // null: not in memory now
+  const EmbeddingModel* encoder = nullptr;    // not null: it gives embeddings and no text
 };
 
 // The models that clients can ask for. Any thread.
@@ -46,6 +48,22 @@ class ModelDirectory {
 
 // The refusal of a name that no model has.
 ApiError UnknownModel(std::string_view asked, const ModelDirectory& models);
+
+// Another directory's models and an encoder, which is listed beside them; it answers no prompt.
+class ModelsAndEncoder final : public ModelDirectory {
+ public:
+  // Borrows both. `others` may be null: then there is nothing but the encoder.
+  ModelsAndEncoder(ModelDirectory* others, const EmbeddingModel& encoder, std::string name)
+      : others_(others), encoder_(encoder), name_(std::move(name)) {}
+
+  std::vector<ListedModel> List() const override;
+  void Open(const std::string& name, Use use) override;
+
+ private:
+  ModelDirectory* const others_;
+  const EmbeddingModel& encoder_;
+  const std::string name_;
+};
 
 // One model that is always there.
 class SingleModel final : public ModelDirectory {

@@ -65,6 +65,7 @@ struct ApiServer::Impl {
                                         options.max_queued_bytes)) {
     // Each interface brings its own routes.
     table.Add(OpenAiRoutes(models));
+    table.Add(EmbeddingRoutes(options.encoder));
     table.Add(operators.Routes());
     table.Add(PageRoutes());
     for (const Route& route : table.routes()) {

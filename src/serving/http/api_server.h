@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "net/http/server.h"
+#include "serving/embeddings/embedding_routes.h"
 #include "serving/generate/served_model.h"
 #include "serving/http/key_ring.h"
 
@@ -20,7 +21,8 @@ struct ApiServerOptions {
   size_t intake_threads = 1;  // that read requests
   size_t max_queued = 1024;   // requests that wait to be read
   size_t max_queued_bytes = 256 << 20;
-  Log* log = nullptr;  // borrowed; requests are logged there, but for those of probes
+  ServedEncoder encoder;  // for embeddings; may be none
+  Log* log = nullptr;     // borrowed; requests are logged there, but for those of probes
 };
 
 // Serves models over HTTP: OpenAI's interface and what operators need. Routes that are not in

@@ -231,6 +231,11 @@ Result<PlannedModel> PlanModel(const std::string& path, const PassOptions& optio
 Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path,
                                                          const LoadOptions& options) {
   ASSIGN_OR_RETURN(ModelFiles files, OpenModel(path));
+  if (files.config.encoder) {
+    return Unimplemented(fmt::format(
+        "{}: is an encoder, which gives embeddings and no text; expected a language model",
+        files.path));
+  }
   auto model = std::make_unique<LanguageModel>(std::move(files));
   const ModelConfig& config = model->files.config;
 

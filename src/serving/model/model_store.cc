@@ -34,7 +34,10 @@ std::vector<StoredModel> ListStore(const std::string& folder) {
     const fs::path& path = entry.path();
     if (entry.is_directory(error)) {
       if (!Exists(path / "config.json")) continue;
-      models.push_back({path.filename().string(), path.string(), FolderBytes(path)});
+      const std::string folder_name = path.filename().string();
+      const std::string name =
+          folder_name == kDefaultEncoderFolder ? kDefaultEncoderName : folder_name;
+      models.push_back({name, path.string(), FolderBytes(path)});
     } else if (path.extension() == ".gguf") {
       const std::string file = path.filename().string();
       const std::string name = file == kDefaultModelFile ? kDefaultModelName : path.stem().string();
@@ -49,8 +52,8 @@ std::vector<StoredModel> ListStore(const std::string& folder) {
 std::vector<std::string> KnownModelNames(const std::string& store_folder) {
   std::vector<std::string> names;
   for (const StoredModel& model : ListStore(store_folder)) names.push_back(model.name);
-  if (std::find(names.begin(), names.end(), kDefaultModelName) == names.end()) {
-    names.push_back(kDefaultModelName);
+  for (const char* name : {kDefaultModelName, kDefaultEncoderName}) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.emplace_back(name);
   }
   return names;
 }
@@ -60,7 +63,7 @@ Result<std::string> ResolveModel(const std::string& model, const std::string& st
     if (stored.name == model || fs::path(stored.path).filename() == model) return stored.path;
   }
   if (Exists(model)) return model;
-  if (model == kDefaultModelName) {
+  if (model == kDefaultModelName || model == kDefaultEncoderName) {
     return NotFound(fmt::format("{}: the default model is not in {} yet; run: pelton pull {}",
                                 model, store_folder, model));
   }

@@ -29,5 +29,8 @@ std::vector<std::string> KnownModelNames(const std::string& store_folder);
 // The embedded default model: its short name and its file in the store.
 inline constexpr const char* kDefaultModelName = "smollm2";
 inline constexpr const char* kDefaultModelFile = "smollm2-135m-instruct-q4_1.gguf";
+// The default model for embeddings, a folder.
+inline constexpr const char* kDefaultEncoderName = "minilm";
+inline constexpr const char* kDefaultEncoderFolder = "all-minilm-l6-v2";
 
 }  // namespace pelton

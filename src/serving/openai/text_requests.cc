@@ -90,13 +90,19 @@ std::string ModelJson(const ListedModel& listed) {
                {"object", "model"},
                {"created", 0},
                {"owned_by", "pelton"},
-               {"loaded", listed.loaded != nullptr}};
+               {"loaded", listed.loaded != nullptr || listed.encoder != nullptr}};
   if (listed.loaded != nullptr) {
     const LanguageModel& model = listed.loaded->model;
     json["max_model_len"] = model.context_tokens;
     json["meta"] = {{"architecture", model.files.config.architecture},
                     {"n_vocab", model.files.config.vocab},
                     {"n_ctx_train", model.files.config.context_tokens}};
+  }
+  if (listed.encoder != nullptr) {
+    json["max_model_len"] = listed.encoder->max_tokens;
+    json["meta"] = {{"architecture", listed.encoder->files.config.architecture},
+                    {"n_vocab", listed.encoder->files.config.vocab},
+                    {"n_embd", listed.encoder->files.config.hidden}};
   }
   return ToText(json);
 }

@@ -1,0 +1,162 @@
+#include "serving/embeddings/embedding_routes.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "serving/embeddings/embedding_json.h"
+#include "serving/embeddings/embedding_request.h"
+#include "serving/embeddings/rank_request.h"
+
+namespace pelton {
+namespace {
+
+// The refusal of a request that this encoder cannot answer; nothing if it can.
+std::optional<ApiError> Refusal(const ServedEncoder& encoder, std::string_view asked) {
+  if (encoder.model == nullptr) {
+    return ApiError{.status = 404,
+                    .message = "no embedding model is served; start with --embedding-model MODEL",
+                    .code = "model_not_found"};
+  }
+  if (asked.empty() || asked == encoder.name) return std::nullopt;
+  return ApiError{.status = 404,
+                  .message = fmt::format("model: found \"{}\", expected \"{}\"",
+                                         asked.substr(0, 100), encoder.name),
+                  .param = "model",
+                  .code = "model_not_found"};
+}
+
+// Reads the body's object; false, and the error is sent, if it is refused.
+template <typename Form>
+bool ReadForm(const ApiCall& call, const ServedEncoder& encoder, void (*read)(FieldReader&, Form*),
+              Form* form) {
+  const Result<Json> object = ParseJson(call.request->body);
+  if (!object.ok()) {
+    call.Fail(ApiErrorOf(object.status()));
+    return false;
+  }
+  if (!object->is_object()) {
+    call.Fail({.message = "expected a JSON object"});
+    return false;
+  }
+  FieldReader reader(*object);
+  read(reader, form);
+  reader.RefuseUnknown();
+  if (!reader.ok()) {
+    call.Fail(ApiErrorOf(reader.status(), reader.failed_field()));
+    return false;
+  }
+  if (const auto error = Refusal(encoder, form->model)) {
+    call.Fail(*error);
+    return false;
+  }
+  return true;
+}
+
+// 0: nothing is cut.
+size_t TruncateTokens(const EmbeddingModel& model, const std::optional<int64_t>& asked) {
+  if (!asked) return 0;
+  return *asked < 0 ? model.max_tokens : std::min(static_cast<size_t>(*asked), model.max_tokens);
+}
+
+// Runs the work; `answer` makes the body from a good result, on the engine's thread.
+void Submit(const EmbeddingModel& model, const ApiCall& call, EmbeddingRequest work,
+            std::function<std::string(const EmbeddingResult&)> answer) {
+  work.done = [call, answer = std::move(answer)](EmbeddingResult result) {
+    if (!result.status.ok()) return call.Fail(ApiErrorOf(result.status));
+    SendJson(*call.response, answer(result));
+  };
+  const Result<uint64_t> id = model.engine->Submit(std::move(work));
+  if (!id.ok()) return call.Fail(ApiErrorOf(id.status(), "input"));
+  call.response->OnClose([&model, id = *id] { model.engine->Cancel(id); });
+}
+
+Result<EmbeddingRequest> WorkOf(const EmbeddingModel& model, const EmbeddingsForm& form) {
+  EmbeddingRequest work;
+  work.pooling = model.pooling;
+  work.normalize = model.pooling_config.normalize;
+  const size_t truncate = TruncateTokens(model, form.truncate_tokens);
+  for (size_t i = 0; i < form.inputs.size(); ++i) {
+    if (const auto* ids = std::get_if<std::vector<int32_t>>(&form.inputs[i])) {
+      work.inputs.push_back({.ids = *ids, .token_types = {}});
+      if (truncate > 0 && ids->size() > truncate) work.inputs.back().ids.resize(truncate);
+      continue;
+    }
+    Result<EmbeddingInput> input = model.Encode(std::get<std::string>(form.inputs[i]), truncate);
+    if (!input.ok()) return input.status().WithContext(fmt::format("input {}", i));
+    work.inputs.push_back(*std::move(input));
+  }
+  return work;
+}
+
+void AnswerEmbeddings(const ServedEncoder& encoder, const ApiCall& call,
+                      void (*read)(FieldReader&, EmbeddingsForm*), bool ollama) {
+  EmbeddingsForm form;
+  if (!ReadForm(call, encoder, read, &form)) return;
+  const EmbeddingModel& model = *encoder.model;
+  if (model.cross_encoder()) {
+    return call.Fail({.message = "the model scores pairs of texts; ask /v1/score or /v1/rerank",
+                      .param = "model"});
+  }
+  const auto width = static_cast<int64_t>(model.engine->width());
+  if (form.dimensions && *form.dimensions != width &&
+      (!model.pooling_config.matryoshka || *form.dimensions < 1 || *form.dimensions > width)) {
+    return call.Fail(
+        {.message = fmt::format("dimensions: found {}, expected {}{}", *form.dimensions, width,
+                                model.pooling_config.matryoshka
+                                    ? " at most"
+                                    : ", as the model does not say that fewer would do"),
+         .param = "dimensions"});
+  }
+  Result<EmbeddingRequest> work = WorkOf(model, form);
+  if (!work.ok()) return call.Fail(ApiErrorOf(work.status(), form.one ? "prompt" : "input"));
+  if (form.dimensions) work->dimensions = static_cast<size_t>(*form.dimensions);
+  Submit(model, call, *std::move(work),
+         [name = encoder.name, base64 = form.base64, one = form.one,
+          ollama](const EmbeddingResult& result) {
+           return ollama ? OllamaEmbeddingsJson(result, name, one)
+                         : OpenAiEmbeddingsJson(result, name, base64);
+         });
+}
+
+void AnswerPairs(const ServedEncoder& encoder, const ApiCall& call,
+                 void (*read)(FieldReader&, RankForm*), bool rerank) {
+  auto form = std::make_shared<RankForm>();
+  if (!ReadForm(call, encoder, read, form.get())) return;
+  const EmbeddingModel& model = *encoder.model;
+  Result<EmbeddingRequest> work =
+      WorkForPairs(model, *form, TruncateTokens(model, form->truncate_tokens));
+  if (!work.ok()) return call.Fail(ApiErrorOf(work.status()));
+  Submit(model, call, *std::move(work),
+         [&model, name = encoder.name, form, rerank](const EmbeddingResult& result) {
+           const std::vector<double> scores = ScoresOfPairs(model, *form, result);
+           return rerank ? RerankJson(*form, scores, name, result.tokens)
+                         : ScoreJson(scores, name, result.tokens);
+         });
+}
+
+}  // namespace
+
+RouteSet EmbeddingRoutes(const ServedEncoder& encoder) {
+  RouteSet set;
+  const auto post = [&](const char* path, bool versioned,
+                        std::function<void(const ApiCall&)> answer) {
+    set.routes.push_back({.method = "POST",
+                          .path = path,
+                          .versioned = versioned,
+                          .intake = true,
+                          .answer = std::move(answer)});
+  };
+  post("/embeddings", true,
+       [encoder](const ApiCall& c) { AnswerEmbeddings(encoder, c, &ReadOpenAiEmbeddings, false); });
+  post("/rerank", true,
+       [encoder](const ApiCall& c) { AnswerPairs(encoder, c, &ReadRerank, true); });
+  post("/score", true, [encoder](const ApiCall& c) { AnswerPairs(encoder, c, &ReadScore, false); });
+  post("/api/embed", false,
+       [encoder](const ApiCall& c) { AnswerEmbeddings(encoder, c, &ReadOllamaEmbed, true); });
+  post("/api/embeddings", false,
+       [encoder](const ApiCall& c) { AnswerEmbeddings(encoder, c, &ReadOllamaEmbeddings, true); });
+  return set;
+}
+
+}  // namespace pelton
