@@ -22,7 +22,7 @@ run:  ## build, fetch the default model, and serve it (or answer PROMPT="...")
 	@tools/run
 
 build:  ## build the release: build/release/pelton
-	@tools/setup build
+	@tools/setup build python
 	@tools/build release pelton
 	@echo build/release/pelton
 
@@ -31,7 +31,7 @@ test:  ## every test: release, each instruction set, sanitizers, g++, short fuzz
 	@tools/test $(STAGES)
 
 check:  ## format, layers, sizes, banned constructs, lint
-	@tools/setup check
+	@tools/setup check python
 	@tools/check
 
 bench:  ## measure Pelton beside llama.cpp on this machine
@@ -40,7 +40,7 @@ bench:  ## measure Pelton beside llama.cpp on this machine
 	@bench/peers/run
 
 fuzz:  ## a longer run of every fuzz target (FUZZ_SECONDS=60 each)
-	@tools/setup test
+	@tools/setup test python
 	@FUZZ_RUNS=-1 FUZZ_SECONDS=$${FUZZ_SECONDS:-60} tools/test fuzz
 
 clean:  ## remove the build folder; the model cache stays

@@ -11,17 +11,22 @@ if(PELTON_CCACHE)
 endif()
 find_program(PELTON_LLD NAMES ld.lld-19 ld.lld)
 
+# What other people's sources that we build are compiled with, too.
+add_library(pelton_instrument INTERFACE)
+target_compile_options(pelton_instrument INTERFACE
+  $<$<BOOL:${PELTON_FUZZ}>:-fsanitize=fuzzer-no-link>)
+
 add_library(pelton_options INTERFACE)
+target_link_libraries(pelton_options INTERFACE pelton_instrument)
 target_compile_features(pelton_options INTERFACE cxx_std_20)
 target_include_directories(pelton_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(pelton_options INTERFACE -Wall -Wextra -Wshadow -Wno-missing-field-initializers
   $<$<BOOL:${PELTON_WERROR}>:-Werror>
-  $<$<BOOL:${PELTON_THREAD_SAFETY}>:-Wthread-safety>
-  $<$<BOOL:${PELTON_FUZZ}>:-fsanitize=fuzzer-no-link>)
+  $<$<BOOL:${PELTON_THREAD_SAFETY}>:-Wthread-safety>)
 if(PELTON_SANITIZE)
-  target_compile_options(pelton_options INTERFACE -fsanitize=${PELTON_SANITIZE}
+  target_compile_options(pelton_instrument INTERFACE -fsanitize=${PELTON_SANITIZE}
     -fno-sanitize-recover=all -fno-omit-frame-pointer)
-  target_link_options(pelton_options INTERFACE -fsanitize=${PELTON_SANITIZE})
+  target_link_options(pelton_instrument INTERFACE -fsanitize=${PELTON_SANITIZE})
   if(PELTON_SANITIZE STREQUAL "thread")
     # Tests that count allocations define operator new, and so does this run-time library (not
     # weakly, unlike that of the address sanitizer): the test's, which is linked first, counts.

@@ -1,0 +1,117 @@
+#include "text/grammar/grammar.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "text/grammar/test_vocabulary.h"
+
+namespace pelton {
+namespace {
+
+using Kind = GrammarSource::Kind;
+constexpr size_t kVocab = 300;  // larger than the vocabulary, as many models' heads are
+
+class GrammarTest : public testing::Test {
+ protected:
+  std::shared_ptr<const CompiledGrammar> Compile(Kind kind, const std::string& text) {
+    auto grammar = compiler_.Compile({kind, text});
+    EXPECT_TRUE(grammar.ok()) << grammar.status().message();
+    return grammar.ok() ? *grammar : nullptr;
+  }
+  std::string Refusal(Kind kind, const std::string& text) {
+    const auto grammar = compiler_.Compile({kind, text});
+    EXPECT_EQ(grammar.status().code(), StatusCode::kInvalidArgument) << text.substr(0, 100);
+    return grammar.status().message();
+  }
+  static std::vector<int32_t> Allowed(GrammarMatcher& matcher) {
+    std::vector<uint32_t> mask((kVocab + 31) / 32);
+    EXPECT_TRUE(matcher.FillMask(mask));
+    std::vector<int32_t> ids;
+    for (size_t i = 0; i < mask.size() * 32; ++i) {
+      if ((mask[i / 32] >> i % 32 & 1) != 0) ids.push_back(static_cast<int32_t>(i));
+    }
+    return ids;
+  }
+
+  std::unique_ptr<Tokenizer> tokenizer_ = ByteVocabulary();
+  GrammarCompiler compiler_{*tokenizer_, kVocab};
+};
+
+TEST_F(GrammarTest, MasksHoldWhatMayFollow) {
+  GrammarMatcher matcher(Compile(Kind::kChoice, R"(["ab","ac","b"])"));
+  EXPECT_EQ(Allowed(matcher), (std::vector<int32_t>{'a', 'b'}));
+  EXPECT_FALSE(matcher.Accept('c'));
+  ASSERT_TRUE(matcher.Accept('a'));
+  EXPECT_FALSE(matcher.IsComplete());
+  EXPECT_EQ(Allowed(matcher), (std::vector<int32_t>{'b', 'c'}));
+  ASSERT_TRUE(matcher.Accept('c'));
+  EXPECT_TRUE(matcher.IsComplete());
+  EXPECT_TRUE(Allowed(matcher).empty());
+}
+
+TEST_F(GrammarTest, TextThatMustFollowIsKnown) {
+  GrammarMatcher matcher(Compile(Kind::kRegex, "colou?r: [a-z]"));
+  EXPECT_EQ(matcher.ForcedText(), "colo");
+  ASSERT_TRUE(matcher.AcceptText("color"));
+  EXPECT_EQ(matcher.ForcedText(), ": ");
+}
+
+TEST_F(GrammarTest, ControlTokensAreNoText) {
+  // 256 ends the answer, 257 is a control token, 258 has text.
+  GrammarMatcher any(Compile(Kind::kRegex, "[\\s\\S]*"));
+  const std::vector<int32_t> ids = Allowed(any);
+  EXPECT_FALSE(std::find(ids.begin(), ids.end(), 256) != ids.end());
+  EXPECT_FALSE(std::find(ids.begin(), ids.end(), 257) != ids.end());
+  EXPECT_TRUE(std::find(ids.begin(), ids.end(), 258) != ids.end());
+  GrammarMatcher named(Compile(Kind::kStructuralTag,
+                               R"({"type":"structural_tag","format":{"type":"sequence","elements":[
+          {"type":"token","token":257},{"type":"const_string","value":"x"}]}})"));
+  EXPECT_EQ(Allowed(named), (std::vector<int32_t>{257}));
+  ASSERT_TRUE(named.Accept(257));
+  EXPECT_EQ(Allowed(named), (std::vector<int32_t>{'x'}));
+}
+
+TEST_F(GrammarTest, AGrammarIsCompiledOnce) {
+  const auto first = Compile(Kind::kJsonObject, "");
+  EXPECT_EQ(first, Compile(Kind::kJsonObject, ""));
+  EXPECT_EQ(compiler_.cached_bytes(), first->bytes());
+  GrammarCompiler small(*tokenizer_, kVocab, {.cache_bytes = 1});
+  const auto one = small.Compile({Kind::kRegex, "a"}).value();
+  const auto two = small.Compile({Kind::kRegex, "b"}).value();
+  EXPECT_EQ(small.cached_bytes(), two->bytes());
+  EXPECT_NE(one, small.Compile({Kind::kRegex, "a"}).value());
+}
+
+TEST_F(GrammarTest, HostileSourcesAreErrors) {
+  EXPECT_NE(
+      Refusal(Kind::kJsonSchema, R"({"type":"array","minItems":1000000000})").find("minItems"),
+      std::string::npos);
+  EXPECT_NE(Refusal(Kind::kJsonSchema, R"({"not":{"const":1}})").find("not"), std::string::npos);
+  const std::string deep = std::string(100000, '[') + std::string(100000, ']');
+  Refusal(Kind::kJsonSchema, deep);
+  std::string nested = "{}";
+  for (int i = 0; i < 140; ++i) nested = R"({"items":)" + nested + "}";
+  Refusal(Kind::kJsonSchema, nested);
+  Refusal(Kind::kRegex, "((a{1,500}){1,500}){1,500}");
+  Refusal(Kind::kRegex, std::string(60000, '(') + std::string(60000, ')'));
+  Refusal(Kind::kEbnf, "root ::= " + std::string(60000, '(') + std::string(60000, ')'));
+  Refusal(Kind::kEbnf, "root ::= root \"a\" | \"b\"");
+  Refusal(Kind::kEbnf, "root ::= a\na ::= b \"x\" | \"y\"\nb ::= a | \"z\"");
+  Refusal(Kind::kEbnf, std::string(1 << 20, ' '));
+  // Each definition names the one before twice: 2^40 schemas if references were copied.
+  std::string defs = R"("d0":{"type":"integer"})";
+  for (int i = 1; i < 40; ++i) {
+    const std::string before = R"({"$ref":"#/$defs/d)" + std::to_string(i - 1) + "\"}";
+    defs += ",\"d" + std::to_string(i) + R"(":{"allOf":[)" + before + "," + before + "]}";
+  }
+  Refusal(Kind::kJsonSchema, R"({"$ref":"#/$defs/d39","$defs":{)" + defs + "}}");
+  std::string many = "[\"x\"";
+  for (int i = 0; i < 100000; ++i) many += ",\"y" + std::to_string(i) + "\"";
+  Refusal(Kind::kChoice, many + "]");
+  Refusal(Kind::kJsonSchema, R"({"enum":)" + many + "]}");
+}
+
+}  // namespace
+}  // namespace pelton
