@@ -33,6 +33,7 @@ EngineCore::EngineCore(const EngineOptions& options, BlockPool& pool, StepExecut
   moving_.reserve(options_.max_sequences);
   plan_.Reserve(options_.max_sequences, most_waiting);
   parts_.reserve(options_.max_sequences);
+  to_fill_.reserve(options_.max_sequences);
   top_.resize(SamplingParams::kMaxLogprobs);
   metrics_.blocks.Set(static_cast<int64_t>(pool_.num_blocks()));
   metrics_.block_tokens.Set(static_cast<int64_t>(pool_.view().block_tokens));
@@ -115,7 +116,9 @@ int64_t EngineCore::Step() {
   RemoveFinished(waiting_);
   if (!parts_.empty()) {
     AssembleStep();
+    StartMasks();
     const std::span<float> logits = executor_.Run(assembler_.batch());
+    mask_filler_.Wait();
     size_t first_logit_row = 0;
     for (const StepPart& part : parts_) {
       FinishPart(part, first_logit_row, logits);

@@ -12,6 +12,7 @@
 #include "runtime/engine/engine_metrics.h"
 #include "runtime/engine/engine_options.h"
 #include "runtime/engine/live_request.h"
+#include "runtime/engine/mask_filler.h"
 #include "runtime/engine/step_assembler.h"
 #include "runtime/kv/block_pool.h"
 #include "runtime/kv/prefix_index.h"
@@ -82,6 +83,9 @@ class EngineCore {
   // False if the row cannot be used.
   bool ReportPromptToken(LiveRequest& request, size_t position, std::span<const float> row);
   bool ReportNextToken(LiveRequest& request, std::span<float> row);
+  void StartMasks();
+  // Goes on with a constraint's token; whether the request ended by it.
+  bool AdvanceConstraint(LiveRequest& request, int32_t id);
   void Fail(LiveRequest& request);
   void Finish(LiveRequest& request, FinishEvent event);
   void RemoveFinished(Requests& requests);
@@ -108,6 +112,8 @@ class EngineCore {
   StepPlan plan_;
   std::vector<StepPart> parts_;
   std::vector<TokenLogprob> top_;  // scratch of one event
+  MaskFiller mask_filler_;
+  std::vector<ConstrainedOutput*> to_fill_;  // of the step that is being run
 };
 
 }  // namespace pelton

@@ -13,6 +13,32 @@ double Seconds(int64_t ns) { return static_cast<double>(ns) * 1e-9; }
 
 }  // namespace
 
+void EngineCore::StartMasks() {
+  to_fill_.clear();
+  for (const StepPart& part : parts_) {
+    if (part.request->output.constraint && part.logit_rows > 0) {
+      to_fill_.push_back(&part.request->output);
+    }
+  }
+  mask_filler_.Start(to_fill_);
+}
+
+bool EngineCore::AdvanceConstraint(LiveRequest& request, int32_t id) {
+  ConstrainedOutput& output = request.output;
+  output.filled = false;
+  output.sound = output.constraint->Accept(id);
+  // Whether anything may follow is known from the next mask, which is worth its time only here.
+  if (output.sound && output.constraint->MayEnd()) output.Fill();
+  if (!output.sound) {
+    Finish(request, {.reason = FinishReason::kError,
+                     .status = Internal("the output's constraint could not be followed")});
+    return true;
+  }
+  if (!output.filled || !output.IsExhausted()) return false;
+  Finish(request, {.reason = FinishReason::kStop});
+  return true;
+}
+
 void EngineCore::FinishPart(const StepPart& part, size_t first_logit_row, std::span<float> logits) {
   LiveRequest& request = *part.request;
   Sequence& sequence = request.sequence;
@@ -103,12 +129,22 @@ bool EngineCore::ReportNextToken(LiveRequest& request, std::span<float> row) {
     return true;
   }
   const bool may_end = sequence.output_tokens() + 1 > sequence.params.min_tokens;
+  ConstrainedOutput& output = request.output;
+  if (output.constraint) {
+    if (!output.sound) return false;
+    if (output.constraint->MayEnd()) {
+      for (const int32_t end : request.end_ids) {
+        output.mask[static_cast<size_t>(end) / 32] |= 1u << (end % 32);
+      }
+    }
+  }
   const std::optional<int32_t> id = sampler_.Sample(
       {.logits = row,
        .params = sequence.params,
        .seed = sequence.seed,
        .tokens = sequence.tokens,
-       .forbidden = may_end ? std::span<const int32_t>() : std::span(request.end_ids)});
+       .forbidden = may_end ? std::span<const int32_t>() : std::span(request.end_ids),
+       .allowed = output.mask});
   if (!id) return false;
   TokenEvent event{.id = *id, .text = {}, .logprob = 0, .top = {}};
   if (sequence.params.logprobs) {
@@ -142,6 +178,8 @@ bool EngineCore::ReportNextToken(LiveRequest& request, std::span<float> row) {
     Finish(request, {.reason = FinishReason::kStop, .stop_id = *id});
   } else if (stops) {
     Finish(request, {.reason = FinishReason::kStop, .stop_string = request.stop_matcher.matched()});
+  } else if (output.constraint && AdvanceConstraint(request, *id)) {
+    return true;
   } else if (sequence.tokens.size() == sequence.max_tokens) {
     Finish(request, {.reason = FinishReason::kLength});
   }

@@ -271,6 +271,36 @@ TEST(EngineCore, BadRequestsAreRefusedBeforeTheyWait) {
   EXPECT_EQ(fixture.core->num_live(), 0u);
 }
 
+TEST(EngineCore, AConstraintChoosesAmongTokens) {
+  CoreFixture fixture({}, {});
+  Request request = Greedy(Prompt(10), 30);
+  request.params.ignore_eos = true;
+  request.params.logprobs = 2;
+  request.constraint = std::make_unique<TurnConstraint>(4, 7);
+  const RequestResult result = fixture.RunAlone(std::move(request));
+  EXPECT_EQ(result.reason, FinishReason::kStop) << "nothing may follow the seventh token";
+  ASSERT_EQ(result.output.size(), 7u);
+  bool differs = false;
+  for (size_t i = 0; i < 7; ++i) {
+    EXPECT_EQ(result.output[i].id % 3, static_cast<int32_t>(i % 3));
+    // Log-probabilities are the model's own, so the best token need not be the one that was drawn.
+    differs |= result.output[i].top[0].id != result.output[i].id;
+  }
+  EXPECT_TRUE(differs);
+}
+
+TEST(EngineCore, AConstrainedOutputEndsOnlyWhereItMay) {
+  EngineOptions options;
+  for (int32_t id = 0; id < 40; ++id) options.eos_ids.push_back(id);
+  CoreFixture fixture({}, options);
+  Request request = Greedy(Prompt(10), 30);
+  // Every token is an end token, so the first one that may be an end is one.
+  request.constraint = std::make_unique<TurnConstraint>(0, 7);
+  const RequestResult result = fixture.RunAlone(std::move(request));
+  EXPECT_EQ(result.reason, FinishReason::kStop);
+  EXPECT_EQ(result.output.size(), 1u);
+}
+
 TEST(EngineCore, MetricsAddUp) {
   CoreFixture fixture({}, {.eos_ids = {6}});
   fixture.RunAlone(Greedy(Prompt(30), 4));

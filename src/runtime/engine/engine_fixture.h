@@ -56,6 +56,27 @@ class LetterDecoder final : public TextDecoder {
   bool half_ = false;
 };
 
+// For tests: token i may come next if i % 3 is the number of tokens so far, modulo 3; the output
+// may end from `may_end` tokens on and must after `most`.
+class TurnConstraint final : public OutputConstraint {
+ public:
+  TurnConstraint(size_t may_end, size_t most) : may_end_(may_end), most_(most) {}
+  bool FillMask(std::span<uint32_t> mask) override {
+    for (uint32_t& word : mask) word = 0;
+    for (size_t i = 0; count_ < most_ && i < mask.size() * 32; ++i) {
+      if (i % 3 == count_ % 3) mask[i / 32] |= 1u << i % 32;
+    }
+    return true;
+  }
+  bool Accept(int32_t id) override { return static_cast<size_t>(id) % 3 == count_++ % 3; }
+  bool MayEnd() const override { return count_ >= may_end_; }
+
+ private:
+  const size_t may_end_;
+  const size_t most_;
+  size_t count_ = 0;
+};
+
 // A core over the hashing model, with all its parts in reach.
 class CoreFixture {
  public:

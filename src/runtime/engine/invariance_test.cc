@@ -16,6 +16,7 @@ struct Wish {
   std::string salt;
   ServiceClass service_class = ServiceClass::kStandard;
   std::string tenant;
+  bool constrained = false;
 
   Request Make() const {
     Request request;
@@ -25,6 +26,7 @@ struct Wish {
     request.service_class = service_class;
     request.tenant = tenant;
     request.decoder = std::make_unique<LetterDecoder>();
+    if (constrained) request.constraint = std::make_unique<TurnConstraint>(3, 12);
     return request;
   }
 };
@@ -70,6 +72,7 @@ std::vector<Wish> MakeWishes(Dice& dice, size_t count) {
     if (dice.OneIn(3)) wish.salt = "tenant";
     wish.service_class = static_cast<ServiceClass>(dice.Below(kNumServiceClasses));
     wish.tenant = dice.OneIn(2) ? "a" : "b";
+    wish.constrained = dice.OneIn(3);
   }
   return wishes;
 }

@@ -15,6 +15,7 @@ LiveRequest::LiveRequest(Request request)
     : decoder(std::move(request.decoder)),
       observer(std::move(request.observer)),
       stop_matcher(request.params.stop_strings),
+      output{.constraint = std::move(request.constraint), .mask = {}},
       start_deadline_ns(request.start_deadline_ns),
       service_class(request.service_class),
       tenant(std::move(request.tenant)),
@@ -57,6 +58,7 @@ Result<std::unique_ptr<LiveRequest>> PrepareRequest(Request request, const Reque
   if (!sequence.params.ignore_eos) live->end_ids = limits.options.eos_ids;
   live->end_ids.insert(live->end_ids.end(), sequence.params.stop_ids.begin(),
                        sequence.params.stop_ids.end());
+  if (live->output.constraint) live->output.mask.resize(DivUp(limits.vocab_size, size_t{32}));
   sequence.tokens.reserve(max_tokens);
   sequence.blocks.Reserve(DivUp(max_tokens, block_tokens));
   if (limits.options.prefix_cache) {

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "graph/execute/step_executor.h"
 #include "runtime/engine/engine_options.h"
+#include "runtime/engine/mask_filler.h"
 #include "runtime/engine/request.h"
 #include "runtime/sequence/sequence.h"
 #include "runtime/sequence/stop_matcher.h"
@@ -29,6 +30,7 @@ struct LiveRequest {
   std::unique_ptr<TextDecoder> decoder;
   std::unique_ptr<RequestObserver> observer;
   StopMatcher stop_matcher;
+  ConstrainedOutput output;      // its constraint is null if there is none
   std::vector<int32_t> end_ids;  // the model's end tokens, unless ignored, and the stop ids
   int64_t start_deadline_ns;
   ServiceClass service_class;  // more urgent than asked for once it has waited for long

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "runtime/sample/output_constraint.h"
 #include "runtime/sample/sampler.h"
 #include "runtime/schedule/step_plan.h"
 #include "runtime/sequence/sampling_params.h"
@@ -93,6 +94,9 @@ struct Request {
   int64_t start_deadline_ns = kNoDeadline;  // on the engine's clock
   // Needed for stop strings, and for text in events; may be null otherwise.
   std::unique_ptr<TextDecoder> decoder;
+  // Null: any token may be drawn. Otherwise only those that it allows, end tokens only where it may
+  // end; the output ends where nothing may follow.
+  std::unique_ptr<OutputConstraint> constraint;
   std::unique_ptr<RequestObserver> observer;  // not null; destroyed after OnFinish
 };
 

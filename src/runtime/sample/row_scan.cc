@@ -41,6 +41,29 @@ std::optional<float> FiniteMax(std::span<const float> row) {
   return best;
 }
 
+void ApplyMask(std::span<const uint32_t> mask, std::span<float> row) {
+  constexpr size_t kBits = 32;
+  constexpr uint32_t kNegativeInfinity = std::bit_cast<uint32_t>(-kInfinity);
+  size_t i = 0;
+  for (; i + kBits <= row.size(); i += kBits) {
+    const uint32_t word = mask[i / kBits];
+    if (word == ~0u) continue;
+    float* const part = row.data() + i;
+    if (word == 0) {
+      std::fill(part, part + kBits, -kInfinity);
+      continue;
+    }
+    for (uint32_t j = 0; j < kBits; ++j) {
+      const uint32_t keep = 0u - (word >> j & 1);  // all bits or none, so that no branch is needed
+      part[j] = std::bit_cast<float>((std::bit_cast<uint32_t>(part[j]) & keep) |
+                                     (kNegativeInfinity & ~keep));
+    }
+  }
+  for (; i < row.size(); ++i) {
+    if ((mask[i / kBits] >> i % kBits & 1) == 0) row[i] = -kInfinity;
+  }
+}
+
 int32_t FirstEqual(std::span<const float> row, float value) {
   constexpr size_t kBlock = 4 * kLanes;
   size_t i = 0;

@@ -14,6 +14,10 @@ namespace pelton {
 // The largest logit. Empty if the row holds NaN or +infinity, or nothing above -infinity.
 std::optional<float> FiniteMax(std::span<const float> row);
 
+// Makes every logit -infinity whose bit, i % 32 of word i / 32, is not set.
+// Requires: mask.size() * 32 >= row.size().
+void ApplyMask(std::span<const uint32_t> mask, std::span<float> row);
+
 // The lowest index whose value equals `value`. Requires: there is one.
 int32_t FirstEqual(std::span<const float> row, float value);
 

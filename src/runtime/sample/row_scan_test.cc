@@ -150,5 +150,23 @@ TEST(SelectTop, AscendingRowsAreNotQuadratic) {
   for (size_t i = 0; i < 40; ++i) ASSERT_EQ(out[i].id, static_cast<int32_t>(row.size() - 1 - i));
 }
 
+TEST(RowScanTest, AMaskLeavesWhatItAllows) {
+  for (const size_t size : {1u, 31u, 32u, 33u, 100u, 257u}) {
+    std::vector<float> row(size);
+    std::vector<uint32_t> mask((size + 31) / 32);
+    for (size_t i = 0; i < size; ++i) {
+      row[i] = static_cast<float>(i) - 3;
+      const bool set = i / 32 == 1 || (i / 32 != 2 && i * 7 % 3 == 0);
+      if (set) mask[i / 32] |= 1u << i % 32;
+    }
+    ApplyMask(mask, row);
+    for (size_t i = 0; i < size; ++i) {
+      const bool set = (mask[i / 32] >> i % 32 & 1) != 0;
+      const float kept = static_cast<float>(i) - 3;
+      EXPECT_EQ(row[i], set ? kept : -std::numeric_limits<float>::infinity()) << size << " " << i;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace pelton

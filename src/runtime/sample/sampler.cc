@@ -33,13 +33,21 @@ Sampler::Sampler(size_t vocab_size, size_t max_tokens) : counts_(vocab_size) {
 
 std::optional<int32_t> Sampler::Sample(const SampleArgs& args) {
   PELTON_CHECK(args.logits.size() == counts_.size(), "a row of logits covers the vocabulary");
-  const bool sound = ApplyChanges(args);
+  bool sound = ApplyChanges(args);
+  if (!args.allowed.empty()) {
+    PELTON_CHECK(args.allowed.size() * 32 >= args.logits.size(), "a mask covers the vocabulary");
+    unmasked_.assign(args.logits.begin(), args.logits.end());
+    // The mask would hide what is wrong with a logit.
+    sound &= FiniteMax(args.logits).has_value();
+    ApplyMask(args.allowed, args.logits);
+  }
   const std::optional<float> max = FiniteMax(args.logits);
   std::optional<int32_t> id;
   if (sound && max) {
     const bool greedy = args.params.temperature < kLowestTemperature;
     id = greedy ? FirstEqual(args.logits, *max) : Draw(args, *max);
   }
+  if (!args.allowed.empty()) std::ranges::copy(unmasked_, args.logits.begin());
   UndoChanges(args.logits);
   return id;
 }

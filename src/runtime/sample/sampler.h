@@ -22,18 +22,21 @@ struct SampleArgs {
   uint64_t seed;                       // of the sequence
   std::span<const int32_t> tokens;     // prompt and output so far
   std::span<const int32_t> forbidden;  // ids that must not be drawn, at most kMaxForbidden
+  // Bit i % 32 of word i / 32: whether token i may be drawn; empty: all may.
+  std::span<const uint32_t> allowed = {};
 };
 
 // Logits to the next token. The steps, in llama.cpp's order:
-//   logit_bias, penalties, forbidden ids, top_k, typical_p, top_p, min_p, temperature, draw.
+//   logit_bias, penalties, forbidden ids, the mask, top_k, typical_p, top_p, min_p, temperature,
+//   draw.
 // Each filter sees the distribution that the ones before it left, renormalised, at temperature 1.
 // A temperature below 0.001 takes the largest logit after the penalties, the lowest id on ties.
 // Otherwise the draw is UniformAt(seed, tokens.size()) through the cumulative weights, in
 // descending order of logits if top_k, typical_p or top_p is in use and in ascending order of ids
 // if none is. So the token depends on its own row, tokens and seed, and on nothing else.
 //
-// No allocation after construction, and no full sort of the vocabulary unless top_p or typical_p
-// keeps most of it. Engine thread only.
+// No allocation after construction and the first mask, and no full sort of the vocabulary unless
+// top_p or typical_p keeps most of it. Engine thread only.
 class Sampler {
  public:
   static constexpr size_t kMaxForbidden = 1024;
@@ -85,6 +88,7 @@ class Sampler {
   std::vector<Typical> typical_;
   std::vector<Change> changes_;
   std::vector<uint32_t> counts_;    // [vocab_size] all zero between calls
+  std::vector<float> unmasked_;     // [vocab_size] of a row with a mask
   std::vector<double> chunk_sums_;  // [vocab_size / kChunk] of DrawByIds
 };
 
