@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "serving/api/unique_id.h"
+#include "serving/generate/output_grammar.h"
 #include "serving/request/prompt.h"
 
 namespace pelton {
@@ -91,6 +92,7 @@ Request GenerationJob::MakeRequest(size_t index) {
   request.service_class = request_.terms.service_class;
   request.first_token_within_ns = request_.terms.first_token_within_ns;
   request.decoder = MakeTextDecoder(model_, !NeedsControlTokens());
+  if (request_.grammar) request.constraint = MakeConstraint(request_.grammar);
   request.observer = std::make_unique<ChoiceObserver>(shared_from_this(), index);
   return request;
 }

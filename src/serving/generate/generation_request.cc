@@ -1,5 +1,6 @@
 #include "serving/generate/generation_request.h"
 
+#include "serving/generate/output_grammar.h"
 #include "serving/request/chat_messages.h"
 
 namespace pelton {
@@ -18,12 +19,14 @@ OutputFormat& FormatOf(GenerationRequest* request) {
 }  // namespace
 
 std::string AddTools(const LanguageModel& model, const Json& tools, ChatPrompt* chat,
-                     GenerationRequest* request) {
+                     GenerationRequest* request, bool forced) {
   std::vector<ToolSpec> specs;
   if (std::string problem = CheckTools(tools, &specs); !problem.empty()) return problem;
   if (specs.empty()) return "";
   if (!model.chat_template || !model.chat_template->Mentions("tools")) {
-    return "tools: the model's chat template knows no tools";
+    if (!forced) return "tools: the model's chat template knows no tools";
+    FormatOf(request).tools = std::move(specs);
+    return "";
   }
   FormatOf(request).tools = std::move(specs);
   chat->tools = tools;
@@ -42,7 +45,7 @@ std::optional<ApiError> AddChat(const LanguageModel& model, ChatPrompt chat,
   OutputFormat& format = FormatOf(request);
   format.family = model.parser_family;
   format.reasoning_open = OpensReasoning(*text);
-  return std::nullopt;
+  return CompileOutput(model, request);
 }
 
 std::optional<ApiError> CheckParams(const LanguageModel& model, const SamplingParams& params) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "serving/model/language_model.h"
 #include "serving/request/prompt.h"
 #include "serving/request/service_terms.h"
+#include "text/grammar/grammar.h"
 #include "text/parsers/output_parser.h"
 
 namespace pelton {
@@ -21,15 +23,27 @@ struct OutputFormat {
   bool reasoning_open = false;  // the prompt ends inside the reasoning
 };
 
+// Which tools the model may call, or must.
+struct ToolChoice {
+  enum class Kind : uint8_t { kAuto, kRequired, kNamed };
+  Kind kind = Kind::kAuto;
+  std::string name;      // kNamed
+  bool parallel = true;  // several calls in one answer
+};
+
 // What every interface's request to generate becomes: checked, and in token ids.
 struct GenerationRequest {
   std::vector<std::vector<int32_t>> prompts;  // each is answered n times
   SamplingParams params;
   uint32_t n = 1;
   ServiceTerms terms;
-  std::optional<OutputFormat> format;     // absent: the text is content as it is
-  std::string prompt_field = "messages";  // that errors about the prompt name
-  std::string call_id_prefix = "call_";   // of tool calls that the model gave no id
+  ToolChoice tool_choice;
+  std::optional<GrammarSource> constraint;         // what the output must be
+  std::string constraint_field;                    // of the request, for errors
+  std::shared_ptr<const CompiledGrammar> grammar;  // of both, by CompileOutput
+  std::optional<OutputFormat> format;              // absent: the text is content as it is
+  std::string prompt_field = "messages";           // that errors about the prompt name
+  std::string call_id_prefix = "call_";            // of tool calls that the model gave no id
 
   size_t choices() const { return prompts.size() * n; }
 };
@@ -38,13 +52,14 @@ struct GenerationRequest {
 inline constexpr size_t kMaxChoices = 128;
 
 // Checks `tools`, in OpenAI's form, and puts them into the chat and into the request's format; the
-// problem, or nothing. Without tools in the list nothing happens.
+// problem, or nothing. Without tools in the list nothing happens. `forced`: a model whose template
+// knows no tools is taken, too, since its answer will be made a call.
 std::string AddTools(const LanguageModel& model, const Json& tools, ChatPrompt* chat,
-                     GenerationRequest* request);
+                     GenerationRequest* request, bool forced = false);
 
 // Checks the messages, renders the chat and adds it as the request's prompt, to be read by the
-// parser of the model's template. The error's param is a place in `prompt_field`. Takes time linear
-// in the chat.
+// parser of the model's template; compiles what the output must be. The error's param is a place in
+// `prompt_field`. Takes time linear in the chat.
 std::optional<ApiError> AddChat(const LanguageModel& model, ChatPrompt chat,
                                 GenerationRequest* request);
 

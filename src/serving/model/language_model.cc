@@ -173,6 +173,13 @@ Status StartEngine(const LoadOptions& options, const StepLimits& limits, size_t 
 
 }  // namespace
 
+GrammarCompiler& LanguageModel::grammars() const {
+  std::call_once(grammars_made_, [this] {
+    grammars_ = std::make_unique<GrammarCompiler>(*tokenizer, engine->vocab_size());
+  });
+  return *grammars_;
+}
+
 size_t UsableCores() {
   cpu_set_t set;
   CPU_ZERO(&set);

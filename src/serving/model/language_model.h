@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "graph/passes/passes.h"
 #include "models/weights/model_files.h"
 #include "runtime/engine/request_sink.h"
+#include "text/grammar/grammar.h"
 #include "text/template/template.h"
 #include "text/tokenizer/tokenizer.h"
 
@@ -70,6 +72,13 @@ struct LanguageModel {
   bool invariant = true;
   bool prefix_cache = false;
   MemoryUse memory;
+
+  // Made with the first call, which sorts the vocabulary. Requires: there is a tokenizer.
+  GrammarCompiler& grammars() const;
+
+ private:
+  mutable std::once_flag grammars_made_;
+  mutable std::unique_ptr<GrammarCompiler> grammars_;
 };
 
 // Opens a model and makes it ready. Errors: those of OpenModel, BuildGraph and the tokenizers;

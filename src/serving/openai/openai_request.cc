@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "serving/generate/output_grammar.h"
+#include "serving/openai/constraint_fields.h"
 #include "serving/request/prompt.h"
 #include "serving/request/sampling_fields.h"
 
@@ -116,37 +118,18 @@ void ReadPrompts(const LanguageModel& model, FieldReader& reader, bool echo,
   }
 }
 
-// Constraints that need grammars are refused until there are some.
-void RefuseConstraints(FieldReader& reader) {
-  if (const Json* format = reader.Find("response_format")) {
-    if (!format->is_object() || format->value("type", "") != "text") {
-      reader.Fail("response_format", "{\"type\":\"text\"}: other formats are not supported yet");
-    }
-  }
-}
-
 void ReadTools(const LanguageModel& model, FieldReader& reader, ChatPrompt* chat,
                GenerationRequest* request) {
-  std::string choice = "auto";
-  if (const Json* value = reader.Find("tool_choice")) {
-    if (!value->is_string()) {
-      return reader.Fail("tool_choice", "\"auto\" or \"none\": a named tool is not supported yet");
-    }
-    choice = value->get<std::string>();
-    if (choice != "auto" && choice != "none") {
-      return reader.Fail("tool_choice", "\"auto\" or \"none\": others are not supported yet");
-    }
-  }
-  bool parallel = true;
-  reader.Bool("parallel_tool_calls", &parallel);
-  if (!parallel) {
-    return reader.Fail("parallel_tool_calls", "true: a limit is not supported yet");
-  }
   const Json* tools = reader.Find("tools");
-  if (tools == nullptr || choice == "none") return;
-  if (const std::string problem = AddTools(model, *tools, chat, request); !problem.empty()) {
-    reader.Refuse("tools", problem);
+  const Json* choice = reader.Find("tool_choice");
+  if (tools != nullptr && (choice == nullptr || *choice != "none")) {
+    const bool forced = choice != nullptr && *choice != "auto";
+    if (const std::string problem = AddTools(model, *tools, chat, request, forced);
+        !problem.empty()) {
+      return reader.Refuse("tools", problem);
+    }
   }
+  ReadToolChoice(reader, request);
 }
 
 void ReadTemplateOptions(FieldReader& reader, ChatPrompt* chat) {
@@ -185,7 +168,7 @@ std::optional<ApiError> ReadChatRequest(const LanguageModel& model, std::string_
   ReadShared(reader, request);
   reader.Whole("max_completion_tokens", &generation.params.max_tokens);
   ReadChatLogprobs(reader, &generation.params);
-  RefuseConstraints(reader);
+  ReadConstraint(reader, &generation);
   ChatPrompt chat;
   ReadTools(model, reader, &chat, &generation);
   ReadTemplateOptions(reader, &chat);
@@ -227,7 +210,7 @@ std::optional<ApiError> ReadCompletionRequest(const LanguageModel& model, std::s
   std::string suffix;
   reader.String("suffix", &suffix);
   if (!suffix.empty()) reader.Fail("suffix", "nothing: the model has no fill-in-the-middle");
-  RefuseConstraints(reader);
+  ReadConstraint(reader, &generation);
   if (reader.ok()) ReadPrompts(model, reader, echo, request);
   request->form.choices = generation.choices();
   if (request->form.choices > kMaxChoices) {
@@ -235,7 +218,8 @@ std::optional<ApiError> ReadCompletionRequest(const LanguageModel& model, std::s
   }
   reader.RefuseUnknown();
   if (std::optional<ApiError> error = ErrorOf(reader)) return error;
-  return CheckFields(model, *object, request);
+  if (std::optional<ApiError> error = CheckFields(model, *object, request)) return error;
+  return CompileOutput(model, &generation);
 }
 
 }  // namespace pelton

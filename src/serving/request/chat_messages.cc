@@ -119,6 +119,12 @@ std::string CheckTools(const Json& tools, std::vector<ToolSpec>* specs) {
     const Json& function = tool["function"];
     ToolSpec& spec = specs->emplace_back();
     spec.name = function["name"].get<std::string>();
+    if (function.contains("strict") && !function["strict"].is_null()) {
+      if (!function["strict"].is_boolean()) {
+        return fmt::format("tools[{}].function.strict: expected true or false", i);
+      }
+      spec.strict = function["strict"].get<bool>();
+    }
     if (!function.contains("parameters") || function["parameters"].is_null()) continue;
     if (!function["parameters"].is_object()) {
       return fmt::format("tools[{}].function.parameters: expected a JSON schema", i);

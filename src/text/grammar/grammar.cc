@@ -183,7 +183,10 @@ GrammarCompiler::~GrammarCompiler() = default;
 
 Result<std::shared_ptr<const CompiledGrammar>> GrammarCompiler::Compile(
     const GrammarSource& source) {
-  std::string key = static_cast<char>(source.kind) + source.text;
+  // A zero byte cannot be in JSON, which `before` is.
+  std::string key = static_cast<char>('0' + static_cast<int>(source.kind)) + source.before;
+  key.push_back('\0');
+  key += source.text;
   if (Impl::Compiled known = impl_->Find(key)) return known;
   Result<Impl::Compiled> compiled = impl_->CompileAnew(source);
   if (!compiled.ok()) return compiled.status().WithContext(KindName(source.kind));

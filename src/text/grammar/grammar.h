@@ -23,6 +23,8 @@ struct GrammarSource {
   enum class Kind : uint8_t { kJsonObject, kJsonSchema, kRegex, kChoice, kEbnf, kStructuralTag };
   Kind kind = Kind::kJsonObject;
   std::string text;
+  // A format of a structural tag, as JSON, for what comes before; empty: nothing does.
+  std::string before = {};
 };
 
 // A grammar made ready for one vocabulary. Immutable; any thread.

@@ -10,7 +10,7 @@ namespace {
 constexpr size_t kMaxDepth = 128;
 constexpr size_t kMaxItems = 16384;
 constexpr size_t kMaxChoices = 4096;
-constexpr int kMaxSpaces = 16;  // between the parts of a JSON text; small models like to go on
+constexpr int kMaxSpaces = 8;  // between the parts of a JSON text; small models like to go on
 constexpr int64_t kMaxTagCount = 1000;
 
 Status Expected(std::string_view what) { return InvalidArgument(fmt::format("expected {}", what)); }
@@ -170,6 +170,10 @@ Result<Json> ParseBounded(std::string_view text) {
 
 Result<Json> FormatOf(const GrammarSource& source) {
   ASSIGN_OR_RETURN(Json format, Unchecked(source));
+  if (!source.before.empty()) {
+    ASSIGN_OR_RETURN(Json before, ParseBounded(source.before));
+    format = {{"type", "sequence"}, {"elements", Json::array({std::move(before), format})}};
+  }
   RETURN_IF_ERROR(CheckFormat(&format));
   return WithFormat(std::move(format));
 }

@@ -16,6 +16,7 @@ namespace pelton {
 struct ToolSpec {
   std::string name;
   std::string parameters_json;
+  bool strict = false;  // the arguments must follow their schema
 };
 
 // What became certain: text to append, and calls to append or to add. Fields grow only; a caller
