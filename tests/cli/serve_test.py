@@ -327,7 +327,7 @@ class ChatTest(unittest.TestCase):
     def test_what_is_not_supported_is_refused_by_name(self):
         for field, value in [("tools", [{"type": "function", "function": {"name": "f"}}]),
                              ("tool_choice", "required"), ("store", True),
-                             ("response_format", {"type": "json_object"}), ("parallel_tool_calls", False), ("functions", []),
+                             ("response_format", {"type": "xml"}), ("functions", []),
                              ("top_logprobs", 3), ("audio", {}), ("modalities", ["audio"])]:
             self.assertEqual(self.chat(400, **{field: value})["error"]["param"], field)
         image = {"type": "image_url", "image_url": {"url": "http://127.0.0.1/"}}
