@@ -131,6 +131,7 @@ bool EngineCore::ReportNextToken(LiveRequest& request, std::span<float> row) {
   const bool may_end = sequence.output_tokens() + 1 > sequence.params.min_tokens;
   ConstrainedOutput& output = request.output;
   if (output.constraint) {
+    if (!output.filled) output.Fill();  // behind a guessed token
     if (!output.sound) return false;
     if (output.constraint->MayEnd()) {
       for (const int32_t end : request.end_ids) {

@@ -72,7 +72,7 @@ std::vector<Wish> MakeWishes(Dice& dice, size_t count) {
     if (dice.OneIn(3)) wish.salt = "tenant";
     wish.service_class = static_cast<ServiceClass>(dice.Below(kNumServiceClasses));
     wish.tenant = dice.OneIn(2) ? "a" : "b";
-    wish.constrained = dice.OneIn(3);
+    wish.constrained = wish.params.logprobs == 1;
   }
   return wishes;
 }

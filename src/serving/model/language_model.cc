@@ -175,7 +175,7 @@ Status StartEngine(const LoadOptions& options, const StepLimits& limits, size_t 
 
 GrammarCompiler& LanguageModel::grammars() const {
   std::call_once(grammars_made_, [this] {
-    grammars_ = std::make_unique<GrammarCompiler>(*tokenizer, engine->vocab_size());
+    grammars_ = std::make_unique<GrammarCompiler>(*tokenizer, files.config.vocab);
   });
   return *grammars_;
 }
