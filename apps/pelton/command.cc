@@ -28,6 +28,7 @@ const std::vector<Command>& Commands() {
     all.push_back(RunCommand());
     all.push_back(ServeCommand());
     all.push_back(BenchCommand());
+    all.push_back(ProfileCommand());
     all.push_back(PerplexityCommand());
     all.push_back(EmbedCommand());
     all.push_back(TokenizeCommand());

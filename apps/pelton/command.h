@@ -63,6 +63,7 @@ int Fail(const Status& status);
 Command RunCommand();
 Command ServeCommand();
 Command BenchCommand();
+Command ProfileCommand();
 Command PerplexityCommand();
 Command EmbedCommand();
 Command TokenizeCommand();

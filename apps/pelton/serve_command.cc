@@ -11,6 +11,7 @@
 
 #include "command.h"
 #include "model_options.h"
+#include "profile_file.h"
 #include "serving/http/api_server.h"
 #include "serving/model/embedding_model.h"
 
@@ -34,6 +35,7 @@ struct ServeOptions {
   std::string log_format = "text";
   std::string log_level = "info";
   std::string metrics_compat = "none";
+  std::string profile;
 };
 
 // The signals that end a server. They are blocked in every thread and waited for in one.
@@ -164,6 +166,9 @@ int Run(const ServeOptions& options) {
   if (*alone && !options.embedding_model.empty()) {
     return Fail(InvalidArgument(*path + ": is an encoder itself; leave --embedding-model out"));
   }
+  if (*alone && !options.profile.empty()) {
+    return Fail(InvalidArgument("--profile: " + *path + " is an encoder, which is not recorded"));
+  }
   std::unique_ptr<LanguageModel> model;
   if (!*alone) {
     Result<std::unique_ptr<LanguageModel>> loaded = options.model.Open(*load);
@@ -220,7 +225,12 @@ int Run(const ServeOptions& options) {
       "Ctrl-C ends it.\n",
       url, has_keys ? "-H \"Authorization: Bearer $PELTON_API_KEY\" " : "");
   std::fflush(stdout);
+  if (!options.profile.empty()) model->profile->Start();
   ServeUntilSignalled(**server, log, std::chrono::seconds(options.drain_seconds));
+  if (!options.profile.empty()) {
+    const Status written = WriteProfile(*model, model->profile->Stop(), options.profile);
+    if (!written.ok()) return Fail(written);
+  }
   return kExitOk;
 }
 
@@ -278,6 +288,9 @@ Command ServeCommand() {
       "metrics also under the names, labels and buckets of another engine [none]", "observing",
       &options->metrics_compat);
   command.options.back().choices = {"none", "vllm"};
+  add("--profile", "FILE",
+      "write a timeline of the last steps there at the end; see the profile command", "observing",
+      &options->profile);
   command.run = [options] { return Run(*options); };
   command.storage = options;
   return command;

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "base/checked_math.h"
+#include "base/clock.h"
 
 namespace pelton {
 namespace {
@@ -77,23 +77,30 @@ std::span<float> GraphExecutor::Run(const StepBatch& batch) {
                "the scheduler keeps steps inside the plan's limits");
   PrepareAll(batch);
   const size_t workers = pool_.size();
+  OpSink* const sink =
+      options_.sink != nullptr && options_.sink->active() ? options_.sink : nullptr;
+  const MonotonicClock clock;
+  const bool timed = profiling_ || sink != nullptr;
   pool_.Run([&](size_t worker) {
     std::byte* scratch = scratch_.data() + worker * scratch_per_worker_;
     for (Op& op : ops_) {
       const size_t begin = op.units * worker / workers;
       const size_t end = op.units * (worker + 1) / workers;
-      if (profiling_ && worker == 0) {
-        const auto start = std::chrono::steady_clock::now();
+      if (timed && worker == 0) {
+        const int64_t start_ns = clock.NowNs();
         if (begin < end) op.op->Run(begin, end, scratch);
         pool_.Barrier();
-        op.seconds +=
-            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        const int64_t end_ns = clock.NowNs();
+        op.seconds += static_cast<double>(end_ns - start_ns) * 1e-9;
         ++op.calls;
+        if (sink != nullptr) {
+          sink->OnOp(static_cast<size_t>(&op - ops_.data()), op.op->impl_name(), start_ns, end_ns);
+        }
         continue;
       }
       if (begin < end) op.op->Run(begin, end, scratch);
       // An op without units changed nothing that anybody could wait for.
-      if (op.units > 0 || profiling_) pool_.Barrier();
+      if (op.units > 0 || timed) pool_.Barrier();
     }
   });
   const MemoryPlan::Place& place = memory_.places[static_cast<size_t>(graph_.outputs[0])];
@@ -109,8 +116,8 @@ void GraphExecutor::SetProfiling(bool on) {
   }
 }
 
-std::vector<OpProfile> GraphExecutor::Profile() const {
-  std::vector<OpProfile> profile;
+std::vector<std::string> GraphExecutor::OpLabels() const {
+  std::vector<std::string> labels;
   for (const Op& op : ops_) {
     const Node& node = graph_.nodes[static_cast<size_t>(op.node)];
     std::string label(SchemaOf(node.kind).name);
@@ -119,7 +126,17 @@ std::vector<OpProfile> GraphExecutor::Profile() const {
       label += " %" + graph_.value(output).name;
       break;
     }
-    profile.push_back({std::move(label), op.op->impl_name(), op.seconds, op.calls});
+    labels.push_back(std::move(label));
+  }
+  return labels;
+}
+
+std::vector<OpProfile> GraphExecutor::Profile() const {
+  std::vector<std::string> labels = OpLabels();
+  std::vector<OpProfile> profile;
+  for (size_t i = 0; i < ops_.size(); ++i) {
+    const Op& op = ops_[i];
+    profile.push_back({std::move(labels[i]), op.op->impl_name(), op.seconds, op.calls});
   }
   return profile;
 }

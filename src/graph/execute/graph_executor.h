@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/thread_pool.h"
 #include "graph/execute/bound_op.h"
+#include "graph/execute/op_sink.h"
 #include "graph/execute/packed_store.h"
 #include "graph/execute/step_executor.h"
 #include "graph/passes/passes.h"
@@ -25,6 +26,7 @@ struct OpProfile {
 struct ExecutorOptions {
   StepLimits limits;
   bool need_invariant = true;  // only kernels with one arithmetic for every number of rows
+  OpSink* sink = nullptr;      // borrowed; gets the times of ops while it is active
 };
 
 // Runs a graph whose passes were run: binds every node to a kernel and to its place in one arena,
@@ -51,6 +53,8 @@ class GraphExecutor final : public StepExecutor {
   // Switched on, every op of every step is timed; costs two clock reads an op.
   void SetProfiling(bool on);
   std::vector<OpProfile> Profile() const;
+  // Schema name and output of each op, in the order of running.
+  std::vector<std::string> OpLabels() const;
 
  private:
   struct Op {

@@ -116,6 +116,9 @@ int64_t EngineCore::Step() {
   RemoveFinished(waiting_);
   if (!parts_.empty()) {
     AssembleStep();
+    if (options_.profile != nullptr && options_.profile->active()) {
+      options_.profile->OnStepBegin();
+    }
     StartMasks();
     const std::span<float> logits = executor_.Run(assembler_.batch());
     mask_filler_.Wait();
@@ -129,6 +132,12 @@ int64_t EngineCore::Step() {
     metrics_.step_tokens.Observe(static_cast<double>(assembler_.batch().tokens.size()));
     const int64_t step_ns = clock_.NowNs() - start_ns;
     metrics_.step_seconds.Observe(Seconds(step_ns));
+    if (options_.profile != nullptr && options_.profile->active()) {
+      options_.profile->OnStep({.start_ns = start_ns,
+                                .end_ns = start_ns + step_ns,
+                                .tokens = assembler_.batch().tokens.size(),
+                                .sequences = parts_.size()});
+    }
     const double error = predictor_.Observe(plan_.shape, step_ns);
     if (error >= 0) metrics_.prediction_error.Observe(error);
     metrics_.step_sequences.Observe(static_cast<double>(parts_.size()));

@@ -233,6 +233,16 @@ void EngineCore::Finish(LiveRequest& request, FinishEvent event) {
   request.finished = true;
   metrics_.finished[static_cast<size_t>(event.reason)]->Add();
   if (request.started()) metrics_.ObserveFinished(event, sequence.params.max_tokens);
+  if (options_.profile != nullptr && options_.profile->active()) {
+    options_.profile->OnRequest({.id = sequence.id,
+                                 .submitted_ns = request.submitted_ns,
+                                 .started_ns = request.started_ns,
+                                 .first_token_ns = request.first_token_ns,
+                                 .end_ns = now_ns,
+                                 .prompt_tokens = event.prompt_tokens,
+                                 .cached_tokens = event.cached_tokens,
+                                 .output_tokens = event.output_tokens});
+  }
   request.observer->OnFinish(event);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "graph/execute/step_executor.h"
+#include "runtime/profile/profile_recorder.h"
 #include "runtime/schedule/service_class.h"
 
 namespace pelton {
@@ -23,8 +24,9 @@ struct EngineOptions {
   uint64_t seed = 0;             // from which requests without a seed get theirs
   bool speculate = true;         // check guesses at the next tokens where that pays
   ClassPolicies policies = kDefaultPolicies;
-  int64_t gather_ns = 0;          // an idle engine waits so long for more requests to start with
-  std::string model_fingerprint;  // part of every cache key: what else K/V depends on
+  int64_t gather_ns = 0;  // an idle engine waits so long for more requests to start with
+  ProfileRecorder* profile = nullptr;  // borrowed; told of steps and requests while it is active
+  std::string model_fingerprint;       // part of every cache key: what else K/V depends on
 };
 
 // The options with defaults filled in. InvalidArgument naming the option that is out of range of

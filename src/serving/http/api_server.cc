@@ -15,6 +15,7 @@
 #include "serving/http/access_log.h"
 #include "serving/http/intake.h"
 #include "serving/http/operator_routes.h"
+#include "serving/http/profile_routes.h"
 #include "serving/metrics/metrics_text.h"
 #include "serving/metrics/process_metrics.h"
 #include "serving/metrics/vllm_metrics.h"
@@ -58,6 +59,7 @@ struct ApiServer::Impl {
         models(directory),
         registry(metrics),
         operators(metrics, options.version, [this] { return MetricsPage(); }),
+        profile(directory),
         connections(metrics.AddGauge("pelton_http_connections", "", "Open connections")),
         active(metrics.AddGauge("pelton_http_requests_active", "",
                                 "Requests that were let in and are not answered yet")),
@@ -67,6 +69,7 @@ struct ApiServer::Impl {
     table.Add(OpenAiRoutes(models));
     table.Add(EmbeddingRoutes(options.encoder));
     table.Add(operators.Routes());
+    table.Add(profile.Routes());
     table.Add(PageRoutes());
     for (const Route& route : table.routes()) {
       requests.push_back(&metrics.AddCounter("pelton_http_requests_total",
@@ -222,6 +225,7 @@ struct ApiServer::Impl {
   ModelDirectory& models;
   MetricRegistry& registry;
   OperatorRoutes operators;
+  ProfileRoutes profile;
   RouteTable table{&OpenAiErrorBody};
   std::vector<Counter*> requests;                          // that were let in, by route
   std::array<Counter*, std::size(kRefusalNames)> refused;  // by Refusal

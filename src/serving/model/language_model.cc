@@ -148,14 +148,16 @@ Status StartEngine(const LoadOptions& options, const StepLimits& limits, size_t 
       .speculate = options.speculate.value_or(model->invariant),
       .policies = options.policies,
       .gather_ns = options.gather_ns,
+      .profile = model->profile.get(),
       .model_fingerprint = fmt::format("{} {} {}", config.file, model->files.weights.TotalBytes(),
                                        static_cast<int>(model->numerics))};
   const auto make_executor =
       [&](const KvCacheView& cache) -> Result<std::unique_ptr<StepExecutor>> {
     ASSIGN_OR_RETURN(
         std::unique_ptr<GraphExecutor> executor,
-        GraphExecutor::Create(std::move(graph), std::move(weights), cache, *model->pool,
-                              {.limits = limits, .need_invariant = model->invariant}));
+        GraphExecutor::Create(
+            std::move(graph), std::move(weights), cache, *model->pool,
+            {.limits = limits, .need_invariant = model->invariant, .sink = model->profile.get()}));
     model->executor = executor.get();
     return std::unique_ptr<StepExecutor>(std::move(executor));
   };

@@ -15,6 +15,7 @@
 #include "graph/passes/passes.h"
 #include "models/weights/model_files.h"
 #include "runtime/engine/request_sink.h"
+#include "runtime/profile/profile_recorder.h"
 #include "text/grammar/grammar.h"
 #include "text/template/template.h"
 #include "text/tokenizer/tokenizer.h"
@@ -65,6 +66,8 @@ struct LanguageModel {
   std::unique_ptr<ThreadPool> pool;
   MonotonicClock clock;
   std::unique_ptr<MetricRegistry> metrics;
+  // Told of the engine's steps, ops and requests while it records.
+  std::unique_ptr<ProfileRecorder> profile = std::make_unique<ProfileRecorder>();
   std::unique_ptr<RequestSink> engine;
   GraphExecutor* executor = nullptr;  // the engine's; for inspection while no step runs
   size_t context_tokens = 0;
@@ -86,8 +89,8 @@ struct LanguageModel {
 Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path,
                                                          const LoadOptions& options);
 
-// Fills the text side from model->files: tokenizer, chat template, the parser's family, BOS and EOS.
-// Without a vocabulary the tokenizer stays null.
+// Fills the text side from model->files: tokenizer, chat template, the parser's family, BOS and
+// EOS. Without a vocabulary the tokenizer stays null.
 Status LoadTextSide(LanguageModel* model);
 
 // The text side of a model or of a bare vocabulary: a GGUF file, a model folder, a tokenizer.json
