@@ -205,6 +205,7 @@ int Run(const ServeOptions& options) {
     both.emplace(single ? &*single : nullptr, *encoder, server_options->encoder.name);
   }
   ModelDirectory& models = both ? static_cast<ModelDirectory&>(*both) : *single;
+  if (!options.profile.empty()) model->profile->Start();
   Result<std::unique_ptr<ApiServer>> server =
       ApiServer::Start(*std::move(server_options), models, metrics);
   if (!server.ok()) {
@@ -225,7 +226,6 @@ int Run(const ServeOptions& options) {
       "Ctrl-C ends it.\n",
       url, has_keys ? "-H \"Authorization: Bearer $PELTON_API_KEY\" " : "");
   std::fflush(stdout);
-  if (!options.profile.empty()) model->profile->Start();
   ServeUntilSignalled(**server, log, std::chrono::seconds(options.drain_seconds));
   if (!options.profile.empty()) {
     const Status written = WriteProfile(*model, model->profile->Stop(), options.profile);
