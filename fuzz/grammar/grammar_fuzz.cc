@@ -1,0 +1,81 @@
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/check.h"
+#include "text/grammar/grammar.h"
+#include "text/grammar/test_vocabulary.h"
+
+// Input: a byte for the kind, a byte that chooses among the tokens that may follow, then the
+// source. What compiles is followed for some tokens: each that the mask allows is accepted, one
+// that it does not allow is not, and a whole output of a JSON kind is JSON.
+namespace pelton {
+namespace {
+
+constexpr size_t kVocab = 300;
+constexpr size_t kSteps = 24;
+constexpr auto kMostTime = std::chrono::seconds(10);  // sanitizers included
+
+// Follows the grammar with the choices of `random`; the text so far.
+void Follow(const std::shared_ptr<const CompiledGrammar>& grammar, const Tokenizer& tokenizer,
+            bool json, uint32_t random) {
+  GrammarMatcher matcher(grammar);
+  std::vector<uint32_t> mask((kVocab + 31) / 32);
+  std::string text;
+  for (size_t step = 0; step < kSteps; ++step) {
+    if (matcher.IsComplete() && json) {
+      PELTON_CHECK(nlohmann::json::accept(text), "a whole output is JSON");
+    }
+    if (!matcher.FillMask(mask)) return;
+    std::vector<int32_t> allowed;
+    int32_t forbidden = -1;
+    for (size_t i = 0; i < kVocab; ++i) {
+      const auto id = static_cast<int32_t>(i);
+      if ((mask[i / 32] >> i % 32 & 1) != 0) {
+        allowed.push_back(id);
+      } else if (i < 256) {
+        forbidden = id;
+      }
+    }
+    if (forbidden >= 0) {
+      PELTON_CHECK(!matcher.Accept(forbidden), "what a mask forbids is not accepted");
+    }
+    if (allowed.empty()) return;
+    random = random * 1664525u + 1013904223u;
+    const int32_t id = allowed[(random >> 8) % allowed.size()];
+    PELTON_CHECK(matcher.Accept(id), "what a mask allows is accepted");
+    text += tokenizer.Piece(id);
+  }
+  (void)matcher.ForcedText();
+}
+
+void RunOne(std::string_view input) {
+  if (input.size() < 2) return;
+  static const std::unique_ptr<Tokenizer> tokenizer = ByteVocabulary();
+  static GrammarCompiler compiler(*tokenizer, kVocab, {.cache_bytes = 1 << 20});
+  const auto kind = static_cast<GrammarSource::Kind>(static_cast<uint8_t>(input[0]) % 6);
+  const auto start = std::chrono::steady_clock::now();
+  const auto grammar = compiler.Compile({.kind = kind, .text = std::string(input.substr(2))});
+  if (!grammar.ok()) {
+    PELTON_CHECK(grammar.status().code() == StatusCode::kInvalidArgument, "a source can be wrong");
+    PELTON_CHECK(grammar.status().message().size() < 1024, "messages are short");
+  } else {
+    const bool json =
+        kind == GrammarSource::Kind::kJsonObject || kind == GrammarSource::Kind::kJsonSchema;
+    Follow(*grammar, *tokenizer, json, static_cast<uint8_t>(input[1]));
+  }
+  PELTON_CHECK(std::chrono::steady_clock::now() - start < kMostTime, "time is bounded");
+}
+
+}  // namespace
+}  // namespace pelton
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  pelton::RunOne({reinterpret_cast<const char*>(data), size});
+  return 0;
+}
