@@ -125,6 +125,7 @@ std::vector<OpShare> SummarizeOps(const ProfileRecord& record,
     ++sum.calls;
   }
   std::vector<OpShare> shares;
+  shares.reserve(sums.size() + 1);
   for (auto& [key, sum] : sums) shares.push_back(std::move(sum));
   std::sort(shares.begin(), shares.end(),
             [](const OpShare& a, const OpShare& b) { return a.seconds > b.seconds; });
