@@ -215,9 +215,9 @@ void EmbeddingEngine::Pool(const Taken& taken, std::span<const float> rows) {
   MeanOfRows(rows, vector);  // of one row: the row
   vector.resize(live.result.width);
   if (live.request.normalize) Normalize(vector);
-  std::copy(vector.begin(), vector.end(),
-            live.result.values.begin() +
-                static_cast<std::ptrdiff_t>(taken.input * live.result.width));
+  std::copy(
+      vector.begin(), vector.end(),
+      live.result.values.begin() + static_cast<std::ptrdiff_t>(taken.input * live.result.width));
   ++live.finished;
 }
 
