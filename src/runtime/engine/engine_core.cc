@@ -192,6 +192,8 @@ void EngineCore::ChooseDrafts() {
   for (size_t i = 0; i < running_.size(); ++i) {
     const Sequence& sequence = running_[i]->sequence;
     if (running_views_[i].known_tokens - running_views_[i].computed_tokens != 1) continue;
+    // The masks of several tokens in a row would hold up the step that they are to speed up.
+    if (running_[i]->output.constraint) continue;
     const size_t worth = running_[i]->drafter.WorthDrafting(sequence.tokens, cost, decoding);
     // The last token of an answer needs no row of its own.
     const size_t left =
