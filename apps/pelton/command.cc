@@ -37,6 +37,7 @@ const std::vector<Command>& Commands() {
     all.push_back(InspectCommand());
     all.push_back(ListCommand());
     all.push_back(PullCommand());
+    all.push_back(KeysCommand());
     all.push_back(DoctorCommand());
     all.push_back(CompletionCommand());
     return all;

@@ -72,6 +72,7 @@ Command ParseCommand();
 Command InspectCommand();
 Command ListCommand();
 Command PullCommand();
+Command KeysCommand();
 Command DoctorCommand();
 Command CompletionCommand();
 

@@ -23,7 +23,7 @@ struct ServeOptions {
   std::string host = "127.0.0.1";
   int64_t port = 8080;
   std::vector<std::string> keys;
-  std::string key_file;
+  std::string key_file, tenant_file, audit_file;
   std::string name;
   std::string tls_certificate, tls_key;
   std::string embedding_model;
@@ -38,12 +38,14 @@ struct ServeOptions {
   std::string profile;
 };
 
-// The signals that end a server. They are blocked in every thread and waited for in one.
-sigset_t EndSignals() {
+// The signals that end a server, or make it read its keys again. They are blocked in every thread
+// and waited for in one.
+sigset_t ServerSignals() {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGHUP);
   return signals;
 }
 
@@ -79,12 +81,19 @@ Result<ApiServerOptions> ServerOptions(const ServeOptions& options) {
   out.version = PELTON_VERSION;
   out.vllm_metrics = options.metrics_compat == "vllm";
   out.max_queued = static_cast<size_t>(options.max_queued);
+  return out;
+}
+
+Status AddTenants(const ServeOptions& options, Log& log, TenantDirectory* tenants) {
   for (const std::string& key : options.keys) {
     if (key.empty()) return InvalidArgument("--api-key: found an empty key");
-    out.keys.Add(key);
+    tenants->AddKey(key);
   }
-  if (!options.key_file.empty()) RETURN_IF_ERROR(out.keys.AddFile(options.key_file));
-  return out;
+  if (!options.key_file.empty()) RETURN_IF_ERROR(tenants->AddKeyFile(options.key_file));
+  if (options.tenant_file.empty()) return OkStatus();
+  return tenants->Follow(options.tenant_file, [&log](std::string_view line) {
+    log.Warning("tenants", {{"detail", line}});
+  });
 }
 
 LogLevel LevelOf(const std::string& name) {
@@ -94,17 +103,19 @@ LogLevel LevelOf(const std::string& name) {
 }
 
 // Waits for a signal, then for the answers in progress; a second signal ends them.
-void ServeUntilSignalled(ApiServer& server, Log& log, std::chrono::seconds drain) {
-  const sigset_t signals = EndSignals();
+void ServeUntilSignalled(ApiServer& server, TenantDirectory& tenants, Log& log,
+                         std::chrono::seconds drain) {
+  const sigset_t signals = ServerSignals();
   int signal = 0;
-  ::sigwait(&signals, &signal);
+  while (::sigwait(&signals, &signal) == 0 && signal == SIGHUP) tenants.Reload();
   server.Drain();
   log.Info("finishing requests; another signal ends them",
            {{"requests", static_cast<int64_t>(server.active_requests())}});
   const auto deadline = std::chrono::steady_clock::now() + drain;
   const struct timespec moment = {0, 20'000'000};
   while (server.active_requests() > 0 && std::chrono::steady_clock::now() < deadline) {
-    if (::sigtimedwait(&signals, nullptr, &moment) > 0) break;
+    const int again = ::sigtimedwait(&signals, nullptr, &moment);
+    if (again > 0 && again != SIGHUP) break;
   }
   server.Stop(std::chrono::milliseconds(0));
 }
@@ -133,6 +144,18 @@ void PrintEncoderBanner(const std::string& name, const std::string& url, size_t 
   std::fflush(stdout);
 }
 
+void PrintBanner(const std::string& name, const std::string& url, const LanguageModel& model,
+                 int64_t parallel, bool has_keys) {
+  fmt::print("{} is served at {} (context {} tokens, {} sequences at once)\n\n", name, url,
+             model.context_tokens, parallel);
+  fmt::print(
+      "curl {}/v1/chat/completions -H 'Content-Type: application/json' {}\\\n  -d "
+      "'{{\"messages\":[{{\"role\":\"user\",\"content\":\"Hello!\"}}],\"stream\":true}}'\n\n"
+      "Ctrl-C ends it.\n",
+      url, has_keys ? "-H \"Authorization: Bearer $PELTON_API_KEY\" " : "");
+  std::fflush(stdout);
+}
+
 int Run(const ServeOptions& options) {
   if (options.parallel < 1 || options.parallel > 1024) {
     return Fail(
@@ -150,7 +173,7 @@ int Run(const ServeOptions& options) {
   }
   Result<ApiServerOptions> server_options = ServerOptions(options);
   if (!server_options.ok()) return Fail(server_options.status());
-  const sigset_t signals = EndSignals();
+  const sigset_t signals = ServerSignals();
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   RaiseFileLimit();
   Result<LoadOptions> load = options.model.Load(static_cast<size_t>(options.parallel));
@@ -191,7 +214,15 @@ int Run(const ServeOptions& options) {
   Log log(options.log_format == "json" ? LogFormat::kJson : LogFormat::kText,
           LevelOf(options.log_level));
   server_options->log = &log;
-  const bool has_keys = !server_options->keys.empty();
+  TenantDirectory tenants(metrics);
+  if (const Status status = AddTenants(options, log, &tenants); !status.ok()) return Fail(status);
+  std::unique_ptr<AuditLog> audit;
+  if (!options.audit_file.empty()) {
+    Result<std::unique_ptr<AuditLog>> opened = AuditLog::Open(options.audit_file, metrics);
+    if (!opened.ok()) return Fail(opened.status());
+    audit = std::move(opened).value();
+    server_options->audit = audit.get();
+  }
   const std::string name = options.name.empty() ? NameOf(options.model.model) : options.name;
   std::optional<SingleModel> single;
   if (model != nullptr) {
@@ -207,30 +238,27 @@ int Run(const ServeOptions& options) {
   ModelDirectory& models = both ? static_cast<ModelDirectory&>(*both) : *single;
   if (!options.profile.empty()) model->profile->Start();
   Result<std::unique_ptr<ApiServer>> server =
-      ApiServer::Start(*std::move(server_options), models, metrics);
+      ApiServer::Start(*std::move(server_options), models, tenants, metrics);
   if (!server.ok()) {
     Fail(server.status());
     return server.status().code() == StatusCode::kUnavailable ? kExitPortInUse : kExitUsage;
   }
   const std::string url = (*server)->url();
   if (model == nullptr) {
-    PrintEncoderBanner(name, url, encoder->max_tokens, has_keys);
-    ServeUntilSignalled(**server, log, std::chrono::seconds(options.drain_seconds));
-    return kExitOk;
+    PrintEncoderBanner(name, url, encoder->max_tokens, !tenants.empty());
+  } else {
+    PrintBanner(name, url, *model, options.parallel, !tenants.empty());
   }
-  fmt::print("{} is served at {} (context {} tokens, {} sequences at once)\n\n", name, url,
-             model->context_tokens, options.parallel);
-  fmt::print(
-      "curl {}/v1/chat/completions -H 'Content-Type: application/json' {}\\\n  -d "
-      "'{{\"messages\":[{{\"role\":\"user\",\"content\":\"Hello!\"}}],\"stream\":true}}'\n\n"
-      "Ctrl-C ends it.\n",
-      url, has_keys ? "-H \"Authorization: Bearer $PELTON_API_KEY\" " : "");
-  std::fflush(stdout);
-  ServeUntilSignalled(**server, log, std::chrono::seconds(options.drain_seconds));
+  ServeUntilSignalled(**server, tenants, log, std::chrono::seconds(options.drain_seconds));
+  Status written;
   if (!options.profile.empty()) {
-    const Status written = WriteProfile(*model, model->profile->Stop(), options.profile);
-    if (!written.ok()) return Fail(written);
+    written = WriteProfile(*model, model->profile->Stop(), options.profile);
   }
+  server->reset();
+  // What still runs ends here, while those are there to whom it reports.
+  encoder.reset();
+  if (model != nullptr) model->engine.reset();
+  if (!written.ok()) return Fail(written);
   return kExitOk;
 }
 
@@ -262,6 +290,10 @@ Command ServeCommand() {
   add("--api-key", "KEY", "key that requests must carry; may be given again", "access",
       &options->keys);
   add("--api-key-file", "FILE", "file with one key a line", "access", &options->key_file);
+  add("--tenant-file", "FILE", "tenants, as `pelton keys` keeps them; read anew when it changes",
+      "access", &options->tenant_file);
+  add("--audit-log", "FILE", "JSON lines of who asked for what; at 64 MiB FILE is put aside once",
+      "access", &options->audit_file);
   add("--served-model-name,--alias", "NAME", "the model's name in answers [its file's]", "model",
       &options->name);
   add("--embedding-model", "MODEL", "an encoder beside the model, for embeddings; minilm is one",

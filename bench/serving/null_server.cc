@@ -27,10 +27,11 @@ Status Serve(const std::string& path, uint16_t port) {
   model.context_tokens = 4096;
   model.engine = std::make_unique<NullEngine>(ids[0]);
   SingleModel models(model, "null");
+  const TenantDirectory tenants(*model.metrics);
   ApiServerOptions server_options;
   server_options.http.port = port;
   ASSIGN_OR_RETURN(const std::unique_ptr<ApiServer> server,
-                   ApiServer::Start(std::move(server_options), models, *model.metrics));
+                   ApiServer::Start(std::move(server_options), models, tenants, *model.metrics));
   fmt::print("{}\n", server->url());
   std::fflush(stdout);
   sigset_t signals;

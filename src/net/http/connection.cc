@@ -156,6 +156,7 @@ bool HttpConnection::TakeHeaders(std::string_view& input) {
       const bool skip = !parser_.chunked() && parser_.content_length() <= input.size();
       input.remove_prefix(skip ? parser_.content_length() : input.size());
       Answer(*std::move(verdict.refusal), skip && parser_.keep_alive());
+      exchange_->SetLabel(std::move(verdict.label));
       return false;
     }
     max_body = verdict.max_body.value_or(max_body);

@@ -363,6 +363,7 @@ HttpResponse::~HttpResponse() { exchange_->Drop(); }
 void HttpResponse::AddHeader(std::string_view name, std::string_view value) {
   exchange_->AddHeader(name, value);
 }
+int HttpResponse::status() const { return exchange_->status(); }
 void HttpResponse::SetLabel(std::string label) { exchange_->SetLabel(std::move(label)); }
 void HttpResponse::Send(int status, const std::vector<HttpHeader>& headers, std::string body) {
   exchange_->Send(status, headers, std::move(body));

@@ -57,6 +57,8 @@ class HttpResponse {
 
   // What HttpAccess::label will be.
   void SetLabel(std::string label);
+  // Of the answer; 0: none began.
+  int status() const;
 
   // The whole answer. Ignored if an answer began already. Requires: 200 <= status <= 999.
   void Send(int status, const std::vector<HttpHeader>& headers, std::string body);
@@ -106,6 +108,7 @@ struct HttpAnswer {
 struct HttpHeaderVerdict {
   std::optional<HttpAnswer> refusal;  // sent instead of reading the body and calling the handler
   std::optional<size_t> max_body;     // for this request; else HttpServerOptions::max_body
+  std::string label;                  // HttpAccess::label of a refusal
 };
 
 // Called on a network thread when the headers are complete and nothing of the body was read. Must

@@ -15,7 +15,7 @@ struct ApiError {
   int status = 400;  // of HTTP
   std::string message;
   std::string param;
-  std::string code;          // "context_length_exceeded", …; empty: the status' own name
+  std::string code = "";     // "context_length_exceeded", …; empty: the status' own name
   uint32_t retry_after = 1;  // seconds, stated with status 429 and 503
 };
 

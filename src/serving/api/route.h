@@ -11,6 +11,7 @@
 
 namespace pelton {
 
+class Admission;
 struct ServedModel;
 
 // A request that a route let in, and the way to answer it. Copies share all of it.
@@ -22,6 +23,8 @@ struct ApiCall {
   // The model that the request names; it stays as long as a copy of the call does. Set for routes
   // with `model`.
   std::shared_ptr<const ServedModel> model = nullptr;
+  // For whom it runs, and what it uses; set for routes with `intake`.
+  std::shared_ptr<Admission> admission = nullptr;
 
   void Fail(const ApiError& error) const;
 };

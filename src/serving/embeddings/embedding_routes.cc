@@ -7,6 +7,7 @@
 #include "serving/embeddings/embedding_json.h"
 #include "serving/embeddings/embedding_request.h"
 #include "serving/embeddings/rank_request.h"
+#include "serving/tenant/admission.h"
 
 namespace pelton {
 namespace {
@@ -46,7 +47,9 @@ bool ReadForm(const ApiCall& call, const ServedEncoder& encoder, void (*read)(Fi
     call.Fail(ApiErrorOf(reader.status(), reader.failed_field()));
     return false;
   }
-  if (const auto error = Refusal(encoder, form->model)) {
+  std::optional<ApiError> error = Refusal(encoder, form->model);
+  if (!error) error = call.admission->AskModel(encoder.name);
+  if (error) {
     call.Fail(*error);
     return false;
   }
@@ -62,7 +65,11 @@ size_t TruncateTokens(const EmbeddingModel& model, const std::optional<int64_t>&
 // Runs the work; `answer` makes the body from a good result, on the engine's thread.
 void Submit(const EmbeddingModel& model, const ApiCall& call, EmbeddingRequest work,
             std::function<std::string(const EmbeddingResult&)> answer) {
+  uint64_t tokens = 0;
+  for (const EmbeddingInput& input : work.inputs) tokens += input.ids.size();
+  if (const auto error = call.admission->Reserve(tokens)) return call.Fail(*error);
   work.done = [call, answer = std::move(answer)](EmbeddingResult result) {
+    call.admission->Use(result.tokens, 0, 0);
     if (!result.status.ok()) return call.Fail(ApiErrorOf(result.status));
     SendJson(*call.response, answer(result));
   };

@@ -5,22 +5,27 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/schedule/service_class.h"
 #include "serving/api/unique_id.h"
 #include "serving/generate/output_grammar.h"
 #include "serving/request/prompt.h"
+#include "serving/tenant/admission.h"
 
 namespace pelton {
 namespace {
+
+// What an answer without max_tokens is thought to take until it has ended.
+constexpr uint64_t kAssumedTokens = 256;
 
 // One request while it runs. The observers of its choices share it; everything happens under its
 // mutex, since the first choices may produce tokens while the last are still being submitted.
 class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
  public:
-  GenerationJob(const LanguageModel& model, GenerationRequest request,
-                std::shared_ptr<HttpResponse> response, std::unique_ptr<AnswerWriter> writer)
+  GenerationJob(const LanguageModel& model, GenerationRequest request, const ApiCall& call,
+                std::unique_ptr<AnswerWriter> writer)
       : model_(model),
         request_(std::move(request)),
-        response_(std::move(response)),
+        call_(call),
         writer_(std::move(writer)),
         parsers_(request_.choices()),
         running_(request_.choices()) {}
@@ -38,6 +43,7 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
            std::find(stops.begin(), stops.end(), id) != stops.end();
   }
   bool NeedsControlTokens() const;
+  uint64_t MostTokens() const;
   std::optional<ApiError> Submit(size_t index);
   Request MakeRequest(size_t index);
   // All of these with the mutex held.
@@ -47,7 +53,7 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
 
   const LanguageModel& model_;
   const GenerationRequest request_;
-  const std::shared_ptr<HttpResponse> response_;
+  const ApiCall call_;
 
   std::mutex mutex_;
   const std::unique_ptr<AnswerWriter> writer_;
@@ -83,13 +89,28 @@ bool GenerationJob::NeedsControlTokens() const {
   return is_control("<think>") || is_control("[THINK]") || is_control("<|channel|>");
 }
 
+// What the request may use, as far as it says.
+uint64_t GenerationJob::MostTokens() const {
+  uint64_t tokens =
+      request_.choices() * uint64_t{request_.params.max_tokens.value_or(kAssumedTokens)};
+  for (const std::vector<int32_t>& prompt : request_.prompts) tokens += prompt.size();
+  return tokens;
+}
+
 Request GenerationJob::MakeRequest(size_t index) {
   Request request;
   request.prompt_ids = request_.prompts[index / request_.n];
   request.params = request_.params;
+  const Tenant& tenant = call_.admission->tenant();
+  const TenantLimits limits = tenant.limits();
+  request.cache_salt = tenant.salt();
+  request.tenant = tenant.name();
+  request.tenant_weight = limits.weight;
   // Answers to one prompt must differ, and be the same each time that a seed is given.
   if (request.params.seed) *request.params.seed += index;
-  request.service_class = request_.terms.service_class;
+  request.service_class =
+      std::max(request_.terms.service_class,
+               ParseServiceClass(limits.service_class).value_or(ServiceClass::kStandard));
   request.first_token_within_ns = request_.terms.first_token_within_ns;
   request.decoder = MakeTextDecoder(model_, !NeedsControlTokens());
   if (request_.grammar) request.constraint = MakeConstraint(request_.grammar);
@@ -121,12 +142,13 @@ std::optional<ApiError> GenerationJob::Submit(size_t index) {
 void GenerationJob::Start() {
   {
     const std::lock_guard lock(mutex_);
+    if (const auto error = call_.admission->Reserve(MostTokens())) return Fail(*error);
     for (size_t i = 0; i < parsers_.size(); ++i) {
       if (const std::optional<ApiError> error = Submit(i)) return Fail(*error);
     }
     writer_->Begin();
   }
-  response_->OnClose([job = weak_from_this()] {
+  call_.response->OnClose([job = weak_from_this()] {
     const std::shared_ptr<GenerationJob> self = job.lock();
     if (self == nullptr) return;
     const std::lock_guard lock(self->mutex_);
@@ -160,6 +182,9 @@ void GenerationJob::OnToken(size_t index, const TokenEvent& event) {
 void GenerationJob::OnFinish(size_t index, const FinishEvent& event) {
   const std::lock_guard lock(mutex_);
   --running_;
+  const bool first = index % request_.n == 0;  // a prompt is paid for once
+  call_.admission->Use(first ? event.prompt_tokens : 0, first ? event.cached_tokens : 0,
+                       event.output_tokens);
   if (over_) return;
   if (!event.status.ok()) {
     ApiError error = ApiErrorOf(event.status);
@@ -171,7 +196,7 @@ void GenerationJob::OnFinish(size_t index, const FinishEvent& event) {
   usage_.completion_tokens += event.output_tokens;
   usage_.accepted_drafts += event.accepted_drafts;
   usage_.rejected_drafts += event.rejected_drafts;
-  if (index % request_.n == 0) {
+  if (first) {
     usage_.prompt_tokens += event.prompt_tokens;
     usage_.cached_tokens += event.cached_tokens;
   }
@@ -192,10 +217,9 @@ void GenerationJob::CancelAll() {
 
 }  // namespace
 
-void StartGeneration(const LanguageModel& model, GenerationRequest request,
-                     std::shared_ptr<HttpResponse> response, std::unique_ptr<AnswerWriter> writer) {
-  std::make_shared<GenerationJob>(model, std::move(request), std::move(response), std::move(writer))
-      ->Start();
+void StartGeneration(const LanguageModel& model, GenerationRequest request, const ApiCall& call,
+                     std::unique_ptr<AnswerWriter> writer) {
+  std::make_shared<GenerationJob>(model, std::move(request), call, std::move(writer))->Start();
 }
 
 }  // namespace pelton

@@ -2,7 +2,7 @@
 
 #include <memory>
 
-#include "net/http/server.h"
+#include "serving/api/route.h"
 #include "serving/generate/answer_writer.h"
 #include "serving/generate/generation_request.h"
 #include "serving/model/language_model.h"
@@ -10,9 +10,10 @@
 namespace pelton {
 
 // Runs a request on the model's engine and tells the writer what it comes to. Ends the engine's
-// work when the client of `response` leaves. The model must outlive the answer. Any thread but the
+// work when the client leaves. Tokens are set aside for the call's tenant, and paid for when the
+// answer has ended however it ended. The model must outlive the answer. Any thread but the
 // engine's; does not wait.
-void StartGeneration(const LanguageModel& model, GenerationRequest request,
-                     std::shared_ptr<HttpResponse> response, std::unique_ptr<AnswerWriter> writer);
+void StartGeneration(const LanguageModel& model, GenerationRequest request, const ApiCall& call,
+                     std::unique_ptr<AnswerWriter> writer);
 
 }  // namespace pelton

@@ -22,6 +22,8 @@
 #include "serving/openai/openai_error.h"
 #include "serving/openai/openai_routes.h"
 #include "serving/request/service_terms.h"
+#include "serving/tenant/admission.h"
+#include "serving/tenant/api_key.h"
 #include "serving/web/page_routes.h"
 
 namespace pelton {
@@ -46,18 +48,21 @@ enum class Refusal : uint8_t {
   kOrigin,
   kDraining,
   kQueueFull,
-  kLoad
+  kLoad,
+  kTenant
 };
-constexpr const char* kRefusalNames[] = {"route",  "method",   "key",        "host",
-                                         "origin", "draining", "queue_full", "load"};
+constexpr const char* kRefusalNames[] = {"route",    "method",     "key",  "host",  "origin",
+                                         "draining", "queue_full", "load", "tenant"};
 
 }  // namespace
 
 struct ApiServer::Impl {
-  Impl(ApiServerOptions opts, ModelDirectory& directory, MetricRegistry& metrics)
+  Impl(ApiServerOptions opts, ModelDirectory& directory, const TenantDirectory& known,
+       MetricRegistry& metrics)
       : options(std::move(opts)),
         models(directory),
         registry(metrics),
+        tenants(known),
         operators(metrics, options.version, [this] { return MetricsPage(); }),
         profile(directory),
         connections(metrics.AddGauge("pelton_http_connections", "", "Open connections")),
@@ -107,15 +112,25 @@ struct ApiServer::Impl {
   }
 
   HttpHeaderVerdict Refuse(const HttpRequest& request, Refusal reason, const ApiError& error,
-                           std::vector<HttpHeader> headers = {}) {
+                           std::vector<HttpHeader> headers = {}, const Tenant* tenant = nullptr) {
     refused[static_cast<size_t>(reason)]->Add();
-    return {.refusal = ErrorAnswer(error, table.ErrorsOf(request.path), std::move(headers))};
+    const std::string label = tenant == nullptr ? "" : tenant->name();
+    if (options.audit != nullptr) {
+      options.audit->Write({.tenant = label,
+                            .request_id = request.id,
+                            .method = request.method,
+                            .path = request.path,
+                            .peer = request.peer,
+                            .status = error.status});
+    }
+    return {.refusal = ErrorAnswer(error, table.ErrorsOf(request.path), std::move(headers)),
+            .label = label};
   }
 
   // A page whose name was made to lead to this machine ("DNS rebinding") is of the same origin as
   // what it asks, but cannot hide its name. Where a key is wanted it has none.
   bool HostAllowed(std::string_view host) const {
-    if (!options.keys.empty() || host.empty()) return true;
+    if (!tenants.empty() || host.empty()) return true;
     std::string_view name = host.substr(0, host.rfind(':'));
     if (host.front() == '[') name = host.substr(1, host.find(']') - 1);
     return IsLoopback(name);
@@ -128,12 +143,19 @@ struct ApiServer::Impl {
     return scheme != std::string_view::npos && origin.substr(scheme + 3) == host;
   }
 
+  // Null: it brings no key that is somebody's.
+  std::shared_ptr<Tenant> TenantOf(const HttpRequest& request, TenantTime now) const {
+    if (tenants.empty()) return tenants.anonymous();
+    return tenants.Find(KeyOf(request), now.unix_seconds);
+  }
+
   HttpHeaderVerdict Check(const HttpRequest& request) {
-    const bool has_key = options.keys.empty() || options.keys.Opens(request);
+    const TenantTime now = TenantTime::Now();
+    const std::shared_ptr<Tenant> tenant = TenantOf(request, now);
     RouteTable::Match match;
     if (!table.Find(request.method, request.path, &match)) {
       // Without a key nobody learns which routes there are.
-      if (!has_key) return Unauthorized(request);
+      if (tenant == nullptr) return Unauthorized(request);
       const std::string allowed = table.Allowed(request.path);
       if (allowed.empty()) {
         return Refuse(request, Refusal::kRoute,
@@ -146,7 +168,7 @@ struct ApiServer::Impl {
           {{"Allow", allowed}});
     }
     const Route& route = table.routes()[match.idx];
-    if (!route.open && !has_key) return Unauthorized(request);
+    if (!route.open && tenant == nullptr) return Unauthorized(request);
     if (!HostAllowed(request.Header("host"))) {
       return Refuse(request, Refusal::kHost,
                     {.status = 403, .message = "without a key it answers as localhost only"});
@@ -159,9 +181,14 @@ struct ApiServer::Impl {
       return Refuse(request, Refusal::kDraining,
                     {.status = 503, .message = "the server is shutting down"});
     }
+    if (route.intake && tenant != nullptr) {
+      if (const std::optional<ApiError> error = tenant->Check(now)) {
+        return Refuse(request, Refusal::kTenant, *error, tenant->RateHeaders(now), tenant.get());
+      }
+    }
     if (route.generates) {
       if (const std::optional<ApiError> error = CheckLoad(request)) {
-        return Refuse(request, Refusal::kLoad, *error);
+        return Refuse(request, Refusal::kLoad, *error, {}, tenant.get());
       }
     }
     return {.max_body = route.intake ? options.http.max_body : size_t{0}};
@@ -204,13 +231,27 @@ struct ApiServer::Impl {
     call.tail = match.tail;
     requests[match.idx]->Add();
     const Route& route = table.routes()[match.idx];
+    const std::shared_ptr<Tenant> tenant = TenantOf(*request, TenantTime::Now());
+    if (tenant != nullptr) response->SetLabel(tenant->name());
     if (!route.intake) return route.answer(call);
+    // The key may have been taken away since the headers came.
+    if (tenant == nullptr)
+      return call.Fail({.status = 401, .message = "the key is no longer valid"});
+    ApiError refusal;
+    call.admission = Admission::Enter(tenant, request, response, options.audit, &refusal);
+    if (call.admission == nullptr) {
+      refused[static_cast<size_t>(Refusal::kTenant)]->Add();
+      return call.Fail(refusal);
+    }
     const bool queued = intake->Push(request->body.size(), [this, &route, call] {
       if (call.response->closed()) return;
       if (!route.model) return route.answer(call);
       models.Open("",
                   [&route, call](std::shared_ptr<const ServedModel> model, const ApiError& error) {
                     if (model == nullptr) return call.Fail(error);
+                    if (const auto denied = call.admission->AskModel(model->name)) {
+                      return call.Fail(*denied);
+                    }
                     ApiCall whole = call;
                     whole.model = std::move(model);
                     route.answer(whole);
@@ -224,6 +265,7 @@ struct ApiServer::Impl {
   ApiServerOptions options;
   ModelDirectory& models;
   MetricRegistry& registry;
+  const TenantDirectory& tenants;
   OperatorRoutes operators;
   ProfileRoutes profile;
   RouteTable table{&OpenAiErrorBody};
@@ -240,13 +282,15 @@ ApiServer::~ApiServer() = default;
 
 Result<std::unique_ptr<ApiServer>> ApiServer::Start(ApiServerOptions options,
                                                     ModelDirectory& models,
+                                                    const TenantDirectory& tenants,
                                                     MetricRegistry& metrics) {
-  if (!IsLoopback(options.http.address) && options.keys.empty()) {
+  if (!IsLoopback(options.http.address) && tenants.empty()) {
     return InvalidArgument(fmt::format(
-        "{} can be reached by others: expected --api-key or --api-key-file, or a loopback address",
+        "{} can be reached by others: expected --api-key, --api-key-file or --tenant-file, or a "
+        "loopback address",
         options.http.address));
   }
-  auto impl = std::make_unique<Impl>(std::move(options), models, metrics);
+  auto impl = std::make_unique<Impl>(std::move(options), models, tenants, metrics);
   Impl* const self = impl.get();
   ASSIGN_OR_RETURN(impl->server,
                    HttpServer::Start(

@@ -9,29 +9,31 @@
 #include "net/http/server.h"
 #include "serving/embeddings/embedding_routes.h"
 #include "serving/generate/served_model.h"
-#include "serving/http/key_ring.h"
+#include "serving/tenant/audit_log.h"
+#include "serving/tenant/tenant_directory.h"
 
 namespace pelton {
 
 struct ApiServerOptions {
   HttpServerOptions http;
-  KeyRing keys;               // empty: everybody may ask
   std::string version;        // of the program
   bool vllm_metrics = false;  // also in vLLM's names and buckets
   size_t intake_threads = 1;  // that read requests
   size_t max_queued = 1024;   // requests that wait to be read
   size_t max_queued_bytes = 256 << 20;
-  ServedEncoder encoder;  // for embeddings; may be none
-  Log* log = nullptr;     // borrowed; requests are logged there, but for those of probes
+  ServedEncoder encoder;      // for embeddings; may be none
+  Log* log = nullptr;         // borrowed; requests are logged there, but for those of probes
+  AuditLog* audit = nullptr;  // borrowed; who asked for what
 };
 
 // Serves models over HTTP: OpenAI's interface and what operators need. Routes that are not in
-// the table do not exist, and all but those of operation need a key where there are keys.
+// the table do not exist, and all but those of operation need a key where there are tenants.
 class ApiServer {
  public:
-  // Borrows models and metrics. InvalidArgument if the address is not loopback and there is no key;
-  // else as HttpServer::Start.
+  // Borrows models, tenants and metrics. InvalidArgument if the address is not loopback and there
+  // is no key; else as HttpServer::Start.
   static Result<std::unique_ptr<ApiServer>> Start(ApiServerOptions options, ModelDirectory& models,
+                                                  const TenantDirectory& tenants,
                                                   MetricRegistry& metrics);
   ~ApiServer();
 

@@ -29,7 +29,7 @@ void Generate(ReadRequest read, const ApiCall& call) {
   if (const auto error = served.Refuse(request.form.model)) return call.Fail(*error);
   request.form.model = served.name;
   auto writer = std::make_unique<OpenAiWriter>(served.model, std::move(request.form), call);
-  StartGeneration(served.model, std::move(request.generation), call.response, std::move(writer));
+  StartGeneration(served.model, std::move(request.generation), call, std::move(writer));
 }
 
 void AnswerModel(const ModelDirectory& models, const ApiCall& call) {
