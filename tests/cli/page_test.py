@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import unittest
 import urllib.request
 
@@ -35,6 +36,18 @@ window.fetch = async () => {
   const events = pieces.map((content) => "data: " + JSON.stringify(
       {choices: [{delta: {content}}]}) + "\n\n").join("") + "data: [DONE]\n\n";
   return new Response(new Blob([events]).stream(), {status: 200});
+};
+"""
+
+# Counts what the page asks of /metrics, with which key; `refuse` is a status to answer with.
+WATCH_METRICS = r"""
+window.asked = []; window.refuse = 0;
+const real = window.fetch;
+window.fetch = (address, options) => {
+  if (address !== "metrics") return real(address, options);
+  window.asked.push(options.headers.Authorization ?? "");
+  return window.refuse ? Promise.resolve(new Response("", {status: window.refuse}))
+                       : real(address, options);
 };
 """
 
@@ -179,6 +192,107 @@ class PageTest(unittest.TestCase):
             box = self.page.find_element(By.ID, name).rect
             self.assertLessEqual(box["x"] + box["width"], 361)
         self.shot("phone")
+
+    def open_live(self):
+        self.page.execute_script(WATCH_METRICS)
+        self.page.find_element(By.ID, "live-open").click()
+        self.wait(lambda page: page.find_element(By.ID, "live").is_displayed())
+        self.wait(lambda page: self.legend("Requests") == ["Running 0", "Waiting 0"])
+
+    # What stands above the chart of that title.
+    def legend(self, title):
+        return self.page.execute_script("""
+          const found = [...document.querySelectorAll("#live figure")].find(
+              (f) => f.querySelector("figcaption").textContent === arguments[0]);
+          return [...found.querySelectorAll(".legend span")].map((s) => s.textContent);
+        """, title)
+
+    def asked(self):
+        return self.page.execute_script("return window.asked")
+
+    def test_live_numbers(self):
+        self.open_live()
+        self.assertEqual(self.inner_texts("#live td:not(:empty)"), ["–"] * 9)
+        self.assertTrue(self.page.find_element(By.ID, "live-none").is_displayed())
+        self.ask("Tell me about rivers.", 100)
+        seen = set()
+        self.wait(lambda page: seen >= {"Read", "Written"} or seen.update(
+            text.split()[0] for text in self.legend("Tokens each second")
+            if re.search(r" [\d.,]+/s$", text) and not text.endswith(" 0/s")))
+        self.wait(self.ended)
+        self.wait(lambda page: "–" not in self.inner_texts("#live td"))
+        cells = self.inner_texts("#live td:not(:empty)")
+        self.assertEqual(len(cells), 9)
+        for cell in cells:
+            self.assertRegex(cell, r"^(over )?[\d.]+ m?s$")
+        self.assertRegex(self.legend("KV cache")[1], r"^Prompt tokens found in it [\d.]+ %$")
+        points = lambda: self.page.execute_script(
+            "return document.querySelector('#live polyline.line1').getAttribute('points')")
+        self.wait(lambda page: len({pair.split(",")[1] for pair in points().split()}) > 1)
+        self.assertEqual(self.inner_texts("#live-requests .what"), ["Tell me about rivers."])
+        self.assertRegex(self.inner_texts("#live-requests .times")[0],
+                         r"^[\d.]+ m?s to the first token, [\d.]+ m?s in all$")
+        wait, write = self.page.execute_script(
+            "return [...document.querySelectorAll('#live-requests rect')]"
+            ".map((r) => r.getBoundingClientRect().width)")
+        self.assertGreater(wait, 0)
+        self.assertGreater(write, 0)
+        self.shot("live")
+        self.page.execute_script("document.getElementById('live-requests').scrollIntoView()")
+        self.shot("live-requests")
+        self.page.find_element(By.ID, "theme").click()
+        self.shot("live-other-theme")
+
+    def test_live_works_by_keyboard_and_rests_when_unseen(self):
+        self.open_live()
+        opener = self.page.find_element(By.ID, "live-open")
+        self.assertEqual(opener.get_attribute("aria-expanded"), "true")
+        self.wait(lambda page: len(self.asked()) >= 2)
+        see = """Object.defineProperty(document, "hidden",
+                                       {value: arguments[0], configurable: true});
+                 document.dispatchEvent(new Event("visibilitychange"));"""
+        self.page.execute_script(see, True)
+        before = len(self.asked())
+        time.sleep(3)
+        self.assertEqual(len(self.asked()), before)
+        self.page.execute_script(see, False)
+        self.wait(lambda page: len(self.asked()) > before)
+        self.page.find_element(By.ID, "live").send_keys(Keys.ESCAPE)
+        self.assertFalse(self.page.find_element(By.ID, "live").is_displayed())
+        self.assertEqual(opener.get_attribute("aria-expanded"), "false")
+        self.assertEqual(self.page.switch_to.active_element, opener)
+        before = len(self.asked())
+        time.sleep(3)
+        self.assertEqual(len(self.asked()), before)
+        opener.send_keys(Keys.ENTER)
+        self.wait(lambda page: len(self.asked()) > before)
+        self.assertTrue(self.page.find_element(By.ID, "live").is_displayed())
+
+    def test_live_brings_the_key(self):
+        self.open_live()
+        self.assertEqual(set(self.asked()), {""})
+        self.page.execute_script("document.getElementById('key').value = 'secret';")
+        self.wait(lambda page: self.asked()[-1] == "Bearer secret")
+        self.page.execute_script("window.refuse = 401;")
+        state = self.page.find_element(By.ID, "live-state")
+        self.wait(lambda page: "wants a key" in state.text)
+        self.page.execute_script("window.refuse = 0;")
+        self.wait(lambda page: state.text == "")
+
+    def test_live_fits_a_phone(self):
+        self.page.set_window_size(500, 800)
+        self.page.execute_script("document.body.style.width = '360px'")
+        self.open_live()
+        self.ask("https://" + "a" * 300, 40)
+        self.wait(self.ended)
+        self.wait(lambda page: "–" not in self.inner_texts("#live td"))
+        wide = self.page.execute_script(
+            "const p = document.getElementById('live'); return p.scrollWidth - p.clientWidth")
+        self.assertLessEqual(wide, 0)
+        for name in ["live", "live-open", "send", "question"]:
+            box = self.page.find_element(By.ID, name).rect
+            self.assertLessEqual(box["x"] + box["width"], 361)
+        self.shot("live-phone")
 
     def test_markup_stays_text(self):
         attack = "<img src=x onerror='window.broken=1'><script>window.broken=1</script>"

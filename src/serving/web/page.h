@@ -8,5 +8,6 @@ namespace pelton {
 std::string_view PageHtml();
 std::string_view PageCss();
 std::string_view PageJs();
+std::string_view LiveJs();
 
 }  // namespace pelton

@@ -137,7 +137,8 @@ async function answer() {
   messages.push(reply);
   running = new AbortController();
   show();
-  let first = 0, ended = false, planned = false;
+  let ended = false, planned = false;
+  const timing = live.sent(sent.at(-1)?.content ?? "");
   const paint = () => {
     if (planned) return;
     planned = true;
@@ -156,12 +157,12 @@ async function answer() {
       if (event.error) throw new Error(event.error.message);
       const delta = event.choices[0]?.delta;
       if (delta) {
-        first ||= performance.now();
+        timing.first ||= performance.now();
         reply.content += delta.content || "";
         reply.reasoning += delta.reasoning_content || "";
       }
       if (event.usage) {
-        const seconds = (performance.now() - first) / 1000;
+        const seconds = (performance.now() - timing.first) / 1000;
         const count = event.usage.completion_tokens;
         reply.note = count + " tokens" +
             (seconds > 0 ? ", " + (count / seconds).toFixed(0) + " tokens/s" : "");
@@ -174,6 +175,7 @@ async function answer() {
     else reply.error = String(failure.message || failure);
   }
   running = null;
+  live.ended(timing, reply.error ? "failed" : reply.note === "stopped" ? "stopped" : "");
   save();
   show();
 }
@@ -224,3 +226,4 @@ async function showModel() {
 restore();
 show();
 showModel();
+live.start();

@@ -29,7 +29,8 @@ Route File(const char* path, const char* type, std::string_view (*bytes)()) {
 RouteSet PageRoutes() {
   return {.routes = {File("/", "text/html; charset=utf-8", &PageHtml),
                      File("/page.css", "text/css; charset=utf-8", &PageCss),
-                     File("/page.js", "text/javascript; charset=utf-8", &PageJs)}};
+                     File("/page.js", "text/javascript; charset=utf-8", &PageJs),
+                     File("/live.js", "text/javascript; charset=utf-8", &LiveJs)}};
 }
 
 }  // namespace pelton
