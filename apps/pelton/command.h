@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "configuration.h"
 
 namespace pelton {
 
@@ -40,6 +41,13 @@ struct Command {
   std::function<int()> run;
   // Keeps the options' targets alive.
   std::shared_ptr<void> storage = {};
+  // The file that gives values to options that neither the command line nor the environment gives;
+  // null: the command takes none.
+  std::shared_ptr<Configuration> configuration = nullptr;
+  // The options that such a file may set.
+  std::vector<Option> configured = {};
+  // Whether the options make sense together.
+  std::function<Status()> check = {};
 };
 
 // Every verb, in the order of --help.
@@ -73,6 +81,7 @@ Command InspectCommand();
 Command ListCommand();
 Command PullCommand();
 Command KeysCommand();
+Command ConfigCommand();
 Command DoctorCommand();
 Command CompletionCommand();
 

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <map>
 
 #include "base/nearest.h"
 
@@ -13,7 +14,7 @@ namespace {
 
 constexpr const char* kVersion = PELTON_VERSION;
 
-void AddOption(CLI::App* app, const Option& option) {
+CLI::Option* AddOption(CLI::App* app, const Option& option) {
   CLI::Option* added = std::visit(
       [&](auto* target) -> CLI::Option* {
         using Target = std::remove_pointer_t<decltype(target)>;
@@ -34,6 +35,7 @@ void AddOption(CLI::App* app, const Option& option) {
   if (!option.choices.empty()) added->check(CLI::IsMember(option.choices));
   if (option.required) added->required();
   if (!option.positional()) added->envname(option.EnvironmentName())->ignore_underscore();
+  return added;
 }
 
 std::string Capitalized(std::string text) {
@@ -51,12 +53,38 @@ std::string Suggestion(std::string_view word) {
   return nearest.empty() ? std::string() : fmt::format("; did you mean \"{}\"?", nearest);
 }
 
+using ParsedOptions = std::map<std::string, CLI::Option*>;  // by Option::LongName
+
+// Sets what neither the command line nor the environment did from the command's file.
+Status Configure(const Command& command, const CLI::App& app, const ParsedOptions& parsed) {
+  Configuration& configuration = *command.configuration;
+  const std::vector<CLI::Option*>& on_line = app.parse_order();
+  for (const Option& option : command.configured) {
+    const auto found = parsed.find(option.LongName());
+    if (found == parsed.end() || found->second->count() == 0) continue;
+    const bool line = std::find(on_line.begin(), on_line.end(), found->second) != on_line.end();
+    configuration.sources[option.LongName()] =
+        line ? ValueSource::kCommandLine : ValueSource::kEnvironment;
+  }
+  if (configuration.path.empty()) return OkStatus();
+  ASSIGN_OR_RETURN(configuration.tree, ReadConfigFile(configuration.path));
+  return SetOptions(
+      configuration, command.configured, configuration.tree, [&](const Option& option) {
+        const bool fresh =
+            configuration.sources.emplace(option.LongName(), ValueSource::kFile).second;
+        return !fresh;
+      });
+}
+
 int RunVerb(const Command& command, int argc, char** argv) {
   CLI::App app(command.summary, "pelton " + command.name);
   app.set_help_flag();  // ours has a filter
   std::string help;
   CLI::Option* help_option = app.add_option("-h,--help", help)->expected(0, 1);
-  for (const Option& option : command.options) AddOption(&app, option);
+  ParsedOptions parsed;
+  for (const Option& option : command.options) {
+    parsed[option.LongName()] = AddOption(&app, option);
+  }
   try {
     // Help is wanted even where something required is missing.
     for (int i = 1; i < argc; ++i) {
@@ -75,6 +103,9 @@ int RunVerb(const Command& command, int argc, char** argv) {
     return kExitUsage;
   }
   (void)help_option;
+  if (command.configuration != nullptr) {
+    if (const Status status = Configure(command, app, parsed); !status.ok()) return Fail(status);
+  }
   return command.run();
 }
 

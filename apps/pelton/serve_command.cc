@@ -156,20 +156,29 @@ void PrintBanner(const std::string& name, const std::string& url, const Language
   std::fflush(stdout);
 }
 
-int Run(const ServeOptions& options) {
+Status CheckOptions(const ServeOptions& options) {
   if (options.parallel < 1 || options.parallel > 1024) {
-    return Fail(
-        InvalidArgument(fmt::format("--parallel: found {}, expected 1 to 1024", options.parallel)));
+    return InvalidArgument(
+        fmt::format("--parallel: found {}, expected 1 to 1024", options.parallel));
   }
   if (options.max_queued < 1 || options.max_queued > 1 << 20) {
-    return Fail(InvalidArgument(
-        fmt::format("--max-queued: found {}, expected 1 to 1048576", options.max_queued)));
+    return InvalidArgument(
+        fmt::format("--max-queued: found {}, expected 1 to 1048576", options.max_queued));
   }
   for (const auto& [name, value] : {std::pair("realtime-step-ms", options.realtime_step_ms),
                                     std::pair("gather-ms", options.gather_ms)}) {
     if (value < 0 || value > 60'000) {
-      return Fail(InvalidArgument(fmt::format("--{}: found {}, expected 0 to 60000", name, value)));
+      return InvalidArgument(fmt::format("--{}: found {}, expected 0 to 60000", name, value));
     }
+  }
+  return ServerOptions(options).status();
+}
+
+int Run(const ServeOptions& options) {
+  if (const Status status = CheckOptions(options); !status.ok()) return Fail(status);
+  if (options.model.model.empty()) {
+    return Fail(InvalidArgument(
+        "expected MODEL, on the command line or as \"model\" in the --config file"));
   }
   Result<ApiServerOptions> server_options = ServerOptions(options);
   if (!server_options.ok()) return Fail(server_options.status());
@@ -276,6 +285,8 @@ Command ServeCommand() {
           "this machine only unless --host says otherwise, which needs a key. SIGTERM or Ctrl-C "
           "refuses new requests and finishes those in progress."};
   options->model.AddModel(&command.options);
+  command.options.front().required = false;  // a file may name it
+  command.configuration = std::make_shared<Configuration>();
   const auto add = [&](const char* names, const char* value, const char* help, const char* group,
                        decltype(Option::target) target) {
     command.options.push_back(
@@ -323,6 +334,12 @@ Command ServeCommand() {
   add("--profile", "FILE",
       "write a timeline of the last steps there at the end; see the profile command", "observing",
       &options->profile);
+  command.configured = command.options;
+  add("--config", "FILE",
+      "YAML, or TOML as .toml, with these options by their long names; the command line and the "
+      "environment go first",
+      "configuration", &command.configuration->path);
+  command.check = [options] { return CheckOptions(*options); };
   command.run = [options] { return Run(*options); };
   command.storage = options;
   return command;
