@@ -93,7 +93,7 @@ class PageTest(unittest.TestCase):
         severe = [entry for entry in self.page.get_log("browser") if entry["level"] == "SEVERE"]
         self.assertEqual(severe, [])
 
-    def wait(self, condition, seconds=30):
+    def wait(self, condition, seconds=120):
         return WebDriverWait(self.page, seconds, 0.02).until(condition)
 
     def ask(self, text, longest=24):

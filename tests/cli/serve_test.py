@@ -31,7 +31,7 @@ class Server:
         self.port = int(re.search(r":(\d+) ", self.banner).group(1))
 
     def ask(self, path, body=None, method=None, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         connection.request(method or ("GET" if body is None else "POST"), path, data, headers or {})
         answer = connection.getresponse()
