@@ -1,8 +1,10 @@
-// Any text as config.json and generation_config.json. An accepted configuration keeps what its
-// header promises, so that builders may divide and allocate by it.
+// Any text as config.json and generation_config.json, and as the files that say how a model's
+// embeddings are made. An accepted configuration keeps what its header promises, so that builders
+// may divide and allocate by it; an accepted pooling module lies in the model's folder.
 
 #include <cmath>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "models/weights/model_config.h"
@@ -24,12 +26,21 @@ bool KeepsPromises(const pelton::ModelConfig& config) {
          (config.eos_ids.empty() || config.eos_ids.back() < config.vocab);
 }
 
+void CheckPooling(std::string_view text) {
+  const auto modules = pelton::SentenceModulesFromJson(text, "fuzz.json");
+  if (modules.ok() && (modules->pooling_folder.find('/') != std::string::npos ||
+                       modules->pooling_folder == "." || modules->pooling_folder == "..")) {
+    __builtin_trap();
+  }
+  const auto mode = pelton::PoolingModeFromJson(text, "fuzz.json");
+  if (mode.ok() && *mode != "mean" && *mode != "cls" && *mode != "last") __builtin_trap();
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  (void)pelton::SentenceModulesFromJson(text, "fuzz.json");
-  (void)pelton::PoolingModeFromJson(text, "fuzz.json");
+  CheckPooling(text);
   auto config = pelton::ConfigFromJson(text, "fuzz.json");
   if (!config.ok()) return 0;
   if (!KeepsPromises(*config)) __builtin_trap();
