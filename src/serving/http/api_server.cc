@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "serving/anthropic/anthropic_routes.h"
 #include "serving/api/route.h"
 #include "serving/generate/served_model.h"
 #include "serving/http/access_log.h"
@@ -19,6 +20,7 @@
 #include "serving/metrics/metrics_text.h"
 #include "serving/metrics/process_metrics.h"
 #include "serving/metrics/vllm_metrics.h"
+#include "serving/ollama/ollama_routes.h"
 #include "serving/openai/openai_error.h"
 #include "serving/openai/openai_routes.h"
 #include "serving/request/service_terms.h"
@@ -73,6 +75,8 @@ struct ApiServer::Impl {
     // Each interface brings its own routes.
     table.Add(OpenAiRoutes(models));
     table.Add(EmbeddingRoutes(options.encoder));
+    table.Add(AnthropicRoutes());
+    table.Add(OllamaRoutes(models, options.version));
     table.Add(operators.Routes());
     table.Add(profile.Routes());
     table.Add(PageRoutes());

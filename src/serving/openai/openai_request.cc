@@ -51,10 +51,7 @@ void ReadShared(FieldReader& reader, OpenAiRequest* request) {
     bool obfuscation = false;
     inner.Bool("include_obfuscation", &obfuscation);
     inner.RefuseUnknown();
-    if (!inner.ok()) {
-      reader.Refuse("stream_options." + inner.failed_field(),
-                    "stream_options." + inner.status().message());
-    }
+    reader.Adopt("stream_options", inner);
   }
   ReadTermsFields(reader, &request->generation.terms);
   ReadInformation(reader);

@@ -143,6 +143,12 @@ void FieldReader::Refuse(std::string name, std::string message) {
   status_ = InvalidArgument(std::move(message));
 }
 
+void FieldReader::Adopt(std::string_view place, const FieldReader& inner) {
+  if (inner.ok()) return;
+  Refuse(fmt::format("{}.{}", place, inner.failed_field()),
+         fmt::format("{}: {}", place, inner.status().message()));
+}
+
 void FieldReader::RefuseUnknown() {
   for (const auto& [key, value] : object_.items()) {
     if (std::find(known_.begin(), known_.end(), key) != known_.end()) continue;

@@ -64,6 +64,8 @@ class FieldReader {
   void Fail(const char* name, std::string_view expected);
   // Keeps a message of its own for a field.
   void Refuse(std::string name, std::string message);
+  // Keeps the failure of an object inside of this one, which is at `place`.
+  void Adopt(std::string_view place, const FieldReader& inner);
   // A field that was never asked for is a failure that names it and the nearest known one.
   void RefuseUnknown();
 

@@ -98,6 +98,19 @@ TEST(FieldReaderTest, NamesTheFieldOfTheFirstFailure) {
   }
 }
 
+TEST(FieldReaderTest, KeepsTheFailureOfAnObjectInside) {
+  const Json object = Object(R"({"a":{"b":"x"}})");
+  FieldReader reader(object);
+  FieldReader inner(*reader.Find("a"));
+  reader.Adopt("a", inner);
+  EXPECT_TRUE(reader.ok());
+  bool b = false;
+  inner.Bool("b", &b);
+  reader.Adopt("a", inner);
+  EXPECT_EQ(reader.failed_field(), "a.b");
+  EXPECT_EQ(reader.status().message(), "a: b: found \"x\", expected true or false");
+}
+
 TEST(FieldReaderTest, RefusesUnknownFieldsAndSuggests) {
   const Json object = Object(R"({"temperatur":1})");
   FieldReader reader(object);
