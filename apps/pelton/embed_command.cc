@@ -47,6 +47,7 @@ class LineEmbedder {
   Status Flush() {
     if (inputs_.empty()) return OkStatus();
     std::vector<size_t> tokens;
+    tokens.reserve(inputs_.size());
     for (const EmbeddingInput& input : inputs_) tokens.push_back(input.ids.size());
     EmbeddingRequest request;
     request.inputs = std::move(inputs_);
