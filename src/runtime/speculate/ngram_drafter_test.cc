@@ -94,7 +94,9 @@ TEST(NgramDrafter, MatchesTheDefinition) {
     }
     const size_t worth = drafter.WorthDrafting(tokens, {.fixed_ns = 1e6}, OneRow());
     ASSERT_EQ(worth > 0, best > 0);
-    if (best > 0) EXPECT_EQ(drafter.Drafts(tokens, 1)[0], tokens[source]);
+    if (best > 0) {
+      EXPECT_EQ(drafter.Drafts(tokens, 1)[0], tokens[source]);
+    }
   }
 }
 
