@@ -115,7 +115,7 @@ std::string HttpErrorJson(int status, std::string_view code, std::string_view me
 
 HttpExchange::HttpExchange(Traits traits, std::shared_ptr<HttpExchangeCarrier> carrier,
                            std::weak_ptr<HttpTaskQueue> queue)
-    : traits_(traits), queue_(std::move(queue)), carrier_(std::move(carrier)) {}
+    : traits_(std::move(traits)), queue_(std::move(queue)), carrier_(std::move(carrier)) {}
 
 void HttpExchange::AppendHeaders(const std::vector<HttpHeader>& headers) {
   for (const HttpHeader& header : headers) {
