@@ -32,8 +32,10 @@ void MeanOfRows(std::span<const float> rows, std::span<float> out) {
   for (size_t begin = 0; begin < rows.size(); begin += out.size()) {
     for (size_t d = 0; d < out.size(); ++d) sums[d] += rows[begin + d];
   }
-  const auto count = static_cast<double>(rows.size() / out.size());
-  for (size_t d = 0; d < out.size(); ++d) out[d] = static_cast<float>(sums[d] / count);
+  const size_t count = rows.size() / out.size();
+  for (size_t d = 0; d < out.size(); ++d) {
+    out[d] = static_cast<float>(sums[d] / static_cast<double>(count));
+  }
 }
 
 void Normalize(std::span<float> vector) {
