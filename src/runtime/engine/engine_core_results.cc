@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "base/check.h"
 #include "base/checked_math.h"
 #include "runtime/engine/engine_core.h"
 #include "runtime/sample/row_scan.h"
@@ -131,7 +132,8 @@ bool EngineCore::ReportNextToken(LiveRequest& request, std::span<float> row) {
   const bool may_end = sequence.output_tokens() + 1 > sequence.params.min_tokens;
   ConstrainedOutput& output = request.output;
   if (output.constraint) {
-    if (!output.filled) output.Fill();  // behind a guessed token
+    PELTON_CHECK(output.filled,
+                 "masks are filled while the step runs, and nothing is guessed here");
     if (!output.sound) return false;
     if (output.constraint->MayEnd()) {
       for (const int32_t end : request.end_ids) {
