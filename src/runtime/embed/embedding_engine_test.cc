@@ -147,7 +147,7 @@ TEST_F(EmbeddingEngineTest, CancelledAndStoppedRequestsEndOnce) {
   auto cancelled = Start(Plain({one}, Pooling::kMean), &id);
   auto finished = Start(Plain({one}, Pooling::kMean));
   EmbeddingRequest refused = Plain({one}, Pooling::kMean);
-  refused.done = [](EmbeddingResult) { ADD_FAILURE() << "a refused request has no result"; };
+  refused.done = [](const EmbeddingResult&) { ADD_FAILURE() << "a refused request has no result"; };
   EXPECT_EQ(engine_->Submit(std::move(refused)).status().code(), StatusCode::kUnavailable);
   engine_->Cancel(id);
   engine_->Cancel(id);

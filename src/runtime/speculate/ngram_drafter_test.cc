@@ -77,8 +77,8 @@ TEST(NgramDrafter, StopsWhereTheTextDoesNotRepeat) {
 TEST(NgramDrafter, MatchesTheDefinition) {
   std::mt19937 random(7);
   for (int round = 0; round < 200; ++round) {
-    std::vector<int32_t> tokens;
-    for (size_t i = 0; i < 40; ++i) tokens.push_back(static_cast<int32_t>(random() % 3));
+    std::vector<int32_t> tokens(40);
+    for (int32_t& token : tokens) token = static_cast<int32_t>(random() % 3);
     NgramDrafter drafter;  // one call: it searches
     drafter.Advance(tokens);
     size_t best = 0, source = 0;

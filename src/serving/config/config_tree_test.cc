@@ -1,5 +1,6 @@
 #include "serving/config/config_tree.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -14,7 +15,7 @@ void Print(const ConfigNode& node, const std::string& name, std::string* out) {
     Print(value, name.empty() ? key : name + "." + key, out);
   }
   for (size_t i = 0; i < node.items.size(); ++i) {
-    Print(node.items[i], name + "[" + std::to_string(i) + "]", out);
+    Print(node.items[i], fmt::format("{}[{}]", name, i), out);
   }
   if (node.kind == ConfigNode::Kind::kScalar) *out += name + " = " + node.text + "\n";
   if (node.kind == ConfigNode::Kind::kNull) *out += name + " is null\n";

@@ -68,7 +68,7 @@ void Submit(const EmbeddingModel& model, const ApiCall& call, EmbeddingRequest w
   uint64_t tokens = 0;
   for (const EmbeddingInput& input : work.inputs) tokens += input.ids.size();
   if (const auto error = call.admission->Reserve(tokens)) return call.Fail(*error);
-  work.done = [call, answer = std::move(answer)](EmbeddingResult result) {
+  work.done = [call, answer = std::move(answer)](const EmbeddingResult& result) {
     call.admission->Use(result.tokens, 0, 0);
     if (!result.status.ok()) return call.Fail(ApiErrorOf(result.status));
     SendJson(*call.response, answer(result));

@@ -40,6 +40,7 @@ Result<EmbeddingRequest> WorkForPairs(const EmbeddingModel& model, const RankFor
 std::vector<double> ScoresOfPairs(const EmbeddingModel& model, const RankForm& form,
                                   const EmbeddingResult& result) {
   std::vector<double> scores;
+  scores.reserve(form.second.size());
   const auto vector = [&](size_t i) {
     return std::span(result.values).subspan(i * result.width, result.width);
   };
