@@ -62,10 +62,14 @@ void ReadThink(FieldReader& reader, ChatPrompt* chat, bool* show) {
   if (think->is_string()) Set(chat, "reasoning_effort", *think);
 }
 
+bool IsEmptyText(const Json& value) {
+  return value.is_string() && value.get_ref<const std::string&>().empty();
+}
+
 // Fields of both that are refused unless they are empty.
 void RefuseFilled(FieldReader& reader, const char* name, const char* expected) {
   const Json* value = reader.Find(name);
-  if (value == nullptr || *value == "" || *value == Json::array()) return;
+  if (value == nullptr || IsEmptyText(*value) || *value == Json::array()) return;
   reader.Fail(name, expected);
 }
 
@@ -76,7 +80,7 @@ void ReadShared(FieldReader& reader, OllamaRequest* request) {
   reader.Bool("stream", &request->stream);
   reader.Find("keep_alive");  // the server decides itself what stays in memory
   const Json* format = reader.Find("format");
-  if (format == nullptr || *format == "") return;
+  if (format == nullptr || IsEmptyText(*format)) return;
   GenerationRequest& generation = request->generation;
   generation.constraint_field = "format";
   if (*format == "json") {
