@@ -111,6 +111,7 @@ TEST_F(TenantDirectoryTest, RefusesAFileThatItCannotUse) {
 
 TEST_F(TenantDirectoryTest, MetricsAreBounded) {
   std::vector<TenantSpec> specs;
+  specs.reserve(1000);
   for (int i = 0; i < 1000; ++i) {
     specs.push_back(Spec("t" + std::to_string(i), "key" + std::to_string(i)));
   }

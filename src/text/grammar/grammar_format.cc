@@ -39,7 +39,9 @@ Status CheckFormat(Json* format) {
     (*format)["max_whitespace_cnt"] = kMaxSpaces;
   } else if (*type == "regex") {
     RETURN_IF_ERROR(text("pattern", RewriteRegex));
-    if ((*format)["pattern"] == "") *format = {{"type", "const_string"}, {"value", ""}};
+    if (format->at("pattern").get_ref<const std::string&>().empty()) {
+      *format = {{"type", "const_string"}, {"value", ""}};
+    }
   } else if (*type == "grammar") {
     RETURN_IF_ERROR(text("grammar", RewriteEbnf));
   } else if (*type == "repeat") {

@@ -92,7 +92,7 @@ TEST_F(GrammarTest, HostileSourcesAreErrors) {
   const std::string deep = std::string(100000, '[') + std::string(100000, ']');
   Refusal(Kind::kJsonSchema, deep);
   std::string nested = "{}";
-  for (int i = 0; i < 140; ++i) nested = R"({"items":)" + nested + "}";
+  for (int i = 0; i < 140; ++i) nested.insert(0, R"({"items":)").append("}");
   Refusal(Kind::kJsonSchema, nested);
   Refusal(Kind::kRegex, "((a{1,500}){1,500}){1,500}");
   Refusal(Kind::kRegex, std::string(60000, '(') + std::string(60000, ')'));
@@ -104,7 +104,8 @@ TEST_F(GrammarTest, HostileSourcesAreErrors) {
   std::string defs = R"("d0":{"type":"integer"})";
   for (int i = 1; i < 40; ++i) {
     const std::string before = R"({"$ref":"#/$defs/d)" + std::to_string(i - 1) + "\"}";
-    defs += ",\"d" + std::to_string(i) + R"(":{"allOf":[)" + before + "," + before + "]}";
+    defs.append(",\"d").append(std::to_string(i)).append(R"(":{"allOf":[)");
+    defs.append(before).append(",").append(before).append("]}");
   }
   Refusal(Kind::kJsonSchema, R"({"$ref":"#/$defs/d39","$defs":{)" + defs + "}}");
   std::string many = "[\"x\"";
