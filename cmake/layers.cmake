@@ -45,3 +45,21 @@ function(pelton_check_deps name layer)
     endif()
   endforeach()
 endfunction()
+
+# pelton_embed(made.cc header.h Name=file...): a source in which the functions that the header
+# declares give the bytes of the files; made anew when one of them changes.
+function(pelton_embed out header)
+  set(files "")
+  set(paths "")
+  foreach(pair IN LISTS ARGN)
+    string(REGEX REPLACE "=.*" "" name "${pair}")
+    string(REGEX REPLACE "^[^=]*=" "" path "${pair}")
+    get_filename_component(path ${path} ABSOLUTE)
+    list(APPEND files "${name}=${path}")
+    list(APPEND paths ${path})
+  endforeach()
+  set(script ${CMAKE_SOURCE_DIR}/cmake/embed.cmake)
+  add_custom_command(OUTPUT ${out}
+    COMMAND ${CMAKE_COMMAND} -D OUT=${out} -D HEADER=${header} "-DFILES=${files}" -P ${script}
+    DEPENDS ${paths} ${script} VERBATIM)
+endfunction()

