@@ -36,6 +36,8 @@ struct ServeOptions {
   std::string log_level = "info";
   std::string metrics_compat = "none";
   std::string profile;
+  std::string otlp_endpoint;
+  double trace_ratio = 1;
 };
 
 // The signals that end a server, or make it read its keys again. They are blocked in every thread
@@ -94,6 +96,38 @@ Status AddTenants(const ServeOptions& options, Log& log, TenantDirectory* tenant
   return tenants->Follow(options.tenant_file, [&log](std::string_view line) {
     log.Warning("tenants", {{"detail", line}});
   });
+}
+
+std::string FromEnvironment(const char* name) {
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): before threads
+  return value == nullptr ? "" : value;
+}
+
+// Null without an endpoint. The environment's names are OpenTelemetry's own.
+Result<std::shared_ptr<SpanExporter>> OpenSpans(const ServeOptions& options, Log& log,
+                                                MetricRegistry& metrics) {
+  std::string base = options.otlp_endpoint;
+  if (base.empty()) base = FromEnvironment("OTEL_EXPORTER_OTLP_ENDPOINT");
+  if (base.empty()) return std::shared_ptr<SpanExporter>();
+  while (base.ends_with('/')) base.pop_back();
+  SpanExporterOptions spans = {.url = base + "/v1/traces",
+                               .version = PELTON_VERSION,
+                               .ratio = options.trace_ratio,
+                               .report = [&log](std::string_view line) {
+                                 log.Warning("tracing", {{"detail", line}});
+                               }};
+  const std::string service = FromEnvironment("OTEL_SERVICE_NAME");
+  if (!service.empty()) spans.service = service;
+  const std::string headers = FromEnvironment("OTEL_EXPORTER_OTLP_HEADERS");
+  for (size_t begin = 0; begin < headers.size();) {
+    const size_t end = std::min(headers.find(',', begin), headers.size());
+    std::string header = headers.substr(begin, end - begin);
+    const size_t equals = header.find('=');
+    if (equals != std::string::npos) header.replace(equals, 1, ": ");
+    spans.headers.push_back(std::move(header));
+    begin = end + 1;
+  }
+  return SpanExporter::Start(std::move(spans), metrics);
 }
 
 LogLevel LevelOf(const std::string& name) {
@@ -232,6 +266,9 @@ int Run(const ServeOptions& options) {
     audit = std::move(opened).value();
     server_options->audit = audit.get();
   }
+  Result<std::shared_ptr<SpanExporter>> spans = OpenSpans(options, log, metrics);
+  if (!spans.ok()) return Fail(spans.status().WithContext("--otlp-endpoint"));
+  server_options->spans = std::move(spans).value();
   const std::string name = options.name.empty() ? NameOf(options.model.model) : options.name;
   std::optional<SingleModel> single;
   if (model != nullptr) {
@@ -334,6 +371,11 @@ Command ServeCommand() {
   add("--profile", "FILE",
       "write a timeline of the last steps there at the end; see the profile command", "observing",
       &options->profile);
+  add("--otlp-endpoint", "URL",
+      "OpenTelemetry collector that gets spans by OTLP/HTTP [$OTEL_EXPORTER_OTLP_ENDPOINT, else none]",
+      "observing", &options->otlp_endpoint);
+  add("--trace-ratio", "R", "of the requests without a traceparent, how many are traced [1]",
+      "observing", &options->trace_ratio);
   command.configured = command.options;
   add("--config", "FILE",
       "YAML, or TOML as .toml, with these options by their long names; the command line and the "

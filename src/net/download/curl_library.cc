@@ -25,7 +25,9 @@ std::optional<CurlLibrary> Load() {
                         Find(library, "curl_easy_getinfo", &curl.easy_getinfo) &&
                         Find(library, "curl_easy_header", &curl.easy_header) &&
                         Find(library, "curl_easy_strerror", &curl.easy_strerror) &&
-                        Find(library, "curl_easy_cleanup", &curl.easy_cleanup);
+                        Find(library, "curl_easy_cleanup", &curl.easy_cleanup) &&
+                        Find(library, "curl_slist_append", &curl.slist_append) &&
+                        Find(library, "curl_slist_free_all", &curl.slist_free_all);
   if (!complete || global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return std::nullopt;
   return curl;
 }

@@ -4,7 +4,7 @@
 
 namespace pelton {
 
-// libcurl, loaded when something is first fetched: the libraries that it needs in turn take several
+// libcurl, loaded when something is first fetched or sent: the libraries that it needs in turn take several
 // milliseconds to start, which every start of the program would pay.
 struct CurlLibrary {
   decltype(&::curl_easy_init) easy_init;
@@ -14,6 +14,8 @@ struct CurlLibrary {
   decltype(&::curl_easy_header) easy_header;
   decltype(&::curl_easy_strerror) easy_strerror;
   decltype(&::curl_easy_cleanup) easy_cleanup;
+  decltype(&::curl_slist_append) slist_append;
+  decltype(&::curl_slist_free_all) slist_free_all;
 };
 
 // Null if the system has no usable libcurl.so.4. Any thread; the library stays loaded.

@@ -12,6 +12,7 @@
 namespace pelton {
 
 class Admission;
+class RequestTrace;
 struct ServedModel;
 
 // A request that a route let in, and the way to answer it. Copies share all of it.
@@ -25,6 +26,8 @@ struct ApiCall {
   std::shared_ptr<const ServedModel> model = nullptr;
   // For whom it runs, and what it uses; set for routes with `intake`.
   std::shared_ptr<Admission> admission = nullptr;
+  // Where its parts are timed; null for most.
+  std::shared_ptr<RequestTrace> trace = nullptr;
 
   void Fail(const ApiError& error) const;
 };

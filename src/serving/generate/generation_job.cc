@@ -5,11 +5,13 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "runtime/schedule/service_class.h"
 #include "serving/api/unique_id.h"
 #include "serving/generate/output_grammar.h"
 #include "serving/request/prompt.h"
 #include "serving/tenant/admission.h"
+#include "serving/trace/request_trace.h"
 
 namespace pelton {
 namespace {
@@ -63,6 +65,19 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   GenerationUsage usage_;
   bool over_ = false;  // answered, failed or left by the client
 };
+
+// The parts of a choice's life, and what the request's span says of it.
+void TraceChoice(const FinishEvent& event, RequestTrace* trace) {
+  const int64_t end = MonotonicClock().NowNs();
+  trace->AddPart("queue", end - event.output_ns - event.prompt_ns, event.queue_ns);
+  trace->AddPart("prefill", end - event.output_ns, event.prompt_ns,
+                 {{"pelton.prompt_tokens", static_cast<int64_t>(event.prompt_tokens)},
+                  {"pelton.cached_tokens", static_cast<int64_t>(event.cached_tokens)}});
+  trace->AddPart("decode", end, event.output_ns,
+                 {{"pelton.output_tokens", static_cast<int64_t>(event.output_tokens)},
+                  {"pelton.accepted_drafts", static_cast<int64_t>(event.accepted_drafts)},
+                  {"pelton.preemptions", static_cast<int64_t>(event.preemptions)}});
+}
 
 // Forwards what happens to one choice.
 class ChoiceObserver final : public RequestObserver {
@@ -140,6 +155,11 @@ std::optional<ApiError> GenerationJob::Submit(size_t index) {
 }
 
 void GenerationJob::Start() {
+  if (call_.trace != nullptr) {
+    const int64_t now = MonotonicClock().NowNs();
+    call_.trace->AddPart("read", now, now - call_.request->received_ns);
+    call_.trace->Set("gen_ai.request.model", call_.model->name);
+  }
   {
     const std::lock_guard lock(mutex_);
     if (const auto error = call_.admission->Reserve(MostTokens())) return Fail(*error);
@@ -185,6 +205,7 @@ void GenerationJob::OnFinish(size_t index, const FinishEvent& event) {
   const bool first = index % request_.n == 0;  // a prompt is paid for once
   call_.admission->Use(first ? event.prompt_tokens : 0, first ? event.cached_tokens : 0,
                        event.output_tokens);
+  if (call_.trace != nullptr) TraceChoice(event, call_.trace.get());
   if (over_) return;
   if (!event.status.ok()) {
     ApiError error = ApiErrorOf(event.status);
@@ -202,6 +223,10 @@ void GenerationJob::OnFinish(size_t index, const FinishEvent& event) {
   }
   if (running_ > 0) return;
   over_ = true;
+  if (call_.trace != nullptr) {
+    call_.trace->Set("gen_ai.usage.input_tokens", static_cast<int64_t>(usage_.prompt_tokens));
+    call_.trace->Set("gen_ai.usage.output_tokens", static_cast<int64_t>(usage_.completion_tokens));
+  }
   writer_->End(usage_);
 }
 

@@ -26,6 +26,7 @@
 #include "serving/request/service_terms.h"
 #include "serving/tenant/admission.h"
 #include "serving/tenant/api_key.h"
+#include "serving/trace/request_trace.h"
 #include "serving/web/page_routes.h"
 
 namespace pelton {
@@ -246,6 +247,10 @@ struct ApiServer::Impl {
     if (call.admission == nullptr) {
       refused[static_cast<size_t>(Refusal::kTenant)]->Add();
       return call.Fail(refusal);
+    }
+    call.trace = RequestTrace::Begin(options.spans, request, response, route.path);
+    if (call.trace != nullptr && !tenant->name().empty()) {
+      call.trace->Set("pelton.tenant", tenant->name());
     }
     const bool queued = intake->Push(request->body.size(), [this, &route, call] {
       if (call.response->closed()) return;

@@ -11,6 +11,7 @@
 #include "serving/generate/served_model.h"
 #include "serving/tenant/audit_log.h"
 #include "serving/tenant/tenant_directory.h"
+#include "serving/trace/span_exporter.h"
 
 namespace pelton {
 
@@ -24,6 +25,7 @@ struct ApiServerOptions {
   ServedEncoder encoder;      // for embeddings; may be none
   Log* log = nullptr;         // borrowed; requests are logged there, but for those of probes
   AuditLog* audit = nullptr;  // borrowed; who asked for what
+  std::shared_ptr<SpanExporter> spans = nullptr;  // of requests; may be none
 };
 
 // Serves models over HTTP: OpenAI's interface and what operators need. Routes that are not in
