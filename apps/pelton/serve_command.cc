@@ -24,6 +24,7 @@ struct ServeOptions {
   int64_t port = 8080;
   std::vector<std::string> keys;
   std::string key_file, tenant_file, audit_file;
+  std::vector<std::string> origins;
   std::string name;
   std::string tls_certificate, tls_key;
   std::string embedding_model;
@@ -82,6 +83,7 @@ Result<ApiServerOptions> ServerOptions(const ServeOptions& options) {
   out.http.tls_key = options.tls_key;
   out.version = PELTON_VERSION;
   out.vllm_metrics = options.metrics_compat == "vllm";
+  out.origins = options.origins;
   out.max_queued = static_cast<size_t>(options.max_queued);
   return out;
 }
@@ -342,6 +344,11 @@ Command ServeCommand() {
       "access", &options->tenant_file);
   add("--audit-log", "FILE", "JSON lines of who asked for what; at 64 MiB FILE is put aside once",
       "access", &options->audit_file);
+  add("--cors-origins,--allowed-origins", "ORIGIN",
+      "origin of web pages that may ask from a browser, https://chat.example; may be given again; "
+      "* "
+      "for any, with keys [none]",
+      "access", &options->origins);
   add("--served-model-name,--alias", "NAME", "the model's name in answers [its file's]", "model",
       &options->name);
   add("--embedding-model", "MODEL", "an encoder beside the model, for embeddings; minilm is one",
@@ -372,7 +379,8 @@ Command ServeCommand() {
       "write a timeline of the last steps there at the end; see the profile command", "observing",
       &options->profile);
   add("--otlp-endpoint", "URL",
-      "OpenTelemetry collector that gets spans by OTLP/HTTP [$OTEL_EXPORTER_OTLP_ENDPOINT, else none]",
+      "OpenTelemetry collector that gets spans by OTLP/HTTP [$OTEL_EXPORTER_OTLP_ENDPOINT, else "
+      "none]",
       "observing", &options->otlp_endpoint);
   add("--trace-ratio", "R", "of the requests without a traceparent, how many are traced [1]",
       "observing", &options->trace_ratio);

@@ -1,21 +1,40 @@
 #include "base/thread_pool.h"
 
-#include <sched.h>
-
 #include "base/check.h"
 
 namespace pelton {
 namespace {
 
-// About a millisecond of pauses on current processors; then a waiter inside a job starts to yield
-// and an idle worker sleeps.
-constexpr int kSpinsBeforeYield = 1 << 12;
-constexpr int kSpinsBeforeSleep = 1 << 15;
+// About a tenth of a millisecond of pauses on current processors inside a job, more than its parts
+// differ when every worker has a core; and a millisecond between jobs. Then a waiter sleeps.
+constexpr int kSpinsAtBarrier = 1 << 12;
+constexpr int kSpinsBetweenJobs = 1 << 15;
 
 inline void Pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #endif
+}
+
+// Waits until `count` is no longer `seen`.
+void SpinThenSleep(const std::atomic<uint32_t>& count, uint32_t seen, int spins,
+                   std::atomic<uint32_t>& sleepers) {
+  for (; spins > 0; --spins) {
+    if (count.load(std::memory_order_acquire) != seen) return;
+    Pause();
+  }
+  while (count.load(std::memory_order_acquire) == seen) {
+    sleepers.fetch_add(1, std::memory_order_seq_cst);
+    count.wait(seen, std::memory_order_seq_cst);
+    sleepers.fetch_sub(1, std::memory_order_seq_cst);
+  }
+}
+
+// Counts up and wakes who sleeps. Sequentially consistent with the number of sleepers: either one
+// sees the new count before it sleeps, or it is counted here and woken.
+void Publish(std::atomic<uint32_t>& count, const std::atomic<uint32_t>& sleepers) {
+  count.fetch_add(1, std::memory_order_seq_cst);
+  if (sleepers.load(std::memory_order_seq_cst) > 0) count.notify_all();
 }
 
 }  // namespace
@@ -30,18 +49,14 @@ ThreadPool::ThreadPool(size_t threads) : size_(threads) {
 
 ThreadPool::~ThreadPool() {
   job_ = nullptr;
-  epoch_.fetch_add(1, std::memory_order_seq_cst);
-  epoch_.notify_all();
+  Publish(epoch_, idle_sleepers_);
   for (std::thread& thread : threads_) thread.join();
 }
 
 void ThreadPool::Run(FunctionRef<void(size_t)> job) {
   if (size_ == 1) return job(0);
   job_ = &job;
-  // Sequentially consistent with the sleeper count: either a worker sees the new epoch before it
-  // sleeps, or it is counted here and woken.
-  epoch_.fetch_add(1, std::memory_order_seq_cst);
-  if (sleepers_.load(std::memory_order_seq_cst) > 0) epoch_.notify_all();
+  Publish(epoch_, idle_sleepers_);
   job(0);
   Barrier();
 }
@@ -49,17 +64,7 @@ void ThreadPool::Run(FunctionRef<void(size_t)> job) {
 void ThreadPool::Work(size_t worker) {
   uint32_t seen = 0;
   for (;;) {
-    int spins = 0;
-    while (epoch_.load(std::memory_order_acquire) == seen) {
-      if (++spins < kSpinsBeforeSleep) {
-        Pause();
-        continue;
-      }
-      sleepers_.fetch_add(1, std::memory_order_seq_cst);
-      epoch_.wait(seen, std::memory_order_seq_cst);
-      sleepers_.fetch_sub(1, std::memory_order_seq_cst);
-      spins = 0;
-    }
+    SpinThenSleep(epoch_, seen, kSpinsBetweenJobs, idle_sleepers_);
     ++seen;
     if (job_ == nullptr) return;
     (*job_)(worker);
@@ -72,17 +77,10 @@ void ThreadPool::Barrier() {
   const uint32_t phase = phase_.load(std::memory_order_relaxed);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
     arrived_.store(0, std::memory_order_relaxed);
-    phase_.store(phase + 1, std::memory_order_release);
+    Publish(phase_, barrier_sleepers_);
     return;
   }
-  int spins = 0;
-  while (phase_.load(std::memory_order_acquire) == phase) {
-    if (++spins < kSpinsBeforeYield) {
-      Pause();
-    } else {
-      ::sched_yield();
-    }
-  }
+  SpinThenSleep(phase_, phase, kSpinsAtBarrier, barrier_sleepers_);
 }
 
 void ThreadPool::ParallelFor(size_t count, FunctionRef<void(size_t, size_t)> body) {

@@ -31,8 +31,10 @@ class FunctionRef<R(Args...)> {
 
 // A fixed team of threads that runs one job at a time. While a job runs its threads meet at spin
 // barriers; between jobs the workers spin for about a millisecond, so that the next step of a busy
-// engine starts at once, and then sleep. A waiter that has spun for long yields the processor:
-// when other programs want the cores, the thread that is waited for gets to run.
+// engine starts at once, and then sleep. A waiter at a barrier that has spun for long sleeps, too:
+// it leaves the processor to other programs while it has nothing to do, and gets it back at once
+// when the barrier opens, as one who sleeps a lot does; one that spins or yields would use up its
+// share and then wait behind programs of the lowest priority.
 class ThreadPool {
  public:
   // `threads` counts the caller of Run. Requires: threads > 0.
@@ -60,9 +62,10 @@ class ThreadPool {
   const FunctionRef<void(size_t)>* job_ = nullptr;
   // Apart from each other, so that a spinning reader does not slow a writer of another field.
   alignas(64) std::atomic<uint32_t> epoch_{0};  // jobs published
-  alignas(64) std::atomic<uint32_t> sleepers_{0};
+  alignas(64) std::atomic<uint32_t> idle_sleepers_{0};
   alignas(64) std::atomic<uint32_t> arrived_{0};  // at the current barrier
   alignas(64) std::atomic<uint32_t> phase_{0};    // barriers passed
+  alignas(64) std::atomic<uint32_t> barrier_sleepers_{0};
   std::vector<std::thread> threads_;
 };
 

@@ -226,6 +226,49 @@ class CompletionTest(unittest.TestCase):
             self.assertEqual(self.server.ask("/v1/models", headers={"Host": host})[0], code, host)
 
 
+class OriginsTest(unittest.TestCase):
+    PAGE = "https://chat.example:8443"
+
+    def test_an_invited_page_and_no_other(self):
+        server = Server(MODEL, "--api-key", KEY, "--cors-origins", self.PAGE,
+                        "--cors-origins", "http://other")
+        try:
+            ask = {"Origin": self.PAGE, "Access-Control-Request-Method": "POST",
+                   "Access-Control-Request-Headers": "authorization,content-type"}
+            status, body, headers = server.ask("/v1/completions", method="OPTIONS", headers=ask)
+            self.assertEqual((status, body), (204, b""))
+            self.assertEqual(headers["Access-Control-Allow-Origin"], self.PAGE)
+            self.assertIn("POST", headers["Access-Control-Allow-Methods"])
+            for name in ("Authorization", "Content-Type"):
+                self.assertIn(name, headers["Access-Control-Allow-Headers"].split(", "))
+            # A refusal, too, must be readable; it is no more than anybody would get.
+            for key, code in [({}, 401), ({"Authorization": f"Bearer {KEY}"}, 200)]:
+                status, _, headers = server.ask("/v1/models", headers={"Origin": self.PAGE, **key})
+                self.assertEqual(status, code)
+                self.assertEqual(headers["Access-Control-Allow-Origin"], self.PAGE)
+                self.assertEqual(headers["Vary"], "Origin")
+            for origin in ["https://chat.example", "https://evil.example", "null", "*"]:
+                key = {"Authorization": f"Bearer {KEY}", "Origin": origin}
+                status, _, headers = server.ask("/v1/models", headers=key)
+                self.assertEqual(status, 403)
+                self.assertNotIn("Access-Control-Allow-Origin", headers)
+                status, _, headers = server.ask("/v1/models", method="OPTIONS",
+                                                headers={**ask, "Origin": origin})
+                self.assertEqual(status, 401)
+                self.assertNotIn("Access-Control-Allow-Origin", headers)
+        finally:
+            self.assertEqual(server.end(), 0)
+
+    def test_settings_that_are_refused(self):
+        for options, word in [(["--cors-origins", "*"], "keys"),
+                              (["--cors-origins", "https://x/path"], "https://x/path"),
+                              (["--cors-origins", "chat.example"], "chat.example")]:
+            done = subprocess.run([PELTON, "serve", MODEL, "--port", "0", *options],
+                                  capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(word, done.stderr)
+
+
 class KeysTest(unittest.TestCase):
     def test_only_keys_open_what_is_not_for_operators(self):
         with tempfile.NamedTemporaryFile("w") as file:

@@ -4,8 +4,8 @@
 
 namespace pelton {
 
-// libcurl, loaded when something is first fetched or sent: the libraries that it needs in turn take several
-// milliseconds to start, which every start of the program would pay.
+// libcurl, loaded when something is first fetched or sent: the libraries that it needs in turn take
+// several milliseconds to start, which every start of the program would pay.
 struct CurlLibrary {
   decltype(&::curl_easy_init) easy_init;
   decltype(&::curl_easy_setopt) easy_setopt;

@@ -8,7 +8,7 @@
 namespace pelton {
 
 struct PostRequest {
-  std::string url;  // http or https
+  std::string url;                   // http or https
   std::vector<std::string> headers;  // "Name: value"
   std::string body;
   long timeout_ms = 10'000;  // for all of it

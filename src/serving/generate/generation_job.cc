@@ -9,6 +9,7 @@
 #include "runtime/schedule/service_class.h"
 #include "serving/api/unique_id.h"
 #include "serving/generate/output_grammar.h"
+#include "serving/generate/served_model.h"
 #include "serving/request/prompt.h"
 #include "serving/tenant/admission.h"
 #include "serving/trace/request_trace.h"

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdint>
@@ -34,6 +35,21 @@ namespace {
 
 using RequestPtr = std::shared_ptr<const HttpRequest>;
 using ResponsePtr = std::shared_ptr<HttpResponse>;
+
+// What the interfaces' clients send from a browser.
+constexpr std::string_view kInvitedHeaders =
+    "Authorization, Content-Type, X-Api-Key, X-Request-Id, Traceparent, Anthropic-Version, "
+    "Anthropic-Beta, Anthropic-Dangerous-Direct-Browser-Access, OpenAI-Organization, "
+    "OpenAI-Project, X-Stainless-Arch, X-Stainless-Lang, X-Stainless-OS, "
+    "X-Stainless-Package-Version, X-Stainless-Retry-Count, X-Stainless-Runtime, "
+    "X-Stainless-Runtime-Version, X-Stainless-Timeout, X-Stainless-Helper-Method";
+
+// As browsers write it: scheme and host, no path.
+bool IsOrigin(std::string_view text) {
+  const size_t scheme = text.find("://");
+  return text == "*" || (scheme != text.npos && scheme > 0 && scheme + 3 < text.size() &&
+                         text.find('/', scheme + 3) == text.npos);
+}
 
 bool IsLoopback(std::string_view address) {
   if (address == "localhost" || address == "::1") return true;
@@ -119,6 +135,11 @@ struct ApiServer::Impl {
   HttpHeaderVerdict Refuse(const HttpRequest& request, Refusal reason, const ApiError& error,
                            std::vector<HttpHeader> headers = {}, const Tenant* tenant = nullptr) {
     refused[static_cast<size_t>(reason)]->Add();
+    if (OriginInvited(request.Header("origin"))) {
+      for (HttpHeader& header : InvitedAnswer(request.Header("origin"))) {
+        headers.push_back(std::move(header));
+      }
+    }
     const std::string label = tenant == nullptr ? "" : tenant->name();
     if (options.audit != nullptr) {
       options.audit->Write({.tenant = label,
@@ -141,11 +162,36 @@ struct ApiServer::Impl {
     return IsLoopback(name);
   }
 
+  // With these a page may read the answer.
+  static std::vector<HttpHeader> InvitedAnswer(std::string_view origin) {
+    return {{"Access-Control-Allow-Origin", std::string(origin)},
+            {"Access-Control-Expose-Headers", "X-Request-Id, Retry-After"},
+            {"Vary", "Origin"}};
+  }
+
+  // Whether it is another site's page that --cors-origins lets in. The browser must be told.
+  bool OriginInvited(std::string_view origin) const {
+    return !origin.empty() &&
+           std::any_of(options.origins.begin(), options.origins.end(),
+                       [&](const std::string& each) { return each == "*" || each == origin; });
+  }
+
   // A web page of another origin may not use a server that its reader can reach.
-  static bool OriginAllowed(std::string_view origin, std::string_view host) {
-    if (origin.empty()) return true;
+  bool OriginAllowed(std::string_view origin, std::string_view host) const {
+    if (origin.empty() || OriginInvited(origin)) return true;
     const size_t scheme = origin.find("://");
     return scheme != std::string_view::npos && origin.substr(scheme + 3) == host;
+  }
+
+  // What a browser wants to know before it sends an invited page's request (Fetch, 4.8): asked
+  // without a key, and answered without saying which routes there are.
+  static HttpAnswer Preflight(std::string_view origin) {
+    return {.status = 204,
+            .headers = {{"Access-Control-Allow-Origin", std::string(origin)},
+                        {"Access-Control-Allow-Methods", "GET, POST, DELETE"},
+                        {"Access-Control-Allow-Headers", std::string(kInvitedHeaders)},
+                        {"Access-Control-Max-Age", "600"},
+                        {"Vary", "Origin"}}};
   }
 
   // Null: it brings no key that is somebody's.
@@ -155,6 +201,10 @@ struct ApiServer::Impl {
   }
 
   HttpHeaderVerdict Check(const HttpRequest& request) {
+    if (request.method == "OPTIONS" && OriginInvited(request.Header("origin")) &&
+        !request.Header("access-control-request-method").empty()) {
+      return {.refusal = Preflight(request.Header("origin")), .label = ""};
+    }
     const TenantTime now = TenantTime::Now();
     const std::shared_ptr<Tenant> tenant = TenantOf(request, now);
     RouteTable::Match match;
@@ -229,6 +279,11 @@ struct ApiServer::Impl {
 
   void Handle(const RequestPtr& request, const ResponsePtr& response) {
     ApiCall call{request, response, table.ErrorsOf(request->path), ""};
+    if (OriginInvited(request->Header("origin"))) {
+      for (const HttpHeader& header : InvitedAnswer(request->Header("origin"))) {
+        response->AddHeader(header.name, header.value);
+      }
+    }
     RouteTable::Match match;
     if (!table.Find(request->method, request->path, &match)) {
       return call.Fail({.status = 404, .message = "not found"});
@@ -298,6 +353,17 @@ Result<std::unique_ptr<ApiServer>> ApiServer::Start(ApiServerOptions options,
         "{} can be reached by others: expected --api-key, --api-key-file or --tenant-file, or a "
         "loopback address",
         options.http.address));
+  }
+  for (const std::string& origin : options.origins) {
+    if (!IsOrigin(origin)) {
+      return InvalidArgument(fmt::format(
+          "{}: expected an origin as browsers write it, for example https://chat.example, or *",
+          origin));
+    }
+    // Any page that somebody opens could use the server, and what it knows, in his name.
+    if (origin == "*" && tenants.empty()) {
+      return InvalidArgument("pages of any origin (*) are let in with keys only");
+    }
   }
   auto impl = std::make_unique<Impl>(std::move(options), models, tenants, metrics);
   Impl* const self = impl.get();

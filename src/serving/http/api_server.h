@@ -3,6 +3,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/log.h"
 #include "base/status.h"
@@ -22,7 +23,9 @@ struct ApiServerOptions {
   size_t intake_threads = 1;  // that read requests
   size_t max_queued = 1024;   // requests that wait to be read
   size_t max_queued_bytes = 256 << 20;
-  ServedEncoder encoder;      // for embeddings; may be none
+  ServedEncoder encoder;  // for embeddings; may be none
+  // Of web pages that may use the server from a browser, as "https://host:port"; "*": any.
+  std::vector<std::string> origins;
   Log* log = nullptr;         // borrowed; requests are logged there, but for those of probes
   AuditLog* audit = nullptr;  // borrowed; who asked for what
   std::shared_ptr<SpanExporter> spans = nullptr;  // of requests; may be none
@@ -33,7 +36,8 @@ struct ApiServerOptions {
 class ApiServer {
  public:
   // Borrows models, tenants and metrics. InvalidArgument if the address is not loopback and there
-  // is no key; else as HttpServer::Start.
+  // is no key, or an origin is none, or any may come and there is no key; else as
+  // HttpServer::Start.
   static Result<std::unique_ptr<ApiServer>> Start(ApiServerOptions options, ModelDirectory& models,
                                                   const TenantDirectory& tenants,
                                                   MetricRegistry& metrics);

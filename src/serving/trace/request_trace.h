@@ -19,7 +19,8 @@ namespace pelton {
 class RequestTrace {
  public:
   // Null if the request is not traced: the caller's "traceparent" decides, or the exporter's ratio
-  // where there is none. `route` is the path as the table of routes has it. An exporter may be null.
+  // where there is none. `route` is the path as the table of routes has it. An exporter may be
+  // null.
   static std::shared_ptr<RequestTrace> Begin(std::shared_ptr<SpanExporter> exporter,
                                              std::shared_ptr<const HttpRequest> request,
                                              std::shared_ptr<HttpResponse> response,

@@ -45,9 +45,9 @@ std::string OtlpJson(const std::string& service, const std::string& version,
                      std::span<const Span> spans) {
   Json list = Json::array();
   for (const Span& span : spans) list.push_back(SpanJson(span));
-  const Json resource = {{"attributes",
-                          {AttributeJson({"service.name", service}),
-                           AttributeJson({"service.version", version})}}};
+  const Json resource = {
+      {"attributes",
+       {AttributeJson({"service.name", service}), AttributeJson({"service.version", version})}}};
   const Json scope = {{"name", "pelton"}, {"version", version}};
   const Json body = {
       {"resourceSpans",

@@ -73,7 +73,8 @@ struct SpanExporter::Impl {
 
   long TimeLeftMs() EXCLUDES_LOCK(mutex) {
     const MutexLock lock(mutex);
-    return stopping ? static_cast<long>((deadline_ns - MonotonicClock().NowNs()) / 1'000'000) : kPostMs;
+    return stopping ? static_cast<long>((deadline_ns - MonotonicClock().NowNs()) / 1'000'000)
+                    : kPostMs;
   }
 
   const SpanExporterOptions options;

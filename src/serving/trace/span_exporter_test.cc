@@ -21,7 +21,7 @@ class Collector {
   Collector() {
     HttpServerOptions options;
     options.port = 0;
-    server_ = *HttpServer::Start(options, [this](const auto& request, const auto& response) {
+    auto server = HttpServer::Start(options, [this](const auto& request, const auto& response) {
       {
         const MutexLock lock(mutex_);
         bodies_.push_back(request->body);
@@ -29,6 +29,7 @@ class Collector {
       }
       response->Send(status, {}, "{}");
     });
+    server_ = std::move(server).value();
   }
   std::string url() const { return server_->url() + "/v1/traces"; }
   std::vector<std::string> bodies() {

@@ -15,8 +15,8 @@ TEST(OtlpJson, HasTheFormOfTheProtocol) {
   span.server = true;
   span.start_unix_ns = 1'700'000'000'000'000'001;
   span.end_unix_ns = 1'700'000'000'000'000'999;
-  span.attributes = {{"text", std::string("bad \xff byte")}, {"number", int64_t{1} << 60},
-                     {"ratio", 0.5}};
+  span.attributes = {
+      {"text", std::string("bad \xff byte")}, {"number", int64_t{1} << 60}, {"ratio", 0.5}};
   Span part;
   part.parent_id = span.span_id;
   part.failed = true;
