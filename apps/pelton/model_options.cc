@@ -54,11 +54,11 @@ void ModelOptions::AddPlan(std::vector<Option>* options) {
 void ModelOptions::AddRuntime(std::vector<Option>* options) {
   options->push_back({.names = "--invariant",
                       .value = "MODE",
-                      .help = "results that do not depend on batch, chunk or cache: on, off, or "
-                              "auto for on wherever it is free [auto]",
+                      .help = "results that do not depend on batch, chunk or cache: on, or off "
+                              "for the fastest kernels; it matters only with AMX [on]",
                       .group = "plan",
                       .target = &invariant,
-                      .choices = {"on", "off", "auto"}});
+                      .choices = {"on", "off"}});
   options->push_back({.names = "--speculate",
                       .value = "MODE",
                       .help = "guess next tokens from what stood in the text before and check them "
@@ -119,7 +119,7 @@ Result<LoadOptions> ModelOptions::Load(size_t max_sequences) const {
   RETURN_IF_ERROR(in_range("step-tokens", step_tokens, 1, 65536));
   LoadOptions options;
   ASSIGN_OR_RETURN(options.passes, Passes());
-  if (invariant != "auto") options.invariant = invariant == "on";
+  options.invariant = invariant == "on";
   if (speculate != "auto") options.speculate = speculate == "ngram";
   options.threads = static_cast<size_t>(threads);
   options.context_tokens = static_cast<size_t>(context_tokens);

@@ -14,7 +14,7 @@ struct ModelOptions {
   std::string model;
   std::string models_folder;
   std::string numerics = "fast";
-  std::string invariant = "auto";
+  std::string invariant = "on";
   std::string speculate = "auto";
   int64_t fusion_level = 3;
   std::vector<std::string> passes_off;

@@ -286,7 +286,7 @@ int Run(const ServeOptions& options) {
   ModelDirectory& models = both ? static_cast<ModelDirectory&>(*both) : *single;
   if (!options.profile.empty()) model->profile->Start();
   Result<std::unique_ptr<ApiServer>> server =
-      ApiServer::Start(*std::move(server_options), models, tenants, metrics);
+      ApiServer::Start(std::move(server_options).value(), models, tenants, metrics);
   if (!server.ok()) {
     Fail(server.status());
     return server.status().code() == StatusCode::kUnavailable ? kExitPortInUse : kExitUsage;

@@ -10,7 +10,6 @@
 
 #include "base/arena.h"
 #include "base/checked_math.h"
-#include "base/cpu_features.h"
 #include "models/build/build_graph.h"
 #include "models/weights/gguf.h"
 #include "runtime/engine/engine.h"
@@ -257,8 +256,7 @@ Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path
 
   model->pool =
       std::make_unique<ThreadPool>(options.threads == 0 ? UsableCores() : options.threads);
-  model->invariant = options.passes.numerics == Numerics::kExact ||
-                     options.invariant.value_or((CpuFeatures() & kCpuAmx) == 0);
+  model->invariant = options.passes.numerics == Numerics::kExact || options.invariant;
   model->numerics = options.passes.numerics;
   const size_t step_tokens = std::max(options.max_step_tokens, options.max_sequences);
   StepLimits limits{.max_tokens = step_tokens,

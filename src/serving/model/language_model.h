@@ -24,7 +24,7 @@ namespace pelton {
 
 struct LoadOptions {
   PassOptions passes;             // numerics, fusion level
-  std::optional<bool> invariant;  // absent: on wherever it costs nothing
+  bool invariant = true;  // results of a request are the same bits whatever runs beside it
   size_t threads = 0;             // 0: every core that this process may use
   size_t context_tokens = 0;      // longest sequence; 0: what the model and the memory allow
   size_t kv_tokens = 0;           // tokens in the KV cache; 0: context_tokens for each sequence,
