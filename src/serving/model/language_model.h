@@ -23,15 +23,15 @@
 namespace pelton {
 
 struct LoadOptions {
-  PassOptions passes;             // numerics, fusion level
-  bool invariant = true;  // results of a request are the same bits whatever runs beside it
-  size_t threads = 0;             // 0: every core that this process may use
-  size_t context_tokens = 0;      // longest sequence; 0: what the model and the memory allow
-  size_t kv_tokens = 0;           // tokens in the KV cache; 0: context_tokens for each sequence,
-                                  // at most half of the memory
-  size_t max_sequences = 1;       // in one step
-  size_t max_step_tokens = 512;   // rows of one step
-  size_t max_logit_rows = 32;     // of one step; at least one for each sequence
+  PassOptions passes;            // numerics, fusion level
+  bool invariant = true;         // results of a request are the same bits whatever runs beside it
+  size_t threads = 0;            // 0: every core that this process may use
+  size_t context_tokens = 0;     // longest sequence; 0: what the model and the memory allow
+  size_t kv_tokens = 0;          // tokens in the KV cache; 0: context_tokens for each sequence,
+                                 // at most half of the memory
+  size_t max_sequences = 1;      // in one step
+  size_t max_step_tokens = 512;  // rows of one step
+  size_t max_logit_rows = 32;    // of one step; at least one for each sequence
   bool prefix_cache = true;
   size_t max_queued = 1024;
   // Guess at next tokens; absent: where results do not depend on how many rows a step has.
