@@ -179,11 +179,12 @@ Status SetOptions(const Configuration& configuration, const std::vector<Option>&
   for (const auto& [name, value] : map.members) {
     const std::string normal = Normal(name);
     const Option* option = FindOption(options, name);
+    const std::vector<std::string>& own = configuration.own_names;
+    const bool is_own =
+        &map == &configuration.tree && std::find(own.begin(), own.end(), normal) != own.end();
+    // A list of that name is the command's own; a text may be an option.
+    if (is_own && (option == nullptr || value.kind == ConfigNode::Kind::kList)) continue;
     if (option == nullptr) {
-      const std::vector<std::string>& own = configuration.own_names;
-      if (&map == &configuration.tree && std::find(own.begin(), own.end(), normal) != own.end()) {
-        continue;
-      }
       std::vector<std::string> known = own;
       for (const Option& each : options) {
         for (std::string& file_name : FileNames(each)) known.push_back(std::move(file_name));

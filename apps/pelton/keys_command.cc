@@ -19,6 +19,7 @@ struct KeysOptions {
   std::string service_class = "standard";
   std::vector<std::string> models;
   std::string expires;
+  bool admin = false;
   int64_t grace_seconds = 0;
   bool json = false;
 };
@@ -39,7 +40,8 @@ nlohmann::ordered_json Describe(const TenantSpec& tenant) {
                                  {"max_concurrent", limits.max_concurrent},
                                  {"weight", limits.weight},
                                  {"service_class", limits.service_class},
-                                 {"models", limits.models}};
+                                 {"models", limits.models},
+                                 {"admin", limits.admin}};
   if (tenant.expires) json["expires"] = TimeText(*tenant.expires);
   return json;
 }
@@ -105,7 +107,8 @@ Result<TenantSpec> NewTenant(const KeysOptions& options) {
                    .max_concurrent = static_cast<uint64_t>(options.max_concurrent),
                    .weight = options.weight,
                    .service_class = options.service_class,
-                   .models = options.models};
+                   .models = options.models,
+                   .admin = options.admin};
   return tenant;
 }
 
@@ -209,6 +212,8 @@ Command KeysCommand() {
   command.options.back().choices = {"realtime", "standard", "batch", "background"};
   add("--allow-model", "NAME", "a model that it may ask; may be given again; without it all",
       "limits of add", &options->models);
+  add("--admin", "", "may change what is served, and see all of it", "limits of add",
+      &options->admin);
   add("--expires", "TIME", "when the key stops, such as 2027-01-31T00:00:00Z [never]",
       "limits of add", &options->expires);
   add("--grace-seconds", "N", "how long rotate lets the old key work [0]", "rotate",

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cstdlib>
 
 #include "base/nearest.h"
@@ -15,6 +16,34 @@ std::string DefaultModelsFolder() {
   if (cache != nullptr && cache[0] == '/') return std::string(cache) + "/pelton/models";
   const char* home = std::getenv("HOME");  // NOLINT(concurrency-mt-unsafe)
   return std::string(home != nullptr ? home : ".") + "/.cache/pelton/models";
+}
+
+Result<size_t> ParseSize(const char* option, const std::string& text) {
+  constexpr double kMost = 0x1p50;
+  double number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
+  double unit = 1;
+  std::string_view letters(rest, static_cast<size_t>(end - rest));
+  while (letters.starts_with(' ')) letters.remove_prefix(1);
+  constexpr std::string_view kUnits = "kmgt";
+  if (!letters.empty()) {
+    const char letter = static_cast<char>(letters[0] | 0x20);
+    const size_t power = kUnits.find(letter);
+    const std::string_view after = letters.substr(1);
+    const bool known =
+        letter == 'b' ? after.empty()
+                      : power != kUnits.npos && (after.empty() || after == "B" || after == "b" ||
+                                                 after == "iB" || after == "ib");
+    if (!known) number = -1;
+    for (size_t i = 0; letter != 'b' && i <= power && known; ++i) unit *= 1024;
+  }
+  const double bytes = number * unit;
+  if (error != std::errc() || !(bytes >= 1 && bytes <= kMost)) {
+    return InvalidArgument(fmt::format("{}: found \"{}\", expected a size such as 16GiB or 500M",
+                                       option, text.substr(0, 40)));
+  }
+  return static_cast<size_t>(bytes);
 }
 
 void ModelOptions::AddModel(std::vector<Option>* options) {
@@ -83,6 +112,12 @@ void ModelOptions::AddRuntime(std::vector<Option>* options) {
        .help = "size of the KV cache; 0 for a context per sequence, at most half the memory [0]",
        .group = "resources",
        .target = &kv_tokens});
+  options->push_back({.names = "--kv-memory",
+                      .value = "SIZE",
+                      .help = "the same as a size, such as 2GiB; what no sequence uses keeps "
+                              "prefixes for reuse",
+                      .group = "resources",
+                      .target = &kv_memory});
   options->push_back({.names = "--step-tokens,--ubatch-size",
                       .value = "TOKENS",
                       .help = "most rows of one step; longer prompts run in chunks [512]",
@@ -124,6 +159,10 @@ Result<LoadOptions> ModelOptions::Load(size_t max_sequences) const {
   options.threads = static_cast<size_t>(threads);
   options.context_tokens = static_cast<size_t>(context_tokens);
   options.kv_tokens = static_cast<size_t>(kv_tokens);
+  if (!kv_memory.empty()) {
+    if (kv_tokens != 0) return InvalidArgument("--kv-memory and --kv-tokens: expected one of both");
+    ASSIGN_OR_RETURN(options.kv_bytes, ParseSize("--kv-memory", kv_memory));
+  }
   options.max_sequences = max_sequences;
   options.max_step_tokens = static_cast<size_t>(step_tokens);
   return options;

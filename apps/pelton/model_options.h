@@ -21,6 +21,7 @@ struct ModelOptions {
   int64_t threads = 0;
   int64_t context_tokens = 0;
   int64_t kv_tokens = 0;
+  std::string kv_memory;
   int64_t step_tokens = 512;
 
   // The model argument and --models.
@@ -37,6 +38,10 @@ struct ModelOptions {
   // Resolves `model` and loads it.
   Result<std::unique_ptr<LanguageModel>> Open(const LoadOptions& options) const;
 };
+
+// Bytes of a size such as "16GiB", "500M" or "2.5g"; a number alone is bytes, letters count in
+// powers of 1024. InvalidArgument, naming the option.
+Result<size_t> ParseSize(const char* option, const std::string& text);
 
 // Where models are kept: $XDG_CACHE_HOME/pelton/models.
 std::string DefaultModelsFolder();

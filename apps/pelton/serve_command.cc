@@ -6,32 +6,25 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
-#include <optional>
-#include <thread>
+#include <memory>
 
 #include "command.h"
-#include "model_options.h"
 #include "profile_file.h"
+#include "served_models.h"
 #include "serving/http/api_server.h"
-#include "serving/model/embedding_model.h"
+#include "serving/pool/model_pool.h"
 
 namespace pelton {
 namespace {
 
 struct ServeOptions {
-  ModelOptions model;
+  ServedModelsOptions served;
   std::string host = "127.0.0.1";
   int64_t port = 8080;
   std::vector<std::string> keys;
   std::string key_file, tenant_file, audit_file;
   std::vector<std::string> origins;
-  std::string name;
   std::string tls_certificate, tls_key;
-  std::string embedding_model;
-  int64_t parallel = 32;
-  int64_t max_queued = 1024;
-  int64_t realtime_step_ms = kDefaultPolicies[0].step_ns / 1'000'000;
-  int64_t gather_ms = 0;
   int64_t drain_seconds = 30;
   std::string log_format = "text";
   std::string log_level = "info";
@@ -60,15 +53,6 @@ void RaiseFileLimit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-// "smollm2-135m-instruct-q4_1" of ".../smollm2-135m-instruct-q4_1.gguf".
-std::string NameOf(const std::string& model) {
-  std::string name = model;
-  while (name.size() > 1 && name.back() == '/') name.pop_back();
-  name = name.substr(name.rfind('/') + 1);
-  if (name.ends_with(".gguf")) name.resize(name.size() - 5);
-  return name;
-}
-
 Result<ApiServerOptions> ServerOptions(const ServeOptions& options) {
   if (options.port < 0 || options.port > 65535) {
     return InvalidArgument(fmt::format("--port: found {}, expected 0 to 65535", options.port));
@@ -84,7 +68,7 @@ Result<ApiServerOptions> ServerOptions(const ServeOptions& options) {
   out.version = PELTON_VERSION;
   out.vllm_metrics = options.metrics_compat == "vllm";
   out.origins = options.origins;
-  out.max_queued = static_cast<size_t>(options.max_queued);
+  out.max_queued = static_cast<size_t>(options.served.max_queued);
   return out;
 }
 
@@ -156,109 +140,95 @@ void ServeUntilSignalled(ApiServer& server, TenantDirectory& tenants, Log& log,
   server.Stop(std::chrono::milliseconds(0));
 }
 
-Result<std::unique_ptr<EmbeddingModel>> OpenEncoder(const ModelOptions& options,
-                                                    const std::string& asked,
-                                                    const LoadOptions& load,
-                                                    MetricRegistry& metrics) {
-  ModelOptions named = options;
-  named.model = asked;
-  ASSIGN_OR_RETURN(const std::string path, named.Path());
-  return LoadEmbeddingModel(path, {.passes = load.passes,
-                                   .threads = load.threads,
-                                   .max_step_tokens = load.max_step_tokens,
-                                   .max_queued = load.max_queued,
-                                   .metrics = &metrics});
+std::string CurlKey(bool has_keys) {
+  return has_keys ? "-H \"Authorization: Bearer $PELTON_API_KEY\" " : "";
 }
 
-void PrintEncoderBanner(const std::string& name, const std::string& url, size_t max_tokens,
-                        bool has_keys) {
-  fmt::print(
-      "{} is served at {} (texts of up to {} tokens)\n\n"
-      "curl {}/v1/embeddings -H 'Content-Type: application/json' {}\\\n  -d "
-      "'{{\"input\":\"Hello!\"}}'\n\nCtrl-C ends it.\n",
-      name, url, max_tokens, url, has_keys ? "-H \"Authorization: Bearer $PELTON_API_KEY\" " : "");
-  std::fflush(stdout);
-}
-
-void PrintBanner(const std::string& name, const std::string& url, const LanguageModel& model,
-                 int64_t parallel, bool has_keys) {
-  fmt::print("{} is served at {} (context {} tokens, {} sequences at once)\n\n", name, url,
-             model.context_tokens, parallel);
-  fmt::print(
-      "curl {}/v1/chat/completions -H 'Content-Type: application/json' {}\\\n  -d "
-      "'{{\"messages\":[{{\"role\":\"user\",\"content\":\"Hello!\"}}],\"stream\":true}}'\n\n"
-      "Ctrl-C ends it.\n",
-      url, has_keys ? "-H \"Authorization: Bearer $PELTON_API_KEY\" " : "");
-  std::fflush(stdout);
-}
-
-Status CheckOptions(const ServeOptions& options) {
-  if (options.parallel < 1 || options.parallel > 1024) {
-    return InvalidArgument(
-        fmt::format("--parallel: found {}, expected 1 to 1024", options.parallel));
+void PrintCurl(const std::string& url, const ListedModel& model, bool has_keys) {
+  if (model.kind == ModelKind::kEncoder) {
+    fmt::print(
+        "\ncurl {}/v1/embeddings -H 'Content-Type: application/json' {}\\\n  -d "
+        "'{{\"input\":\"Hello!\"}}'\n",
+        url, CurlKey(has_keys));
+  } else {
+    fmt::print(
+        "\ncurl {}/v1/chat/completions -H 'Content-Type: application/json' {}\\\n  -d "
+        "'{{\"messages\":[{{\"role\":\"user\",\"content\":\"Hello!\"}}],\"stream\":true}}'\n",
+        url, CurlKey(has_keys));
   }
-  if (options.max_queued < 1 || options.max_queued > 1 << 20) {
-    return InvalidArgument(
-        fmt::format("--max-queued: found {}, expected 1 to 1048576", options.max_queued));
-  }
-  for (const auto& [name, value] : {std::pair("realtime-step-ms", options.realtime_step_ms),
-                                    std::pair("gather-ms", options.gather_ms)}) {
-    if (value < 0 || value > 60'000) {
-      return InvalidArgument(fmt::format("--{}: found {}, expected 0 to 60000", name, value));
+}
+
+// What is served, and a request to begin with.
+void PrintBanner(const std::vector<ListedModel>& models, const std::string& url, int64_t parallel,
+                 size_t memory_bytes, bool has_keys) {
+  const ListedModel& first = models[0];
+  const bool one_language = first.kind == ModelKind::kLanguage && !first.opened.empty() &&
+                            std::none_of(models.begin() + 1, models.end(), [](const auto& model) {
+                              return model.kind == ModelKind::kLanguage;
+                            });
+  if (one_language) {
+    fmt::print("{} is served at {} (context {} tokens, {} sequences at once)\n", first.called.name,
+               url, first.context_tokens, parallel);
+  } else if (models.size() == 1 && first.kind == ModelKind::kEncoder) {
+    fmt::print("{} is served at {} (texts of up to {} tokens)\n", first.called.name, url,
+               first.facts->context_tokens);
+  } else {
+    fmt::print("{} models are served at {} (at most {} MiB of memory)\n", models.size(), url,
+               memory_bytes >> 20);
+    for (const ListedModel& model : models) {
+      std::string names = model.called.name;
+      for (const std::string& alias : model.called.aliases) names += ", " + alias;
+      fmt::print("  {:<32} {}{}\n", names, model.opened.empty() ? "on demand" : "loaded",
+                 model.kind == ModelKind::kEncoder ? ", embeddings" : "");
     }
   }
+  PrintCurl(url, first, has_keys);
+  fmt::print("\nCtrl-C ends it.\n");
+  std::fflush(stdout);
+}
+
+Status CheckOptions(const ServeOptions& options, const Configuration& configuration) {
+  RETURN_IF_ERROR(options.served.Check(configuration));
   return ServerOptions(options).status();
 }
 
-int Run(const ServeOptions& options) {
-  if (const Status status = CheckOptions(options); !status.ok()) return Fail(status);
-  if (options.model.model.empty()) {
-    return Fail(InvalidArgument(
-        "expected MODEL, on the command line or as \"model\" in the --config file"));
+// Loads what is to be there from the start.
+Status Preload(ModelPool& pool, const std::vector<std::string>& names) {
+  for (const std::string& name : names) RETURN_IF_ERROR(pool.OpenAndWait(name).status());
+  return OkStatus();
+}
+
+// The model that --profile records; it stays in memory as long as it is held.
+Result<std::shared_ptr<const ServedModel>> ProfiledModel(ModelPool& pool) {
+  std::string name;
+  for (const ListedModel& model : pool.List()) {
+    if (model.kind == ModelKind::kEncoder) continue;
+    if (!name.empty()) return InvalidArgument("--profile: found several models, expected one");
+    name = model.called.name;
   }
+  if (name.empty()) {
+    return InvalidArgument("--profile: found no language model; an encoder is not recorded");
+  }
+  ASSIGN_OR_RETURN(const OpenedModel opened, pool.OpenAndWait(name));
+  return opened.language;
+}
+
+int Run(const ServeOptions& options, const Configuration& configuration) {
+  if (const Status status = CheckOptions(options, configuration); !status.ok()) return Fail(status);
   Result<ApiServerOptions> server_options = ServerOptions(options);
   if (!server_options.ok()) return Fail(server_options.status());
   const sigset_t signals = ServerSignals();
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   RaiseFileLimit();
-  Result<LoadOptions> load = options.model.Load(static_cast<size_t>(options.parallel));
-  if (!load.ok()) return Fail(load.status());
-  load->max_queued = static_cast<size_t>(options.max_queued);
-  load->policies[0].step_ns = options.realtime_step_ms * 1'000'000;
-  load->gather_ns = options.gather_ms * 1'000'000;
-  // An encoder alone, or a language model and perhaps an encoder beside it.
-  const Result<std::string> path = options.model.Path();
-  if (!path.ok()) return Fail(path.status());
-  const Result<bool> alone = IsEncoder(*path);
-  if (!alone.ok()) return Fail(alone.status());
-  if (*alone && !options.embedding_model.empty()) {
-    return Fail(InvalidArgument(*path + ": is an encoder itself; leave --embedding-model out"));
-  }
-  if (*alone && !options.profile.empty()) {
-    return Fail(InvalidArgument("--profile: " + *path + " is an encoder, which is not recorded"));
-  }
-  std::unique_ptr<LanguageModel> model;
-  if (!*alone) {
-    Result<std::unique_ptr<LanguageModel>> loaded = options.model.Open(*load);
-    if (!loaded.ok()) return Fail(loaded.status());
-    model = std::move(loaded).value();
-  }
-  const std::string encoder_asked = *alone ? options.model.model : options.embedding_model;
-  MetricRegistry own_metrics;
-  MetricRegistry& metrics = model == nullptr ? own_metrics : *model->metrics;
-  std::unique_ptr<EmbeddingModel> encoder;
-  if (!encoder_asked.empty()) {
-    Result<std::unique_ptr<EmbeddingModel>> loaded =
-        OpenEncoder(options.model, encoder_asked, *load, metrics);
-    if (!loaded.ok()) return Fail(loaded.status());
-    encoder = std::move(loaded).value();
-    server_options->encoder = {
-        encoder.get(), *alone && !options.name.empty() ? options.name : NameOf(encoder_asked)};
-  }
+  const Result<size_t> memory_bytes = options.served.MemoryBytes();
+  if (!memory_bytes.ok()) return Fail(memory_bytes.status());
+  Result<std::vector<PooledModel>> models = options.served.Declared(configuration, *memory_bytes);
+  if (!models.ok()) return Fail(models.status());
   // Its thread starts after the signals are blocked.
   Log log(options.log_format == "json" ? LogFormat::kJson : LogFormat::kText,
           LevelOf(options.log_level));
   server_options->log = &log;
+  MetricRegistry metrics;
   TenantDirectory tenants(metrics);
   if (const Status status = AddTenants(options, log, &tenants); !status.ok()) return Fail(status);
   std::unique_ptr<AuditLog> audit;
@@ -271,41 +241,41 @@ int Run(const ServeOptions& options) {
   Result<std::shared_ptr<SpanExporter>> spans = OpenSpans(options, log, metrics);
   if (!spans.ok()) return Fail(spans.status().WithContext("--otlp-endpoint"));
   server_options->spans = std::move(spans).value();
-  const std::string name = options.name.empty() ? NameOf(options.model.model) : options.name;
-  std::optional<SingleModel> single;
-  if (model != nullptr) {
-    if (model->tokenizer == nullptr) {
-      return Fail(InvalidArgument(model->files.path + ": has no tokenizer, which serving needs"));
-    }
-    single.emplace(*model, name);
+  std::vector<std::string> preload;
+  for (const PooledModel& model : *models) {
+    if (model.preload) preload.push_back(model.called.name);
   }
-  std::optional<ModelsAndEncoder> both;
-  if (encoder != nullptr) {
-    both.emplace(single ? &*single : nullptr, *encoder, server_options->encoder.name);
+  ModelPool pool({.memory_bytes = *memory_bytes,
+                  .max_waiting = static_cast<size_t>(options.served.max_queued),
+                  .log = &log},
+                 std::move(models).value(), std::make_unique<ModelLoader>(), metrics);
+  if (const Status status = Preload(pool, preload); !status.ok()) return Fail(status);
+  std::shared_ptr<const ServedModel> profiled;
+  if (!options.profile.empty()) {
+    Result<std::shared_ptr<const ServedModel>> opened = ProfiledModel(pool);
+    if (!opened.ok()) return Fail(opened.status());
+    profiled = std::move(opened).value();
+    profiled->model.profile->Start();
   }
-  ModelDirectory& models = both ? static_cast<ModelDirectory&>(*both) : *single;
-  if (!options.profile.empty()) model->profile->Start();
   Result<std::unique_ptr<ApiServer>> server =
-      ApiServer::Start(std::move(server_options).value(), models, tenants, metrics);
+      ApiServer::Start(std::move(server_options).value(), pool, tenants, metrics);
   if (!server.ok()) {
     Fail(server.status());
     return server.status().code() == StatusCode::kUnavailable ? kExitPortInUse : kExitUsage;
   }
-  const std::string url = (*server)->url();
-  if (model == nullptr) {
-    PrintEncoderBanner(name, url, encoder->max_tokens, !tenants.empty());
-  } else {
-    PrintBanner(name, url, *model, options.parallel, !tenants.empty());
-  }
+  PrintBanner(pool.List(), (*server)->url(), options.served.parallel, *memory_bytes,
+              !tenants.empty());
   ServeUntilSignalled(**server, tenants, log, std::chrono::seconds(options.drain_seconds));
+  // No wait for a model may call into the server once that has gone.
+  pool.Close();
   Status written;
-  if (!options.profile.empty()) {
-    written = WriteProfile(*model, model->profile->Stop(), options.profile);
+  if (profiled != nullptr) {
+    written = WriteProfile(profiled->model, profiled->model.profile->Stop(), options.profile);
+    profiled.reset();
   }
   server->reset();
   // What still runs ends here, while those are there to whom it reports.
-  encoder.reset();
-  if (model != nullptr) model->engine.reset();
+  pool.Stop();
   if (!written.ok()) return Fail(written);
   return kExitOk;
 }
@@ -318,14 +288,14 @@ Command ServeCommand() {
       .name = "serve",
       .summary = "answer over HTTP, as OpenAI's interface does",
       .description =
-          "Serves a model at /v1/chat/completions, /v1/completions, /v1/models, /tokenize and "
-          "/detokenize, an encoder at /v1/embeddings, /v1/rerank and /v1/score, and /health, "
+          "Serves models at /v1/chat/completions, /v1/completions, /v1/models, /tokenize and "
+          "/detokenize, encoders at /v1/embeddings, /v1/rerank and /v1/score, and /health, "
           "/ready, /version and /metrics for operators. It listens on "
           "this machine only unless --host says otherwise, which needs a key. SIGTERM or Ctrl-C "
           "refuses new requests and finishes those in progress."};
-  options->model.AddModel(&command.options);
-  command.options.front().required = false;  // a file may name it
+  options->served.AddModels(&command.options);
   command.configuration = std::make_shared<Configuration>();
+  command.configuration->own_names = {"models"};
   const auto add = [&](const char* names, const char* value, const char* help, const char* group,
                        decltype(Option::target) target) {
     command.options.push_back(
@@ -350,19 +320,13 @@ Command ServeCommand() {
       "for any, with keys [none]",
       "access", &options->origins);
   add("--served-model-name,--alias", "NAME", "the model's name in answers [its file's]", "model",
-      &options->name);
-  add("--embedding-model", "MODEL", "an encoder beside the model, for embeddings; minilm is one",
-      "model", &options->embedding_model);
-  options->model.AddPlan(&command.options);
-  options->model.AddRuntime(&command.options);
-  add("--parallel,--max-num-seqs", "N", "sequences in one step [32]", "resources",
-      &options->parallel);
-  add("--max-queued,--max-num-queued-reqs", "N", "requests that wait; more get status 503 [1024]",
-      "resources", &options->max_queued);
-  add("--realtime-step-ms", "N", "step time that requests of class realtime are promised [25]",
-      "resources", &options->realtime_step_ms);
-  add("--gather-ms", "N", "how long an idle engine waits for more requests to start with [0]",
-      "resources", &options->gather_ms);
+      &options->served.name);
+  add("--embedding-model", "MODEL",
+      "an encoder beside the model, for embeddings; minilm is one; may be given again", "model",
+      &options->served.encoders);
+  options->served.model.AddPlan(&command.options);
+  options->served.model.AddRuntime(&command.options);
+  options->served.AddResources(&command.options);
   add("--drain-seconds", "N", "time to finish answers after a signal [30]", "resources",
       &options->drain_seconds);
   add("--log-format", "FORMAT", "lines on stderr as text or json [text]", "log",
@@ -389,8 +353,12 @@ Command ServeCommand() {
       "YAML, or TOML as .toml, with these options by their long names; the command line and the "
       "environment go first",
       "configuration", &command.configuration->path);
-  command.check = [options] { return CheckOptions(*options); };
-  command.run = [options] { return Run(*options); };
+  command.check = [options, configuration = command.configuration] {
+    return CheckOptions(*options, *configuration);
+  };
+  command.run = [options, configuration = command.configuration] {
+    return Run(*options, *configuration);
+  };
   command.storage = options;
   return command;
 }

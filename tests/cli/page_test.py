@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 import urllib.request
@@ -20,7 +21,7 @@ try:
     from selenium.webdriver.chrome.service import Service
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
-    from selenium.webdriver.support.ui import WebDriverWait
+    from selenium.webdriver.support.ui import Select, WebDriverWait
 except ImportError:
     print("skipped: selenium is not installed")
     sys.exit(77)
@@ -52,28 +53,72 @@ window.fetch = (address, options) => {
 """
 
 
-def has_default_model():
+def default_model():
+    """Its path, or nothing."""
     out = subprocess.run([PELTON, "list", "--json"], capture_output=True, check=True).stdout
-    return any(model["name"] == "smollm2" for model in json.loads(out))
+    return next((model["path"] for model in json.loads(out) if model["name"] == "smollm2"), None)
 
 
-if not os.path.exists(DRIVER) or not has_default_model():
+if not os.path.exists(DRIVER) or default_model() is None:
     print("skipped: chromium-driver or the default model is not here")
     sys.exit(77)
+
+
+def serve(*models):
+    """A server and its address."""
+    server = subprocess.Popen([PELTON, "serve", *models, "--port", "0"], stdout=subprocess.PIPE,
+                              text=True)
+    return server, re.search(r"http://\S+", server.stdout.readline()).group(0)
+
+
+def browser():
+    options = webdriver.ChromeOptions()
+    for argument in ["--headless=new", "--no-sandbox", "--disable-gpu",
+                     "--disable-dev-shm-usage", "--window-size=1000,800"]:
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return webdriver.Chrome(service=Service(DRIVER), options=options)
+
+
+class ModelsTest(unittest.TestCase):
+    """Several models behind the page."""
+
+    def test_the_chosen_model_answers(self):
+        with tempfile.TemporaryDirectory() as folder:
+            other = os.path.join(folder, "other.gguf")
+            os.symlink(default_model(), other)
+            server, url = serve("smollm2", other)
+            page = browser()
+            try:
+                page.get(url)
+                wait = WebDriverWait(page, 120, 0.05)
+                choice = page.find_element(By.ID, "models")
+                wait.until(lambda _: choice.is_displayed())
+                self.assertFalse(page.find_element(By.ID, "model").is_displayed())
+                self.assertEqual([o.text for o in choice.find_elements(By.TAG_NAME, "option")],
+                                 ["smollm2", "other"])
+                Select(choice).select_by_visible_text("other")
+                page.execute_script("document.getElementById('max-tokens').value = 8")
+                page.find_element(By.ID, "question").send_keys("Say hello.", Keys.ENTER)
+                wait.until(lambda _: page.find_element(By.ID, "send").is_displayed() and
+                           len(page.find_elements(By.CSS_SELECTOR, ".message")) == 2)
+                with urllib.request.urlopen(url + "/api/ps") as answer:
+                    self.assertEqual([m["name"] for m in json.load(answer)["models"]], ["other"])
+                page.refresh()
+                wait.until(lambda _: page.execute_script(
+                    "return document.getElementById('models').value") == "other")
+            finally:
+                page.quit()
+                server.send_signal(signal.SIGTERM)
+                self.assertEqual(server.wait(timeout=60), 0)
+                server.stdout.close()
 
 
 class PageTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = subprocess.Popen([PELTON, "serve", "smollm2", "--port", "0"],
-                                      stdout=subprocess.PIPE, text=True)
-        cls.url = re.search(r"http://\S+", cls.server.stdout.readline()).group(0)
-        options = webdriver.ChromeOptions()
-        for argument in ["--headless=new", "--no-sandbox", "--disable-gpu",
-                         "--disable-dev-shm-usage", "--window-size=1000,800"]:
-            options.add_argument(argument)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        cls.page = webdriver.Chrome(service=Service(DRIVER), options=options)
+        cls.server, cls.url = serve("smollm2")
+        cls.page = browser()
 
     @classmethod
     def tearDownClass(cls):
@@ -142,7 +187,7 @@ class PageTest(unittest.TestCase):
         self.wait(lambda page: self.ended(page) and len(self.texts()) == 2)
         self.assertEqual(self.notes(), ["stopped"])
         self.assertGreater(len(self.texts()[1]), 10)
-        self.wait(lambda page: 'pelton_requests_running 0' in urllib.request.urlopen(
+        self.wait(lambda page: 'pelton_requests_running{model="smollm2"} 0' in urllib.request.urlopen(
             self.url + "/metrics").read().decode())
 
     def test_edit_and_again(self):

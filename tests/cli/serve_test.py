@@ -52,9 +52,14 @@ class Server:
         assert events[-1] == "[DONE]", events[-1]
         return [json.loads(event) for event in events[:-1]]
 
-    def metric(self, line):
-        text = self.ask("/metrics")[1].decode()
-        return float(re.search("^" + re.escape(line) + r" (\S+)$", text, re.M).group(1))
+    def metric(self, line, headers=None):
+        """The sum over all models of a metric, as the text format states it without a model."""
+        text = self.ask("/metrics", headers=headers)[1].decode()
+        text = re.sub(r'\{model="[^"]*"\} ', " ", text)
+        text = re.sub(r'\{model="[^"]*",', "{", text)
+        found = re.findall("^" + re.escape(line) + r" (\S+)$", text, re.M)
+        assert found, line
+        return sum(float(value) for value in found)
 
     def end(self, how=signal.SIGTERM):
         self.process.send_signal(how)

@@ -85,7 +85,8 @@ Result<size_t> PackedStore::BytesFor(const Graph& graph) {
 }
 
 Result<PackedStore> PackedStore::Pack(const Graph& graph, ThreadPool& pool,
-                                      const std::function<void(const StoredTensor&)>& packed) {
+                                      const std::function<void(const StoredTensor&)>& packed,
+                                      const std::atomic<bool>* cancelled) {
   ASSIGN_OR_RETURN(const auto layout, Layout(graph));
   const auto& [jobs, total] = layout;
   PackedStore store;
@@ -113,8 +114,12 @@ Result<PackedStore> PackedStore::Pack(const Graph& graph, ThreadPool& pool,
   // One job for everything: other threads of a load want the cores too, and threads that met after
   // each tensor would wait for the one that lost its core.
   std::atomic<size_t> next{0};
+  const auto given_up = [&] {
+    return cancelled != nullptr && cancelled->load(std::memory_order_relaxed);
+  };
   pool.Run([&](size_t) {
     for (size_t p; (p = next.fetch_add(1, std::memory_order_relaxed)) < pieces.size();) {
+      if (given_up()) return;
       Packing& packing = packings[pieces[p].packing];
       PackPanels(packing.args, pieces[p].begin, pieces[p].end);
       if (packing.left.fetch_sub(1, std::memory_order_acq_rel) > 1) continue;
@@ -123,6 +128,7 @@ Result<PackedStore> PackedStore::Pack(const Graph& graph, ThreadPool& pool,
       }
     }
   });
+  if (given_up()) return Cancelled("the load was cancelled");
   return store;
 }
 

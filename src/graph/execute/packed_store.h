@@ -17,9 +17,10 @@ class PackedStore {
   // Packs every constant of type kPacked. `packed(tensor)` is called, on any thread of the pool,
   // after a stored tensor was packed for the last time: its source pages may then leave memory.
   // ResourceExhausted with the size if there is no memory; Unimplemented for a stored type that
-  // cannot be multiplied.
+  // cannot be multiplied; Cancelled soon after *cancelled became true, which may be null.
   static Result<PackedStore> Pack(const Graph& graph, ThreadPool& pool,
-                                  const std::function<void(const StoredTensor&)>& packed);
+                                  const std::function<void(const StoredTensor&)>& packed,
+                                  const std::atomic<bool>* cancelled = nullptr);
 
   // Bytes that Pack will take for this graph.
   static Result<size_t> BytesFor(const Graph& graph);

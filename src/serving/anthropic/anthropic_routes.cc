@@ -45,7 +45,7 @@ bool Read(const ApiCall& call, bool counting, MessagesRequest* request) {
 void AnswerMessages(const ApiCall& call) {
   MessagesRequest request;
   if (!Read(call, false, &request)) return;
-  request.model = call.model->name;
+  request.model = call.model->name();
   auto writer = std::make_unique<MessagesWriter>(request, call);
   StartGeneration(call.model->model, std::move(request.generation), call, std::move(writer));
 }
@@ -65,7 +65,7 @@ RouteSet AnthropicRoutes() {
     set.routes.push_back({.method = "POST",
                           .path = path,
                           .intake = true,
-                          .model = true,
+                          .asks = RouteAsks::kLanguageModel,
                           .generates = generates,
                           .answer = answer});
   };

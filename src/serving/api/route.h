@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -13,6 +14,7 @@ namespace pelton {
 
 class Admission;
 class RequestTrace;
+struct ServedEncoder;
 struct ServedModel;
 
 // A request that a route let in, and the way to answer it. Copies share all of it.
@@ -22,8 +24,9 @@ struct ApiCall {
   ErrorShape errors;
   std::string tail;  // of the path, where the route ends in "/*": what stands for the "*"
   // The model that the request names; it stays as long as a copy of the call does. Set for routes
-  // with `model`.
+  // that ask one, by their kind.
   std::shared_ptr<const ServedModel> model = nullptr;
+  std::shared_ptr<const ServedEncoder> encoder = nullptr;
   // For whom it runs, and what it uses; set for routes with `intake`.
   std::shared_ptr<Admission> admission = nullptr;
   // Where its parts are timed; null for most.
@@ -31,6 +34,9 @@ struct ApiCall {
 
   void Fail(const ApiError& error) const;
 };
+
+// What a route asks of the models.
+enum class RouteAsks : uint8_t { kNothing, kLanguageModel, kEncoder };
 
 // What answers one method of one path. Routes with `intake` read a body: they run on the intake's
 // threads and may take their time; the others run on a network thread and must not block.
@@ -40,9 +46,12 @@ struct Route {
   bool versioned = false;  // also served with "/v1" before it
   bool open = false;       // needs no key
   bool intake = false;
-  bool model = false;      // asks the model that the body's "model" names; needs intake
-  bool generates = false;  // is refused before its body is read if the engine is full
+  RouteAsks asks = RouteAsks::kNothing;  // the model that the body's "model" names; needs intake
+  bool generates = false;                // is refused before its body is read if the engine is full
   std::function<void(const ApiCall&)> answer;
+  // Answers what needs no model in memory, where a route asks one; whether it did. `name` is the
+  // model's. May be empty.
+  std::function<bool(const ApiCall&, const std::string& name)> shortcut = nullptr;
 };
 
 // The routes of one interface and the form of its errors, which counts for its routes and for

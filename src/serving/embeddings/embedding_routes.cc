@@ -7,30 +7,15 @@
 #include "serving/embeddings/embedding_json.h"
 #include "serving/embeddings/embedding_request.h"
 #include "serving/embeddings/rank_request.h"
+#include "serving/generate/served_model.h"
 #include "serving/tenant/admission.h"
 
 namespace pelton {
 namespace {
 
-// The refusal of a request that this encoder cannot answer; nothing if it can.
-std::optional<ApiError> Refusal(const ServedEncoder& encoder, std::string_view asked) {
-  if (encoder.model == nullptr) {
-    return ApiError{.status = 404,
-                    .message = "no embedding model is served; start with --embedding-model MODEL",
-                    .code = "model_not_found"};
-  }
-  if (asked.empty() || asked == encoder.name) return std::nullopt;
-  return ApiError{.status = 404,
-                  .message = fmt::format("model: found \"{}\", expected \"{}\"",
-                                         asked.substr(0, 100), encoder.name),
-                  .param = "model",
-                  .code = "model_not_found"};
-}
-
 // Reads the body's object; false, and the error is sent, if it is refused.
 template <typename Form>
-bool ReadForm(const ApiCall& call, const ServedEncoder& encoder, void (*read)(FieldReader&, Form*),
-              Form* form) {
+bool ReadForm(const ApiCall& call, void (*read)(FieldReader&, Form*), Form* form) {
   const Result<Json> object = ParseJson(call.request->body);
   if (!object.ok()) {
     call.Fail(ApiErrorOf(object.status()));
@@ -47,13 +32,13 @@ bool ReadForm(const ApiCall& call, const ServedEncoder& encoder, void (*read)(Fi
     call.Fail(ApiErrorOf(reader.status(), reader.failed_field()));
     return false;
   }
-  std::optional<ApiError> error = Refusal(encoder, form->model);
-  if (!error) error = call.admission->AskModel(encoder.name);
-  if (error) {
-    call.Fail(*error);
-    return false;
-  }
-  return true;
+  if (form->model.empty() || call.encoder->called.Is(form->model)) return true;
+  call.Fail({.status = 404,
+             .message = fmt::format("model: found \"{}\", expected \"{}\"",
+                                    form->model.substr(0, 100), call.encoder->name()),
+             .param = "model",
+             .code = "model_not_found"});
+  return false;
 }
 
 // 0: nothing is cut.
@@ -63,8 +48,9 @@ size_t TruncateTokens(const EmbeddingModel& model, const std::optional<int64_t>&
 }
 
 // Runs the work; `answer` makes the body from a good result, on the engine's thread.
-void Submit(const EmbeddingModel& model, const ApiCall& call, EmbeddingRequest work,
+void Submit(const ApiCall& call, EmbeddingRequest work,
             std::function<std::string(const EmbeddingResult&)> answer) {
+  const EmbeddingModel& model = call.encoder->model;
   uint64_t tokens = 0;
   for (const EmbeddingInput& input : work.inputs) tokens += input.ids.size();
   if (const auto error = call.admission->Reserve(tokens)) return call.Fail(*error);
@@ -75,7 +61,7 @@ void Submit(const EmbeddingModel& model, const ApiCall& call, EmbeddingRequest w
   };
   const Result<uint64_t> id = model.engine->Submit(std::move(work));
   if (!id.ok()) return call.Fail(ApiErrorOf(id.status(), "input"));
-  call.response->OnClose([&model, id = *id] { model.engine->Cancel(id); });
+  call.response->OnClose([encoder = call.encoder, id = *id] { encoder->model.engine->Cancel(id); });
 }
 
 Result<EmbeddingRequest> WorkOf(const EmbeddingModel& model, const EmbeddingsForm& form) {
@@ -96,11 +82,11 @@ Result<EmbeddingRequest> WorkOf(const EmbeddingModel& model, const EmbeddingsFor
   return work;
 }
 
-void AnswerEmbeddings(const ServedEncoder& encoder, const ApiCall& call,
-                      void (*read)(FieldReader&, EmbeddingsForm*), bool ollama) {
+void AnswerEmbeddings(const ApiCall& call, void (*read)(FieldReader&, EmbeddingsForm*),
+                      bool ollama) {
   EmbeddingsForm form;
-  if (!ReadForm(call, encoder, read, &form)) return;
-  const EmbeddingModel& model = *encoder.model;
+  if (!ReadForm(call, read, &form)) return;
+  const EmbeddingModel& model = call.encoder->model;
   if (model.cross_encoder()) {
     return call.Fail({.message = "the model scores pairs of texts; ask /v1/score or /v1/rerank",
                       .param = "model"});
@@ -118,24 +104,24 @@ void AnswerEmbeddings(const ServedEncoder& encoder, const ApiCall& call,
   Result<EmbeddingRequest> work = WorkOf(model, form);
   if (!work.ok()) return call.Fail(ApiErrorOf(work.status(), form.one ? "prompt" : "input"));
   if (form.dimensions) work->dimensions = static_cast<size_t>(*form.dimensions);
-  Submit(model, call, *std::move(work),
-         [name = encoder.name, base64 = form.base64, one = form.one,
+  Submit(call, *std::move(work),
+         [name = call.encoder->name(), base64 = form.base64, one = form.one,
           ollama](const EmbeddingResult& result) {
            return ollama ? OllamaEmbeddingsJson(result, name, one)
                          : OpenAiEmbeddingsJson(result, name, base64);
          });
 }
 
-void AnswerPairs(const ServedEncoder& encoder, const ApiCall& call,
-                 void (*read)(FieldReader&, RankForm*), bool rerank) {
+void AnswerPairs(const ApiCall& call, void (*read)(FieldReader&, RankForm*), bool rerank) {
   auto form = std::make_shared<RankForm>();
-  if (!ReadForm(call, encoder, read, form.get())) return;
-  const EmbeddingModel& model = *encoder.model;
+  if (!ReadForm(call, read, form.get())) return;
+  const EmbeddingModel& model = call.encoder->model;
   Result<EmbeddingRequest> work =
       WorkForPairs(model, *form, TruncateTokens(model, form->truncate_tokens));
   if (!work.ok()) return call.Fail(ApiErrorOf(work.status()));
-  Submit(model, call, *std::move(work),
-         [&model, name = encoder.name, form, rerank](const EmbeddingResult& result) {
+  // The call holds the model as long as the work may end.
+  Submit(call, *std::move(work),
+         [&model, name = call.encoder->name(), form, rerank](const EmbeddingResult& result) {
            const std::vector<double> scores = ScoresOfPairs(model, *form, result);
            return rerank ? RerankJson(*form, scores, name, result.tokens)
                          : ScoreJson(scores, name, result.tokens);
@@ -144,25 +130,23 @@ void AnswerPairs(const ServedEncoder& encoder, const ApiCall& call,
 
 }  // namespace
 
-RouteSet EmbeddingRoutes(const ServedEncoder& encoder) {
+RouteSet EmbeddingRoutes() {
   RouteSet set;
-  const auto post = [&](const char* path, bool versioned,
-                        std::function<void(const ApiCall&)> answer) {
+  const auto post = [&](const char* path, bool versioned, void (*answer)(const ApiCall&)) {
     set.routes.push_back({.method = "POST",
                           .path = path,
                           .versioned = versioned,
                           .intake = true,
-                          .answer = std::move(answer)});
+                          .asks = RouteAsks::kEncoder,
+                          .answer = answer});
   };
   post("/embeddings", true,
-       [encoder](const ApiCall& c) { AnswerEmbeddings(encoder, c, &ReadOpenAiEmbeddings, false); });
-  post("/rerank", true,
-       [encoder](const ApiCall& c) { AnswerPairs(encoder, c, &ReadRerank, true); });
-  post("/score", true, [encoder](const ApiCall& c) { AnswerPairs(encoder, c, &ReadScore, false); });
-  post("/api/embed", false,
-       [encoder](const ApiCall& c) { AnswerEmbeddings(encoder, c, &ReadOllamaEmbed, true); });
+       [](const ApiCall& c) { AnswerEmbeddings(c, &ReadOpenAiEmbeddings, false); });
+  post("/rerank", true, [](const ApiCall& c) { AnswerPairs(c, &ReadRerank, true); });
+  post("/score", true, [](const ApiCall& c) { AnswerPairs(c, &ReadScore, false); });
+  post("/api/embed", false, [](const ApiCall& c) { AnswerEmbeddings(c, &ReadOllamaEmbed, true); });
   post("/api/embeddings", false,
-       [encoder](const ApiCall& c) { AnswerEmbeddings(encoder, c, &ReadOllamaEmbeddings, true); });
+       [](const ApiCall& c) { AnswerEmbeddings(c, &ReadOllamaEmbeddings, true); });
   return set;
 }
 

@@ -159,7 +159,7 @@ void GenerationJob::Start() {
   if (call_.trace != nullptr) {
     const int64_t now = MonotonicClock().NowNs();
     call_.trace->AddPart("read", now, now - call_.request->received_ns);
-    call_.trace->Set("gen_ai.request.model", call_.model->name);
+    call_.trace->Set("gen_ai.request.model", call_.model->name());
   }
   {
     const std::lock_guard lock(mutex_);

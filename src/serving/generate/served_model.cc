@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace pelton {
 
 namespace {
@@ -16,9 +18,18 @@ ApiError Unknown(std::string_view asked, std::string_view expected) {
 
 }  // namespace
 
+bool ServedName::Is(std::string_view asked) const {
+  const auto is = [&](std::string_view text) {
+    return text == name || std::find(aliases.begin(), aliases.end(), text) != aliases.end();
+  };
+  constexpr std::string_view kLatest = ":latest";
+  return is(asked) ||
+         (asked.ends_with(kLatest) && is(asked.substr(0, asked.size() - kLatest.size())));
+}
+
 std::optional<ApiError> ServedModel::Refuse(std::string_view asked) const {
-  if (asked.empty() || asked == name) return std::nullopt;
-  return Unknown(asked, fmt::format("\"{}\"", name));
+  if (asked.empty() || called.Is(asked)) return std::nullopt;
+  return Unknown(asked, fmt::format("\"{}\"", name()));
 }
 
 ApiError UnknownModel(std::string_view asked, const ModelDirectory& models) {
@@ -27,28 +38,9 @@ ApiError UnknownModel(std::string_view asked, const ModelDirectory& models) {
   size_t count = 0;
   for (const ListedModel& model : models.List()) {
     if (++count > kMostNames) break;
-    names += fmt::format("{}\"{}\"", count == 1 ? "" : " or ", model.name);
+    names += fmt::format("{}\"{}\"", count == 1 ? "" : " or ", model.called.name);
   }
   return Unknown(asked, names);
-}
-
-std::vector<ListedModel> ModelsAndEncoder::List() const {
-  std::vector<ListedModel> list;
-  if (others_ != nullptr) list = others_->List();
-  list.push_back({name_, nullptr, &encoder_});
-  return list;
-}
-
-void ModelsAndEncoder::Open(const std::string& name, Use use) {
-  if (others_ != nullptr && name != name_) return others_->Open(name, std::move(use));
-  use(nullptr,
-      {.message = fmt::format("\"{}\" gives embeddings and no text; ask /v1/embeddings", name_),
-       .param = "model"});
-}
-
-void SingleModel::Open(const std::string& name, Use use) {
-  const std::optional<ApiError> error = served_->Refuse(name);
-  use(error ? nullptr : served_, error.value_or(ApiError()));
 }
 
 }  // namespace pelton

@@ -4,15 +4,18 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <charconv>
 #include <cstdint>
 #include <iterator>
 #include <optional>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "serving/anthropic/anthropic_routes.h"
 #include "serving/api/route.h"
+#include "serving/embeddings/embedding_routes.h"
 #include "serving/generate/served_model.h"
 #include "serving/http/access_log.h"
 #include "serving/http/intake.h"
@@ -24,6 +27,7 @@
 #include "serving/ollama/ollama_routes.h"
 #include "serving/openai/openai_error.h"
 #include "serving/openai/openai_routes.h"
+#include "serving/request/model_field.h"
 #include "serving/request/service_terms.h"
 #include "serving/tenant/admission.h"
 #include "serving/tenant/api_key.h"
@@ -82,7 +86,7 @@ struct ApiServer::Impl {
         models(directory),
         registry(metrics),
         tenants(known),
-        operators(metrics, options.version, [this] { return MetricsPage(); }),
+        operators(directory, options.version, [this] { return MetricsPage(); }),
         profile(directory),
         connections(metrics.AddGauge("pelton_http_connections", "", "Open connections")),
         active(metrics.AddGauge("pelton_http_requests_active", "",
@@ -91,7 +95,7 @@ struct ApiServer::Impl {
                                         options.max_queued_bytes)) {
     // Each interface brings its own routes.
     table.Add(OpenAiRoutes(models));
-    table.Add(EmbeddingRoutes(options.encoder));
+    table.Add(EmbeddingRoutes());
     table.Add(AnthropicRoutes());
     table.Add(OllamaRoutes(models, options.version));
     table.Add(operators.Routes());
@@ -118,17 +122,20 @@ struct ApiServer::Impl {
   std::string MetricsPage() {
     connections.Set(static_cast<int64_t>(server->connections()));
     active.Set(static_cast<int64_t>(server->active_requests()));
-    std::string text =
-        MetricsText(registry) + BuildInfoText(options.version) + ProcessMetricsText();
-    if (!options.vllm_metrics) return text;
-    for (const ListedModel& each : models.List()) {
-      if (each.loaded == nullptr || each.loaded->model.metrics.get() != &registry) continue;
-      const LanguageModel& model = each.loaded->model;
-      text += VllmMetricsText(registry, {.model_name = each.name,
-                                         .max_context = model.context_tokens,
-                                         .prefix_cache = model.prefix_cache});
-      break;
+    const std::vector<ListedModel> listed = models.List();
+    std::vector<MetricSource> sources = {{registry}};
+    std::vector<VllmSource> vllm;
+    for (const ListedModel& each : listed) {
+      if (each.metrics == nullptr) continue;
+      sources.push_back({*each.metrics, fmt::format("model=\"{}\"", LabelValue(each.called.name))});
+      if (each.kind == ModelKind::kEncoder) continue;
+      vllm.push_back({.registry = *each.metrics,
+                      .model_name = each.called.name,
+                      .max_context = each.context_tokens,
+                      .prefix_cache = each.prefix_cache});
     }
+    std::string text = MetricsText(sources) + BuildInfoText(options.version) + ProcessMetricsText();
+    if (options.vllm_metrics) text += VllmMetricsText(vllm);
     return text;
   }
 
@@ -254,13 +261,13 @@ struct ApiServer::Impl {
   std::optional<ApiError> CheckLoad(const HttpRequest& request) const {
     const Result<ServiceTerms> terms = TermsOfHeaders(request);
     if (!terms.ok()) return ApiErrorOf(terms.status());
-    const std::vector<ListedModel> listed = models.List();
-    if (listed.size() != 1 || listed[0].loaded == nullptr) return std::nullopt;
+    const std::shared_ptr<const ServedModel> only = models.Only();
+    if (only == nullptr) return std::nullopt;
     constexpr size_t kBytesPerToken = 6;  // of a body; a guess that is rather too high
     size_t body_bytes = 0;
     const std::string_view length = request.Header("content-length");
     std::from_chars(length.data(), length.data() + length.size(), body_bytes);
-    RequestSink& engine = *listed[0].loaded->model.engine;
+    RequestSink& engine = *only->model.engine;
     const Status status = engine.CheckLoad(terms->service_class, body_bytes / kBytesPerToken,
                                            terms->first_token_within_ns);
     if (status.ok()) return std::nullopt;
@@ -307,23 +314,51 @@ struct ApiServer::Impl {
     if (call.trace != nullptr && !tenant->name().empty()) {
       call.trace->Set("pelton.tenant", tenant->name());
     }
-    const bool queued = intake->Push(request->body.size(), [this, &route, call] {
-      if (call.response->closed()) return;
-      if (!route.model) return route.answer(call);
-      models.Open("",
-                  [&route, call](std::shared_ptr<const ServedModel> model, const ApiError& error) {
-                    if (model == nullptr) return call.Fail(error);
-                    if (const auto denied = call.admission->AskModel(model->name)) {
-                      return call.Fail(*denied);
-                    }
-                    ApiCall whole = call;
-                    whole.model = std::move(model);
-                    route.answer(whole);
-                  });
-    });
-    if (queued) return;
+    const bool queued =
+        intake->Push(request->body.size(), [this, &route, call] { Work(route, call); });
+    if (!queued) FailQueueFull(call);
+  }
+
+  void FailQueueFull(const ApiCall& call) {
     refused[static_cast<size_t>(Refusal::kQueueFull)]->Add();
     call.Fail({.status = 503, .message = "too many requests wait; try again later"});
+  }
+
+  // On a thread of the intake: opens what the request asks, and answers it.
+  void Work(const Route& route, const ApiCall& call) {
+    if (call.response->closed()) return;
+    if (route.asks == RouteAsks::kNothing) return route.answer(call);
+    const Result<std::string> asked = ModelFieldOf(call.request->body);
+    if (!asked.ok()) return call.Fail(ApiErrorOf(asked.status()));
+    ApiError error;
+    const ModelKind kind =
+        route.asks == RouteAsks::kEncoder ? ModelKind::kEncoder : ModelKind::kLanguage;
+    const std::string name = models.Resolve(*asked, kind, &error);
+    if (name.empty()) return call.Fail(error);
+    // Before it is loaded: nobody makes the server load what he may not ask.
+    if (const auto denied = call.admission->AskModel(name)) return call.Fail(*denied);
+    if (route.shortcut && route.shortcut(call, name)) return;
+    // A client that leaves gives up its wait. Set before the wait begins, since the answer may set
+    // another callback as soon as it does.
+    const auto ticket = std::make_shared<std::atomic<uint64_t>>(0);
+    call.response->OnClose([this, ticket] { models.Leave(ticket->load()); });
+    const std::thread::id here = std::this_thread::get_id();
+    ticket->store(
+        models.Open(name, call.request->body.size(),
+                    [this, &route, call, here](OpenedModel opened, const ApiError& refusal) {
+                      if (opened.empty()) return call.Fail(refusal);
+                      ApiCall whole = call;
+                      whole.model = std::move(opened.language);
+                      whole.encoder = std::move(opened.encoder);
+                      if (std::this_thread::get_id() == here) return route.answer(whole);
+                      // What comes after a wait takes its time, too, and other waits are not to
+                      // wait for it.
+                      const bool queued = intake->Push(whole.request->body.size(), [&route, whole] {
+                        if (!whole.response->closed()) route.answer(whole);
+                      });
+                      if (!queued) FailQueueFull(whole);
+                    }));
+    if (call.response->closed()) models.Leave(ticket->load());
   }
 
   ApiServerOptions options;

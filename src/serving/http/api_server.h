@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "net/http/server.h"
-#include "serving/embeddings/embedding_routes.h"
 #include "serving/generate/served_model.h"
 #include "serving/tenant/audit_log.h"
 #include "serving/tenant/tenant_directory.h"
@@ -23,7 +22,6 @@ struct ApiServerOptions {
   size_t intake_threads = 1;  // that read requests
   size_t max_queued = 1024;   // requests that wait to be read
   size_t max_queued_bytes = 256 << 20;
-  ServedEncoder encoder;  // for embeddings; may be none
   // Of web pages that may use the server from a browser, as "https://host:port"; "*": any.
   std::vector<std::string> origins;
   Log* log = nullptr;         // borrowed; requests are logged there, but for those of probes

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <utility>
+#include <vector>
 
 namespace pelton {
 namespace {
@@ -12,28 +13,41 @@ constexpr std::chrono::seconds kStuckAfter{30};
 
 }  // namespace
 
-OperatorRoutes::OperatorRoutes(MetricRegistry& metrics, std::string version,
+OperatorRoutes::OperatorRoutes(const ModelDirectory& models, std::string version,
                                std::function<std::string()> metrics_page)
-    : version_(std::move(version)),
-      metrics_page_(std::move(metrics_page)),
-      steps_(metrics.AddCounter("pelton_engine_steps_total", "", "Forward passes")),
-      running_(metrics.AddGauge("pelton_requests_running", "", "Sequences that hold KV blocks")) {}
+    : models_(models), version_(std::move(version)), metrics_page_(std::move(metrics_page)) {}
 
-// Whether no step was finished for long although requests run.
-bool OperatorRoutes::IsStuck() {
-  const std::lock_guard lock(progress_mutex_);
+// A model that finished no step for long although requests run; empty if there is none.
+std::string OperatorRoutes::StuckModel() {
+  const std::vector<ListedModel> listed = models_.List();
   const auto now = std::chrono::steady_clock::now();
-  if (running_.value() == 0 || steps_.value() != last_steps_) {
-    last_steps_ = steps_.value();
-    last_progress_ = now;
+  const MutexLock lock(mutex_);
+  std::map<std::string, Progress> before = std::move(progress_);
+  progress_.clear();
+  std::string stuck;
+  for (const ListedModel& each : listed) {
+    if (each.opened.language == nullptr || each.metrics == nullptr) continue;
+    const uint64_t steps =
+        each.metrics->AddCounter("pelton_engine_steps_total", "", "Forward passes").value();
+    const bool running =
+        each.metrics->AddGauge("pelton_requests_running", "", "Sequences that hold KV blocks")
+            .value() > 0;
+    const auto known = before.find(each.called.name);
+    const bool stands = running && known != before.end() && known->second.steps == steps;
+    const Progress progress{steps, stands ? known->second.since : now};
+    progress_[each.called.name] = progress;
+    if (now - progress.since > kStuckAfter && stuck.empty()) stuck = each.called.name;
   }
-  return now - last_progress_ > kStuckAfter;
+  return stuck;
 }
 
 void OperatorRoutes::AnswerReady(const ApiCall& call) {
   if (draining()) return call.Fail({.status = 503, .message = "the server is shutting down"});
-  if (IsStuck()) {
-    return call.Fail({.status = 503, .message = "the engine has work but finishes no step"});
+  const std::string stuck = StuckModel();
+  if (!stuck.empty()) {
+    return call.Fail(
+        {.status = 503,
+         .message = fmt::format("the engine of \"{}\" has work but finishes no step", stuck)});
   }
   SendJson(*call.response, R"({"status":"ready"})");
 }

@@ -3,19 +3,20 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
-#include <mutex>
+#include <map>
 #include <string>
 
-#include "base/metrics.h"
+#include "base/mutex.h"
 #include "serving/api/route.h"
+#include "serving/generate/served_model.h"
 
 namespace pelton {
 
 // What operators need: /health, /ready, /version and /metrics. Any thread.
 class OperatorRoutes {
  public:
-  // `metrics_page` writes what /metrics answers.
-  OperatorRoutes(MetricRegistry& metrics, std::string version,
+  // `metrics_page` writes what /metrics answers. Borrows the models.
+  OperatorRoutes(const ModelDirectory& models, std::string version,
                  std::function<std::string()> metrics_page);
 
   // Borrows this.
@@ -25,17 +26,20 @@ class OperatorRoutes {
   bool draining() const { return draining_.load(); }
 
  private:
+  // What was last seen of a model's engine.
+  struct Progress {
+    uint64_t steps = 0;
+    std::chrono::steady_clock::time_point since;
+  };
   void AnswerReady(const ApiCall& call);
-  bool IsStuck();
+  std::string StuckModel();
 
+  const ModelDirectory& models_;
   const std::string version_;
   const std::function<std::string()> metrics_page_;
-  const Counter& steps_;
-  const Gauge& running_;
   std::atomic<bool> draining_{false};
-  std::mutex progress_mutex_;
-  uint64_t last_steps_ = 0;
-  std::chrono::steady_clock::time_point last_progress_ = std::chrono::steady_clock::now();
+  Mutex mutex_;
+  std::map<std::string, Progress> progress_ GUARDED_BY(mutex_);  // of models in memory, by name
 };
 
 }  // namespace pelton

@@ -1,5 +1,6 @@
 #include "serving/http/profile_routes.h"
 
+#include <algorithm>
 #include <charconv>
 #include <string>
 #include <utility>
@@ -12,15 +13,31 @@ namespace {
 
 constexpr int kMostSeconds = 60;
 
-// N of "seconds=N"; 0 if the query is anything else.
-int SecondsOf(std::string_view query) {
-  constexpr std::string_view kName = "seconds=";
-  if (query.substr(0, kName.size()) != kName) return 0;
-  query.remove_prefix(kName.size());
-  int seconds = 0;
-  const auto [end, error] = std::from_chars(query.data(), query.data() + query.size(), seconds);
-  const bool whole = error == std::errc() && end == query.data() + query.size();
-  return whole && seconds >= 1 && seconds <= kMostSeconds ? seconds : 0;
+// "seconds=N" and "model=NAME" in any order.
+struct Query {
+  int seconds = 0;  // 0: the query is anything else
+  std::string model;
+};
+
+Query ParseQuery(std::string_view text) {
+  Query query;
+  while (!text.empty()) {
+    const std::string_view part = text.substr(0, text.find('&'));
+    text.remove_prefix(std::min(text.size(), part.size() + 1));
+    const size_t equals = std::min(part.find('='), part.size());
+    const std::string_view name = part.substr(0, equals);
+    const std::string_view value = part.substr(std::min(part.size(), equals + 1));
+    if (name == "model") {
+      query.model = value;
+      continue;
+    }
+    int seconds = 0;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), seconds);
+    const bool whole = error == std::errc() && end == value.data() + value.size();
+    if (name != "seconds" || !whole || seconds < 1 || seconds > kMostSeconds) return {};
+    query.seconds = seconds;
+  }
+  return query;
 }
 
 }  // namespace
@@ -42,15 +59,18 @@ RouteSet ProfileRoutes::Routes() {
 }
 
 void ProfileRoutes::Answer(const ApiCall& call) {
-  const int seconds = SecondsOf(call.request->query);
-  if (seconds == 0) {
-    return call.Fail({.message = "expected ?seconds=N, 1 to 60", .param = "seconds"});
+  const Query query = ParseQuery(call.request->query);
+  if (query.seconds == 0) {
+    return call.Fail(
+        {.message = "expected ?seconds=N, 1 to 60, and perhaps &model=NAME", .param = "seconds"});
   }
-  models_.Open(
-      "", [this, call, seconds](std::shared_ptr<const ServedModel> served, const ApiError& error) {
-        if (served == nullptr) return call.Fail(error);
-        Begin(call, std::chrono::seconds(seconds), std::move(served));
-      });
+  ApiError error;
+  const std::string name = models_.Resolve(query.model, ModelKind::kLanguage, &error);
+  if (name.empty()) return call.Fail(error);
+  models_.Open(name, 0, [this, call, query](OpenedModel opened, const ApiError& refusal) {
+    if (opened.empty()) return call.Fail(refusal);
+    Begin(call, std::chrono::seconds(query.seconds), std::move(opened.language));
+  });
 }
 
 void ProfileRoutes::Begin(const ApiCall& call, std::chrono::seconds length,

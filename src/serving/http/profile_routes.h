@@ -10,8 +10,8 @@
 
 namespace pelton {
 
-// POST /debug/profile?seconds=N records the first model for so long, 1 to 60 s, and answers with
-// the timeline. One at a time. Any thread.
+// POST /debug/profile?seconds=N&model=NAME records a model, the first one without a name, for so
+// long, 1 to 60 s, and answers with the timeline. One at a time. Any thread.
 class ProfileRoutes {
  public:
   // Borrows the models.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -7,7 +8,14 @@
 
 namespace pelton {
 
-// All metrics in Prometheus' text format, version 0.0.4.
+// A registry, and labels that all its metrics get besides their own: `model="a"`, or none.
+struct MetricSource {
+  const MetricRegistry& registry;
+  std::string labels = "";
+};
+
+// All metrics in Prometheus' text format, version 0.0.4. Those of one name stand together.
+std::string MetricsText(std::span<const MetricSource> sources);
 std::string MetricsText(const MetricRegistry& registry);
 
 // A text between the quotes of a label: backslash, quote and line feed are escaped.

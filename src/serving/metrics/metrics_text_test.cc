@@ -31,5 +31,34 @@ c_seconds_count{x="y"} 3
 )");
 }
 
+TEST(MetricsTextTest, SourcesAreToldApartByTheirLabels) {
+  MetricRegistry shared, a, b;
+  shared.AddGauge("level", "", "a level").Set(1);
+  a.AddCounter("things_total", "", "things").Add(2);
+  a.AddCounter("ends_total", "reason=\"stop\"", "ends").Add(3);
+  b.AddCounter("ends_total", "reason=\"stop\"", "ends").Add(4);
+  b.AddCounter("things_total", "", "things").Add(5);
+  b.AddHistogram("c_seconds", "", "time", {1}).Observe(0.5);
+  const MetricSource sources[] = {{shared}, {a, "model=\"a\""}, {b, "model=\"b\""}};
+  EXPECT_EQ(MetricsText(sources), R"(# HELP level a level
+# TYPE level gauge
+level 1
+# HELP things_total things
+# TYPE things_total counter
+things_total{model="a"} 2
+things_total{model="b"} 5
+# HELP ends_total ends
+# TYPE ends_total counter
+ends_total{model="a",reason="stop"} 3
+ends_total{model="b",reason="stop"} 4
+# HELP c_seconds time
+# TYPE c_seconds histogram
+c_seconds_bucket{model="b",le="1"} 1
+c_seconds_bucket{model="b",le="+Inf"} 1
+c_seconds_sum{model="b"} 0.5
+c_seconds_count{model="b"} 1
+)");
+}
+
 }  // namespace
 }  // namespace pelton

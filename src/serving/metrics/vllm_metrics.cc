@@ -128,117 +128,148 @@ std::string BoundText(double bound) {
   return fmt::format("{}e+0{}", mantissa, exponent);
 }
 
+// One model's counts.
+class Model {
+ public:
+  explicit Model(const VllmSource& from)
+      : source(from),
+        labels(fmt::format("model_name=\"{}\",engine=\"0\"", LabelValue(from.model_name))),
+        entries_(from.registry.Entries()) {}
+
+  const Entry* Find(std::string_view name, std::string_view own_labels = "") const {
+    for (const Entry* entry : entries_) {
+      if (entry->name == name && entry->labels == own_labels) return entry;
+    }
+    return nullptr;
+  }
+  // 0 where there is no such metric.
+  double ValueOf(std::string_view name, std::string_view own_labels = "") const {
+    const Entry* entry = Find(name, own_labels);
+    if (entry == nullptr) return 0;
+    return entry->counter ? static_cast<double>(entry->counter->value())
+                          : static_cast<double>(entry->gauge->value());
+  }
+
+  const VllmSource& source;
+  const std::string labels;
+
+ private:
+  const std::vector<const Entry*> entries_;
+};
+
 class Writer {
  public:
-  Writer(const MetricRegistry& registry, const VllmMetricsOptions& options)
-      : entries_(registry.Entries()),
-        options_(options),
-        labels_(fmt::format("model_name=\"{}\",engine=\"0\"", LabelValue(options.model_name))) {}
+  explicit Writer(std::span<const VllmSource> sources) : models_(sources.begin(), sources.end()) {}
 
   std::string Text() {
     for (const Scalar& scalar : kScalars) {
-      if (const Entry* own = Find(scalar.own)) {
-        Head(scalar.name, scalar.type, scalar.help);
-        Line(scalar.name, "", ValueOf(*own));
+      if (!Head(scalar.own, scalar.name, scalar.type, scalar.help)) continue;
+      for (const Model& model : models_) {
+        if (model.Find(scalar.own)) Line(model, scalar.name, "", model.ValueOf(scalar.own));
       }
     }
     AddCacheUsage("vllm:kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage.");
     AddCacheUsage("vllm:gpu_cache_usage_perc",
                   "The same as vllm:kv_cache_usage_perc, under its earlier name.");
     AddReasons();
-    for (const Distribution& each : kDistributions) AddDistribution(each);
+    for (const Distribution& each : kDistributions) {
+      if (!Head(each.own, each.name, "histogram", each.help)) continue;
+      for (const Model& model : models_) AddDistribution(model, each);
+    }
     AddCacheConfig();
     return std::move(out_);
   }
 
  private:
-  const Entry* Find(std::string_view name, std::string_view labels = "") const {
-    for (const Entry* entry : entries_) {
-      if (entry->name == name && entry->labels == labels) return entry;
-    }
-    return nullptr;
+  // Only if a model has the metric of our own.
+  bool Head(std::string_view own, std::string_view name, std::string_view type,
+            std::string_view help) {
+    const bool any = std::any_of(models_.begin(), models_.end(),
+                                 [&](const Model& model) { return model.Find(own) != nullptr; });
+    if (any) out_ += fmt::format("# HELP {0} {2}\n# TYPE {0} {1}\n", name, type, help);
+    return any;
   }
-  static double ValueOf(const Entry& entry) {
-    return entry.counter ? static_cast<double>(entry.counter->value())
-                         : static_cast<double>(entry.gauge->value());
-  }
-  void Head(std::string_view name, std::string_view type, std::string_view help) {
-    out_ += fmt::format("# HELP {0} {2}\n# TYPE {0} {1}\n", name, type, help);
-  }
-  void Line(std::string_view name, std::string_view more, double value) {
-    out_ += fmt::format("{}{{{}{}}} {}\n", name, labels_, more, value);
+  void Line(const Model& model, std::string_view name, std::string_view more, double value) {
+    out_ += fmt::format("{}{{{}{}}} {}\n", name, model.labels, more, value);
   }
 
   void AddCacheUsage(const char* name, const char* help) {
-    const Entry* held = Find("pelton_kv_blocks_held");
-    const Entry* all = Find("pelton_kv_blocks");
-    if (held == nullptr || all == nullptr) return;
-    Head(name, "gauge", help);
-    Line(name, "", ValueOf(*held) / std::max(ValueOf(*all), 1.0));
+    if (!Head("pelton_kv_blocks", name, "gauge", help)) return;
+    for (const Model& model : models_) {
+      if (model.Find("pelton_kv_blocks") == nullptr) continue;
+      const double all = std::max(model.ValueOf("pelton_kv_blocks"), 1.0);
+      Line(model, name, "", model.ValueOf("pelton_kv_blocks_held") / all);
+    }
   }
 
   void AddReasons() {
     constexpr const char* kName = "vllm:request_success_total";
-    Head(kName, "counter", "Count of successfully processed requests.");
-    for (const Reason& reason : kReasons) {
-      double count = 0;
-      for (const std::string_view own : reason.own) {
-        const Entry* entry =
-            Find("pelton_requests_finished_total", fmt::format("reason=\"{}\"", own));
-        if (entry != nullptr) count += ValueOf(*entry);
+    constexpr const char* kOwn = "pelton_requests_finished_total";
+    out_ += fmt::format(
+        "# HELP {0} Count of successfully processed requests.\n# TYPE {0} counter\n", kName);
+    for (const Model& model : models_) {
+      for (const Reason& reason : kReasons) {
+        double count = 0;
+        for (const std::string_view own : reason.own) {
+          count += model.ValueOf(kOwn, fmt::format("reason=\"{}\"", own));
+        }
+        Line(model, kName, fmt::format(",finished_reason=\"{}\"", reason.name), count);
       }
-      Line(kName, fmt::format(",finished_reason=\"{}\"", reason.name), count);
     }
   }
 
-  void AddDistribution(const Distribution& each) {
-    const Entry* own = Find(each.own);
+  void AddDistribution(const Model& model, const Distribution& each) {
+    const Entry* own = model.Find(each.own);
     if (own == nullptr) return;
     const Histogram& histogram = *own->histogram;
-    Head(each.name, "histogram", each.help);
     const std::string name = each.name;
     uint64_t count = 0;
     size_t bucket = 0;
     for (const double bound :
-         each.bounds.empty() ? ContextBounds(options_.max_context) : each.bounds) {
+         each.bounds.empty() ? ContextBounds(model.source.max_context) : each.bounds) {
       while (bucket < histogram.upper_bounds().size() &&
              histogram.upper_bounds()[bucket] <= bound) {
         count += histogram.bucket_count(bucket++);
       }
       PELTON_CHECK(bucket > 0 && histogram.upper_bounds()[bucket - 1] == bound,
                    "the bounds of a histogram include vLLM's");
-      Line(name + "_bucket", fmt::format(",le=\"{}\"", BoundText(bound)),
+      Line(model, name + "_bucket", fmt::format(",le=\"{}\"", BoundText(bound)),
            static_cast<double>(count));
     }
     while (bucket <= histogram.upper_bounds().size()) count += histogram.bucket_count(bucket++);
-    Line(name + "_bucket", ",le=\"+Inf\"", static_cast<double>(count));
-    Line(name + "_sum", "", histogram.sum());
-    Line(name + "_count", "", static_cast<double>(count));
+    Line(model, name + "_bucket", ",le=\"+Inf\"", static_cast<double>(count));
+    Line(model, name + "_sum", "", histogram.sum());
+    Line(model, name + "_count", "", static_cast<double>(count));
   }
 
+  // vLLM's own tells no model here; with several they must be told apart.
   void AddCacheConfig() {
-    const Entry* blocks = Find("pelton_kv_blocks");
-    const Entry* block_tokens = Find("pelton_kv_block_tokens");
-    if (blocks == nullptr || block_tokens == nullptr) return;
     constexpr const char* kName = "vllm:cache_config_info";
-    Head(kName, "gauge", "Information of the LLMEngine CacheConfig");
-    out_ += fmt::format(
-        "{}{{block_size=\"{}\",cache_dtype=\"auto\",enable_prefix_caching=\"{}\",engine=\"0\","
-        "num_cpu_blocks=\"None\",num_gpu_blocks=\"{}\"}} 1.0\n",
-        kName, block_tokens->gauge->value(), options_.prefix_cache ? "True" : "False",
-        blocks->gauge->value());
+    if (!Head("pelton_kv_blocks", kName, "gauge", "Information of the LLMEngine CacheConfig")) {
+      return;
+    }
+    for (const Model& model : models_) {
+      if (model.Find("pelton_kv_blocks") == nullptr) continue;
+      const std::string which =
+          models_.size() > 1
+              ? fmt::format(",model_name=\"{}\"", LabelValue(model.source.model_name))
+              : "";
+      out_ += fmt::format(
+          "{}{{block_size=\"{}\",cache_dtype=\"auto\",enable_prefix_caching=\"{}\",engine=\"0\","
+          "num_cpu_blocks=\"None\",num_gpu_blocks=\"{}\"{}}} 1.0\n",
+          kName, model.ValueOf("pelton_kv_block_tokens"),
+          model.source.prefix_cache ? "True" : "False", model.ValueOf("pelton_kv_blocks"), which);
+    }
   }
 
-  const std::vector<const Entry*> entries_;
-  const VllmMetricsOptions& options_;
-  const std::string labels_;
+  const std::vector<Model> models_;
   std::string out_;
 };
 
 }  // namespace
 
-std::string VllmMetricsText(const MetricRegistry& registry, const VllmMetricsOptions& options) {
-  return Writer(registry, options).Text();
+std::string VllmMetricsText(std::span<const VllmSource> sources) {
+  return sources.empty() ? std::string() : Writer(sources).Text();
 }
 
 }  // namespace pelton

@@ -14,7 +14,9 @@ bool Has(const std::string& text, const std::string& line) {
 class VllmMetricsTest : public testing::Test {
  protected:
   std::string Text(size_t max_context) {
-    return VllmMetricsText(registry_, {.model_name = "a \"model\"", .max_context = max_context});
+    const VllmSource source{
+        .registry = registry_, .model_name = "a \"model\"", .max_context = max_context};
+    return VllmMetricsText(std::span(&source, 1));
   }
   MetricRegistry registry_;
 };
@@ -24,7 +26,8 @@ TEST_F(VllmMetricsTest, EveryHistogramOfTheEngineHasVllmsBounds) {
     MetricRegistry registry;
     const EngineMetrics metrics(registry, max_context);
     // Writing checks the bounds.
-    EXPECT_FALSE(VllmMetricsText(registry, {.max_context = max_context}).empty());
+    const VllmSource source{.registry = registry, .max_context = max_context};
+    EXPECT_FALSE(VllmMetricsText(std::span(&source, 1)).empty());
   }
 }
 
@@ -67,6 +70,24 @@ TEST_F(VllmMetricsTest, GaugesReasonsAndConfiguration) {
   EXPECT_TRUE(Has(text, "vllm:request_success_total" + labels + R"(,finished_reason="abort"} 3)"));
   EXPECT_TRUE(Has(text, "vllm:request_success_total" + labels + R"(,finished_reason="stop"} 0)"));
   EXPECT_NE(text.find(R"(vllm:cache_config_info{block_size="64",)"), std::string::npos);
+}
+
+TEST_F(VllmMetricsTest, SeveralModelsShareOneHead) {
+  MetricRegistry other;
+  const EngineMetrics metrics(registry_, 100), more(other, 50);
+  metrics.output_tokens.Add(3);
+  more.output_tokens.Add(4);
+  const VllmSource sources[] = {{.registry = registry_, .model_name = "a", .max_context = 100},
+                                {.registry = other, .model_name = "b", .max_context = 50}};
+  const std::string text = VllmMetricsText(sources);
+  for (const std::string name : {"vllm:generation_tokens_total", "vllm:request_prompt_tokens",
+                                 "vllm:request_success_total", "vllm:cache_config_info"}) {
+    const size_t head = text.find("# TYPE " + name + " ");
+    EXPECT_NE(head, std::string::npos) << name;
+    EXPECT_EQ(text.find("# TYPE " + name + " ", head + 1), std::string::npos) << name;
+  }
+  EXPECT_TRUE(Has(text, R"(vllm:generation_tokens_total{model_name="a",engine="0"} 3)"));
+  EXPECT_TRUE(Has(text, R"(vllm:generation_tokens_total{model_name="b",engine="0"} 4)"));
 }
 
 }  // namespace

@@ -34,6 +34,23 @@ Status TooLong(size_t found, size_t most) {
       "found {} tokens, expected at most {}; truncate_prompt_tokens cuts them", found, most));
 }
 
+Result<ModelFiles> OpenEncoder(const std::string& path) {
+  ASSIGN_OR_RETURN(ModelFiles files, OpenModel(path));
+  if (files.config.encoder) return files;
+  return Unimplemented(
+      fmt::format("{}: embeddings of {} are not supported, expected an encoder (bert)", path,
+                  files.config.architecture));
+}
+
+StepLimits LimitsOf(const ModelConfig& config, const EmbeddingLoadOptions& options) {
+  const auto context = static_cast<size_t>(config.context_tokens);
+  const size_t step_tokens = std::max(options.max_step_tokens, context);
+  return {.max_tokens = step_tokens,
+          .max_sequences = step_tokens,
+          .max_logit_rows = step_tokens,
+          .max_context = context};
+}
+
 }  // namespace
 
 Result<EmbeddingInput> EmbeddingModel::Encode(std::string_view text, size_t truncate_tokens) const {
@@ -76,14 +93,17 @@ Result<bool> IsEncoder(const std::string& path) {
   return files.config.encoder;
 }
 
+Result<size_t> PlanEmbeddingMemory(const std::string& path, const EmbeddingLoadOptions& options) {
+  ASSIGN_OR_RETURN(const ModelFiles files, OpenEncoder(path));
+  ASSIGN_OR_RETURN(Graph graph, BuildGraph(files.config, files.weights));
+  RETURN_IF_ERROR(RunPasses(options.passes, graph).status());
+  ASSIGN_OR_RETURN(const size_t weight_bytes, PackedStore::BytesFor(graph));
+  return weight_bytes + ArenaBytesFor(graph, LimitsOf(files.config, options));
+}
+
 Result<std::unique_ptr<EmbeddingModel>> LoadEmbeddingModel(const std::string& path,
                                                            const EmbeddingLoadOptions& options) {
-  ASSIGN_OR_RETURN(ModelFiles files, OpenModel(path));
-  if (!files.config.encoder) {
-    return Unimplemented(
-        fmt::format("{}: embeddings of {} are not supported, expected an encoder (bert)", path,
-                    files.config.architecture));
-  }
+  ASSIGN_OR_RETURN(ModelFiles files, OpenEncoder(path));
   auto model = std::make_unique<EmbeddingModel>(std::move(files));
   const ModelConfig& config = model->files.config;
   ASSIGN_OR_RETURN(model->pooling_config, ReadPoolingConfig(model->files));
@@ -95,19 +115,19 @@ Result<std::unique_ptr<EmbeddingModel>> LoadEmbeddingModel(const std::string& pa
   RETURN_IF_ERROR(RunPasses(options.passes, graph).status());
   model->pool =
       std::make_unique<ThreadPool>(options.threads == 0 ? UsableCores() : options.threads);
-  ASSIGN_OR_RETURN(PackedStore weights,
-                   PackedStore::Pack(graph, *model->pool, [&](const StoredTensor& tensor) {
-                     const TensorInfo* info = model->files.weights.Find(tensor.name);
-                     if (info != nullptr) model->files.weights.Forget(*info);
-                   }));
+  ASSIGN_OR_RETURN(PackedStore weights, PackedStore::Pack(
+                                            graph, *model->pool,
+                                            [&](const StoredTensor& tensor) {
+                                              const TensorInfo* info =
+                                                  model->files.weights.Find(tensor.name);
+                                              if (info != nullptr)
+                                                model->files.weights.Forget(*info);
+                                            },
+                                            options.cancelled));
   model->max_tokens = static_cast<size_t>(config.context_tokens);
-  const size_t step_tokens = std::max(options.max_step_tokens, model->max_tokens);
   ASSIGN_OR_RETURN(std::unique_ptr<GraphExecutor> executor,
                    GraphExecutor::Create(std::move(graph), std::move(weights), {}, *model->pool,
-                                         {.limits = {.max_tokens = step_tokens,
-                                                     .max_sequences = step_tokens,
-                                                     .max_logit_rows = step_tokens,
-                                                     .max_context = model->max_tokens}}));
+                                         {.limits = LimitsOf(config, options)}));
   MetricRegistry* metrics = options.metrics;
   if (metrics == nullptr) {
     model->own_metrics = std::make_unique<MetricRegistry>();

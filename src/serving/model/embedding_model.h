@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,6 +22,7 @@ struct EmbeddingLoadOptions {
   size_t max_step_tokens = 512;       // rows of one step; at least the longest input
   size_t max_queued = 1024;           // requests
   MetricRegistry* metrics = nullptr;  // borrowed; null: its own
+  const std::atomic<bool>* cancelled = nullptr;  // borrowed; ends the load early when it is true
 };
 
 // An encoder that is ready to run: texts to vectors, or, for a model with a classifier (a
@@ -53,6 +55,9 @@ struct EmbeddingModel {
 // and the tokenizers; Unimplemented for a model that is none; ResourceExhausted without memory.
 Result<std::unique_ptr<EmbeddingModel>> LoadEmbeddingModel(const std::string& path,
                                                            const EmbeddingLoadOptions& options);
+
+// At most so many bytes are taken by its weights and activations. Errors as there.
+Result<size_t> PlanEmbeddingMemory(const std::string& path, const EmbeddingLoadOptions& options);
 
 // Whether the model at `path` is an encoder, by its configuration alone.
 Result<bool> IsEncoder(const std::string& path);

@@ -20,8 +20,6 @@ namespace pelton {
 namespace {
 
 constexpr size_t kBlockTokens = 32;
-// Left to the rest of the process and the system.
-constexpr size_t kReserveBytes = size_t{64} << 20;
 
 Result<std::string> ReadTextFile(const std::string& path) {
   ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
@@ -79,28 +77,43 @@ KvCacheView GeometryFor(const ModelConfig& config, Numerics numerics, size_t kv_
   return view;
 }
 
+size_t Mib(size_t bytes) { return DivUp(bytes, size_t{1} << 20); }
+
 // The longest context that fits, the model's own limit at most.
 Status ChooseContext(const LoadOptions& options, const ModelConfig& config, size_t fixed_bytes,
                      size_t* context_tokens, size_t* kv_tokens) {
   const KvCacheView one = GeometryFor(config, options.passes.numerics, kBlockTokens);
   const size_t block_bytes = one.BlockBytes();
-  const size_t available = AvailableMemoryBytes();
-  const auto mib = [](size_t bytes) { return DivUp(bytes, size_t{1} << 20); };
-  const size_t needed = fixed_bytes + kReserveBytes;
-  const size_t blocks_that_fit = available > needed ? (available - needed) / block_bytes : 0;
+  const size_t available = options.memory_bytes == 0 ? MemoryForModels() : options.memory_bytes;
+  const size_t blocks_that_fit =
+      available > fixed_bytes ? (available - fixed_bytes) / block_bytes : 0;
+  // What a size that nobody stated may come to.
+  const size_t most_blocks =
+      options.most_kv_bytes == 0
+          ? blocks_that_fit
+          : std::min(blocks_that_fit, std::max<size_t>(options.most_kv_bytes / block_bytes, 1));
+  *kv_tokens =
+      options.kv_bytes == 0 ? options.kv_tokens : options.kv_bytes / block_bytes * kBlockTokens;
   *context_tokens = options.context_tokens;
   if (*context_tokens == 0) {
-    *context_tokens = std::min<size_t>(config.context_tokens, blocks_that_fit * kBlockTokens);
+    const size_t most_tokens = options.kv_bytes == 0 ? most_blocks * kBlockTokens : *kv_tokens;
+    *context_tokens = std::min<size_t>(config.context_tokens, most_tokens);
   }
   if (*context_tokens > config.context_tokens) {
     return InvalidArgument(fmt::format("--ctx: found {}, expected at most {} (the model's limit)",
                                        *context_tokens, config.context_tokens));
   }
-  *kv_tokens = options.kv_tokens;
+  if (options.kv_bytes != 0 && *kv_tokens < *context_tokens) {
+    return InvalidArgument(
+        fmt::format("--kv-memory: found {} MiB, expected {} MiB or more for a context of {} tokens",
+                    Mib(options.kv_bytes), Mib(DivUp(*context_tokens, kBlockTokens) * block_bytes),
+                    *context_tokens));
+  }
   if (*kv_tokens == 0) {
     // One context for each sequence as far as half of the memory goes; pages are taken when used.
     const size_t all = *context_tokens * options.max_sequences;
-    *kv_tokens = std::max(*context_tokens, std::min(all, blocks_that_fit / 2 * kBlockTokens));
+    const size_t most = std::min(blocks_that_fit / 2, most_blocks) * kBlockTokens;
+    *kv_tokens = std::max(*context_tokens, std::min(all, most));
   }
   const size_t blocks = DivUp(*kv_tokens, kBlockTokens);
   if (blocks == 0 || blocks > blocks_that_fit) {
@@ -110,9 +123,78 @@ Status ChooseContext(const LoadOptions& options, const ModelConfig& config, size
     return ResourceExhausted(fmt::format(
         "not enough memory: weights and activations take {} MiB and the KV cache of {} tokens {} "
         "MiB, {} MiB are available; {}",
-        mib(fixed_bytes), *kv_tokens, mib(blocks * block_bytes), mib(available), advice));
+        Mib(fixed_bytes), *kv_tokens, Mib(blocks * block_bytes), Mib(available), advice));
   }
   return OkStatus();
+}
+
+// A model's graph after its passes, and what it will take.
+struct Preparation {
+  Graph graph;
+  std::vector<PassReport> pass_reports;
+  StepLimits limits;
+  size_t kv_tokens = 0;
+  ModelMemoryPlan memory;
+};
+
+Result<Preparation> Prepare(const ModelFiles& files, const LoadOptions& options) {
+  const ModelConfig& config = files.config;
+  if (config.encoder) {
+    return Unimplemented(fmt::format(
+        "{}: is an encoder, which gives embeddings and no text; expected a language model",
+        files.path));
+  }
+  ASSIGN_OR_RETURN(Graph graph, BuildGraph(config, files.weights));
+  ASSIGN_OR_RETURN(std::vector<PassReport> reports, RunPasses(options.passes, graph));
+  const size_t step_tokens = std::max(options.max_step_tokens, options.max_sequences);
+  Preparation out{
+      .graph = std::move(graph),
+      .pass_reports = std::move(reports),
+      .limits = {.max_tokens = step_tokens,
+                 .max_sequences = options.max_sequences,
+                 .max_logit_rows = std::max(options.max_sequences, options.max_logit_rows),
+                 .max_context = options.context_tokens != 0
+                                    ? options.context_tokens
+                                    : static_cast<size_t>(config.context_tokens)}};
+  ModelMemoryPlan& memory = out.memory;
+  ASSIGN_OR_RETURN(memory.weight_bytes, PackedStore::BytesFor(out.graph));
+  memory.arena_bytes = ArenaBytesFor(out.graph, out.limits);
+  RETURN_IF_ERROR(ChooseContext(options, config, memory.weight_bytes + memory.arena_bytes,
+                                &memory.context_tokens, &out.kv_tokens));
+  out.limits.max_context = memory.context_tokens;
+  const KvCacheView geometry = GeometryFor(config, options.passes.numerics, out.kv_tokens);
+  memory.kv_bytes = geometry.num_blocks * geometry.BlockBytes();
+  return out;
+}
+
+// Whether the system has what loading touches; where the options state no memory, the plan was made
+// for what it has. The KV cache is taken as it fills.
+Status CheckAvailable(const LoadOptions& options, const ModelMemoryPlan& memory) {
+  const size_t touched = memory.weight_bytes + memory.arena_bytes;
+  const size_t available = AvailableMemoryBytes();
+  if (options.memory_bytes == 0 || touched <= available) return OkStatus();
+  return ResourceExhausted(fmt::format(
+      "not enough memory: weights and activations take {} MiB, the system has {} MiB left",
+      Mib(touched), Mib(available)));
+}
+
+Status CheckCancelled(const LoadOptions& options) {
+  if (options.cancelled == nullptr || !options.cancelled->load()) return OkStatus();
+  return Cancelled("the load was cancelled");
+}
+
+// What the options state goes before what the files advise.
+void AdviseSampling(const SamplingDefaults& stated, SamplingDefaults* advised) {
+  const auto take = [](const auto& from, auto* to) {
+    if (from) *to = from;
+  };
+  take(stated.sample, &advised->sample);
+  take(stated.temperature, &advised->temperature);
+  take(stated.top_p, &advised->top_p);
+  take(stated.min_p, &advised->min_p);
+  take(stated.top_k, &advised->top_k);
+  take(stated.repetition_penalty, &advised->repetition_penalty);
+  if (stated.temperature && !stated.sample) advised->sample.reset();
 }
 
 // The ids with which the model ends an answer, from its configuration and from its vocabulary.
@@ -135,7 +217,11 @@ std::vector<int32_t> EndIds(const LanguageModel& model) {
 
 Status StartEngine(const LoadOptions& options, const StepLimits& limits, size_t kv_tokens,
                    Graph graph, PackedStore weights, LanguageModel* model) {
-  model->metrics = std::make_unique<MetricRegistry>();
+  model->metrics = options.metrics;
+  if (model->metrics == nullptr) {
+    model->own_metrics = std::make_unique<MetricRegistry>();
+    model->metrics = model->own_metrics.get();
+  }
   model->prefix_cache = options.prefix_cache;
   const ModelConfig& config = model->files.config;
   const KvCacheView geometry = GeometryFor(config, model->numerics, kv_tokens);
@@ -179,6 +265,12 @@ GrammarCompiler& LanguageModel::grammars() const {
     grammars_ = std::make_unique<GrammarCompiler>(*tokenizer, files.config.vocab);
   });
   return *grammars_;
+}
+
+size_t MemoryForModels() {
+  constexpr size_t kReserveBytes = size_t{64} << 20;
+  const size_t available = AvailableMemoryBytes();
+  return available - std::min(available, kReserveBytes);
 }
 
 size_t UsableCores() {
@@ -236,51 +328,46 @@ Result<PlannedModel> PlanModel(const std::string& path, const PassOptions& optio
   return PlannedModel{std::move(files), std::move(plain), std::move(planned), std::move(reports)};
 }
 
+Result<ModelMemoryPlan> PlanModelMemory(const std::string& path, const LoadOptions& options) {
+  ASSIGN_OR_RETURN(const ModelFiles files, OpenModel(path));
+  ASSIGN_OR_RETURN(const Preparation prepared, Prepare(files, options));
+  return prepared.memory;
+}
+
 Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path,
                                                          const LoadOptions& options) {
   ASSIGN_OR_RETURN(ModelFiles files, OpenModel(path));
-  if (files.config.encoder) {
-    return Unimplemented(fmt::format(
-        "{}: is an encoder, which gives embeddings and no text; expected a language model",
-        files.path));
-  }
   auto model = std::make_unique<LanguageModel>(std::move(files));
-  const ModelConfig& config = model->files.config;
+  AdviseSampling(options.sampling, &model->files.config.sampling);
 
   // The text side is read on a thread of its own while the weights are packed.
   Status text_side;
   std::jthread reader([&] { text_side = LoadTextSide(model.get()); });
 
-  ASSIGN_OR_RETURN(Graph graph, BuildGraph(config, model->files.weights));
-  ASSIGN_OR_RETURN(model->pass_reports, RunPasses(options.passes, graph));
-
+  ASSIGN_OR_RETURN(Preparation prepared, Prepare(model->files, options));
+  RETURN_IF_ERROR(CheckAvailable(options, prepared.memory));
+  RETURN_IF_ERROR(CheckCancelled(options));
+  model->pass_reports = std::move(prepared.pass_reports);
+  model->context_tokens = prepared.memory.context_tokens;
   model->pool =
       std::make_unique<ThreadPool>(options.threads == 0 ? UsableCores() : options.threads);
   model->invariant = options.passes.numerics == Numerics::kExact || options.invariant;
   model->numerics = options.passes.numerics;
-  const size_t step_tokens = std::max(options.max_step_tokens, options.max_sequences);
-  StepLimits limits{.max_tokens = step_tokens,
-                    .max_sequences = options.max_sequences,
-                    .max_logit_rows = std::max(options.max_sequences, options.max_logit_rows),
-                    .max_context = options.context_tokens != 0
-                                       ? options.context_tokens
-                                       : static_cast<size_t>(config.context_tokens)};
-  ASSIGN_OR_RETURN(const size_t weight_bytes, PackedStore::BytesFor(graph));
-  const size_t arena_bytes = ArenaBytesFor(graph, limits);
-  size_t kv_tokens = 0;
-  RETURN_IF_ERROR(ChooseContext(options, config, weight_bytes + arena_bytes, &model->context_tokens,
-                                &kv_tokens));
-  limits.max_context = model->context_tokens;
-  ASSIGN_OR_RETURN(PackedStore weights,
-                   PackedStore::Pack(graph, *model->pool, [&](const StoredTensor& tensor) {
-                     const TensorInfo* info = model->files.weights.Find(tensor.name);
-                     if (info != nullptr) model->files.weights.Forget(*info);
-                   }));
-
+  ASSIGN_OR_RETURN(PackedStore weights, PackedStore::Pack(
+                                            prepared.graph, *model->pool,
+                                            [&](const StoredTensor& tensor) {
+                                              const TensorInfo* info =
+                                                  model->files.weights.Find(tensor.name);
+                                              if (info != nullptr) {
+                                                model->files.weights.Forget(*info);
+                                              }
+                                            },
+                                            options.cancelled));
   reader.join();
   RETURN_IF_ERROR(text_side);
-  RETURN_IF_ERROR(
-      StartEngine(options, limits, kv_tokens, std::move(graph), std::move(weights), model.get()));
+  RETURN_IF_ERROR(CheckCancelled(options));
+  RETURN_IF_ERROR(StartEngine(options, prepared.limits, prepared.kv_tokens,
+                              std::move(prepared.graph), std::move(weights), model.get()));
   return model;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -29,6 +30,9 @@ struct LoadOptions {
   size_t context_tokens = 0;     // longest sequence; 0: what the model and the memory allow
   size_t kv_tokens = 0;          // tokens in the KV cache; 0: context_tokens for each sequence,
                                  // at most half of the memory
+  size_t kv_bytes = 0;           // the same as a size; 0: as kv_tokens says
+  size_t most_kv_bytes = 0;      // of a KV cache whose size is chosen here; 0: half of the memory
+  size_t memory_bytes = 0;       // that the model may take; 0: what is available
   size_t max_sequences = 1;      // in one step
   size_t max_step_tokens = 512;  // rows of one step
   size_t max_logit_rows = 32;    // of one step; at least one for each sequence
@@ -38,6 +42,9 @@ struct LoadOptions {
   std::optional<bool> speculate;
   ClassPolicies policies = kDefaultPolicies;
   int64_t gather_ns = 0;
+  SamplingDefaults sampling;                     // before what the model's files advise
+  MetricRegistry* metrics = nullptr;             // borrowed; null: the model's own
+  const std::atomic<bool>* cancelled = nullptr;  // borrowed; ends the load early when it is true
 };
 
 // Memory that a loaded model takes, by level (docs/design/memory.md).
@@ -65,7 +72,8 @@ struct LanguageModel {
   std::vector<PassReport> pass_reports;
   std::unique_ptr<ThreadPool> pool;
   MonotonicClock clock;
-  std::unique_ptr<MetricRegistry> metrics;
+  std::unique_ptr<MetricRegistry> own_metrics;
+  MetricRegistry* metrics = nullptr;  // what the engine counts in
   // Told of the engine's steps, ops and requests while it records.
   std::unique_ptr<ProfileRecorder> profile = std::make_unique<ProfileRecorder>();
   std::unique_ptr<RequestSink> engine;
@@ -85,9 +93,22 @@ struct LanguageModel {
 };
 
 // Opens a model and makes it ready. Errors: those of OpenModel, BuildGraph and the tokenizers;
-// ResourceExhausted, with all sizes and the context that would fit, if memory does not suffice.
+// ResourceExhausted, with all sizes and the context that would fit, if memory does not suffice;
+// Cancelled.
 Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path,
                                                          const LoadOptions& options);
+
+// What LoadLanguageModel would take, of which sizes and context depend on nothing but the files and
+// the options if memory_bytes is stated. Errors as there.
+struct ModelMemoryPlan {
+  size_t weight_bytes = 0;
+  size_t arena_bytes = 0;
+  size_t kv_bytes = 0;
+  size_t context_tokens = 0;
+
+  size_t TotalBytes() const { return weight_bytes + arena_bytes + kv_bytes; }
+};
+Result<ModelMemoryPlan> PlanModelMemory(const std::string& path, const LoadOptions& options);
 
 // Fills the text side from model->files: tokenizer, chat template, the parser's family, BOS and
 // EOS. Without a vocabulary the tokenizer stays null.
@@ -105,6 +126,9 @@ struct PlannedModel {
   std::vector<PassReport> pass_reports;
 };
 Result<PlannedModel> PlanModel(const std::string& path, const PassOptions& options);
+
+// What the system has left, less something for the rest of the process.
+size_t MemoryForModels();
 
 // Cores that this process may run on.
 size_t UsableCores();

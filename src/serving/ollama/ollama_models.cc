@@ -1,46 +1,63 @@
 #include "serving/ollama/ollama_models.h"
 
+#include <fmt/format.h>
+
 #include "serving/ollama/ollama_request.h"
 #include "serving/request/field_reader.h"
+#include "serving/tenant/tenant_file.h"
 
 namespace pelton {
 namespace {
 
-// What is known of a model; little of one that is not in memory.
-Json DetailsJson(const ListedModel& listed) {
-  Json details = {{"parent_model", ""},  {"format", ""},         {"family", ""},
-                  {"families", nullptr}, {"parameter_size", ""}, {"quantization_level", ""}};
-  if (listed.loaded == nullptr) return details;
-  const ModelFiles& files = listed.loaded->model.files;
-  details["format"] = files.gguf ? "gguf" : "safetensors";
-  details["family"] = files.config.architecture;
-  details["families"] = {files.config.architecture};
-  return details;
+// "135M", "1.1B".
+std::string CountText(uint64_t count) {
+  if (count >= 1'000'000'000) return fmt::format("{:.1f}B", static_cast<double>(count) * 1e-9);
+  return fmt::format("{:.0f}M", static_cast<double>(count) * 1e-6);
 }
 
-Json ModelEntry(const ListedModel& listed) {
-  return {{"name", listed.name}, {"model", listed.name}, {"modified_at", "1970-01-01T00:00:00Z"},
-          {"size", 0},           {"digest", ""},         {"details", DetailsJson(listed)}};
+Json DetailsJson(const ModelFacts& facts) {
+  return {{"parent_model", ""},
+          {"format", facts.format},
+          {"family", facts.architecture},
+          {"families", {facts.architecture}},
+          {"parameter_size", CountText(facts.parameters)},
+          {"quantization_level", facts.quantization}};
+}
+
+Json ModelEntry(const ListedModel& listed, const std::string& name) {
+  const ModelFacts& facts = *listed.facts;
+  return {{"name", name},
+          {"model", name},
+          {"modified_at", TimeText(facts.modified)},
+          {"size", facts.file_bytes},
+          {"digest", ""},
+          {"details", DetailsJson(facts)}};
 }
 
 }  // namespace
 
 void AnswerTags(const ModelDirectory& models, const ApiCall& call) {
   Json list = Json::array();
-  for (const ListedModel& listed : models.List()) list.push_back(ModelEntry(listed));
+  for (const ListedModel& listed : models.List()) {
+    list.push_back(ModelEntry(listed, listed.called.name));
+    for (const std::string& alias : listed.called.aliases) {
+      list.push_back(ModelEntry(listed, alias));
+    }
+  }
   SendJson(*call.response, ToText({{"models", std::move(list)}}));
 }
 
 void AnswerRunning(const ModelDirectory& models, const ApiCall& call) {
+  constexpr int64_t kNever = 7'258'118'400;  // the year 2200: clients expect a time
   Json list = Json::array();
   for (const ListedModel& listed : models.List()) {
-    if (listed.loaded == nullptr) continue;
-    const LanguageModel& model = listed.loaded->model;
-    Json entry = ModelEntry(listed);
-    entry["size"] = model.memory.packed_weight_bytes + model.memory.kv_bytes +
-                    model.memory.arena_bytes + model.memory.scratch_bytes;
+    if (listed.opened.empty()) continue;
+    Json entry = ModelEntry(listed, listed.called.name);
+    entry["size"] = listed.memory_bytes;
     entry["size_vram"] = 0;
-    entry["context_length"] = model.context_tokens;
+    entry["context_length"] =
+        listed.context_tokens > 0 ? listed.context_tokens : listed.facts->context_tokens;
+    entry["expires_at"] = TimeText(listed.unload_at.value_or(kNever));
     list.push_back(std::move(entry));
   }
   SendJson(*call.response, ToText({{"models", std::move(list)}}));
@@ -60,28 +77,22 @@ void AnswerShow(const ModelDirectory& models, const ApiCall& call) {
   if (!reader.ok()) return call.Fail(ApiErrorOf(reader.status(), reader.failed_field()));
   name = WithoutLatest(std::move(name));
   for (const ListedModel& listed : models.List()) {
-    if (listed.name != name) continue;
-    Json info = Json::object();
-    Json capabilities = {"completion"};
-    std::string chat_template;
-    if (listed.loaded != nullptr) {
-      const LanguageModel& model = listed.loaded->model;
-      const ModelConfig& config = model.files.config;
-      chat_template = model.files.chat_template;
-      if (model.chat_template && model.chat_template->Mentions("tools")) {
-        capabilities.push_back("tools");
-      }
-      info = {{"general.architecture", config.architecture},
-              {config.architecture + ".context_length", config.context_tokens},
-              {config.architecture + ".embedding_length", config.hidden},
-              {config.architecture + ".block_count", config.layers}};
-    }
+    if (!listed.called.Is(name)) continue;
+    const ModelFacts& facts = *listed.facts;
+    Json capabilities = {listed.kind == ModelKind::kEncoder ? "embedding" : "completion"};
+    if (facts.knows_tools) capabilities.push_back("tools");
+    const std::string& family = facts.architecture;
     return SendJson(*call.response, ToText({{"modelfile", ""},
                                             {"parameters", ""},
-                                            {"template", chat_template},
-                                            {"modified_at", "1970-01-01T00:00:00Z"},
-                                            {"details", DetailsJson(listed)},
-                                            {"model_info", std::move(info)},
+                                            {"template", facts.chat_template},
+                                            {"modified_at", TimeText(facts.modified)},
+                                            {"details", DetailsJson(facts)},
+                                            {"model_info",
+                                             {{"general.architecture", family},
+                                              {"general.parameter_count", facts.parameters},
+                                              {family + ".context_length", facts.context_tokens},
+                                              {family + ".embedding_length", facts.hidden},
+                                              {family + ".block_count", facts.layers}}},
                                             {"capabilities", std::move(capabilities)}}));
   }
   call.Fail(UnknownModel(name, models));

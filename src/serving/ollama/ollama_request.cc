@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "serving/generate/output_grammar.h"
+#include "serving/request/duration.h"
 #include "serving/request/sampling_fields.h"
 
 namespace pelton {
@@ -78,7 +79,7 @@ void ReadShared(FieldReader& reader, OllamaRequest* request) {
   if (request->model.empty()) reader.Fail("model", "the name of a model");
   request->model = WithoutLatest(std::move(request->model));
   reader.Bool("stream", &request->stream);
-  reader.Find("keep_alive");  // the server decides itself what stays in memory
+  ReadKeepAlive(reader, &request->keep_alive_ns);
   const Json* format = reader.Find("format");
   if (format == nullptr || IsEmptyText(*format)) return;
   GenerationRequest& generation = request->generation;
@@ -131,6 +132,33 @@ std::optional<ApiError> CheckContext(const GenerationRequest& generation, uint32
 }
 
 }  // namespace
+
+void ReadKeepAlive(FieldReader& reader, std::optional<int64_t>* ns) {
+  const Json* value = reader.Find("keep_alive");
+  if (value == nullptr) return;
+  if (value->is_string()) {
+    *ns = ParseDuration(value->get_ref<const std::string&>());
+  } else if (value->is_number()) {
+    *ns = ParseDuration(ToText(*value));
+  }
+  if (!*ns) reader.Fail("keep_alive", "a number of seconds or a duration such as \"5m\"");
+}
+
+bool OnlyUnloads(std::string_view body) {
+  constexpr size_t kMostBytes = 4096;  // such requests are short; others need not be read twice
+  if (body.size() > kMostBytes) return false;
+  const Result<Json> object = ParseJson(body);
+  if (!object.ok() || !object->is_object()) return false;
+  FieldReader reader(*object);
+  std::optional<int64_t> keep_alive_ns;
+  ReadKeepAlive(reader, &keep_alive_ns);
+  if (!reader.ok() || keep_alive_ns != 0) return false;
+  for (const char* name : {"prompt", "messages"}) {
+    const Json* value = reader.Find(name);
+    if (value != nullptr && !value->empty() && !IsEmptyText(*value)) return false;
+  }
+  return true;
+}
 
 std::string WithoutLatest(std::string name) {
   constexpr std::string_view kLatest = ":latest";

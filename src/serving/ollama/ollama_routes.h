@@ -8,6 +8,6 @@
 namespace pelton {
 
 // Ollama's interface, below /api. Borrows `models`; `version` is the program's.
-RouteSet OllamaRoutes(const ModelDirectory& models, const std::string& version);
+RouteSet OllamaRoutes(ModelDirectory& models, const std::string& version);
 
 }  // namespace pelton

@@ -101,10 +101,10 @@ void OllamaWriter::Fail(const ApiError& error) {
   call_.response->Abort();
 }
 
-void OllamaWriter::AnswerLoaded() {
+void OllamaWriter::AnswerLoaded(bool stays) {
   Json answer = Part({});
   answer["done"] = true;
-  answer["done_reason"] = "load";
+  answer["done_reason"] = stays ? "load" : "unload";
   SendJson(*call_.response, ToText(answer));
 }
 

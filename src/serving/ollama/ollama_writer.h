@@ -22,8 +22,8 @@ class OllamaWriter final : public AnswerWriter {
   void End(const GenerationUsage& usage) override;
   void Fail(const ApiError& error) override;
 
-  // The answer to a request that asks for nothing.
-  void AnswerLoaded();
+  // The answer to a request that asks for nothing: the model is in memory now, or is to go.
+  void AnswerLoaded(bool stays = true);
 
  private:
   Json Part(const AnswerText& text) const;

@@ -27,14 +27,14 @@ void Generate(ReadRequest read, const ApiCall& call) {
     return call.Fail(*error);
   }
   if (const auto error = served.Refuse(request.form.model)) return call.Fail(*error);
-  request.form.model = served.name;
+  request.form.model = served.name();
   auto writer = std::make_unique<OpenAiWriter>(served.model, std::move(request.form), call);
   StartGeneration(served.model, std::move(request.generation), call, std::move(writer));
 }
 
 void AnswerModel(const ModelDirectory& models, const ApiCall& call) {
   for (const ListedModel& listed : models.List()) {
-    if (listed.name == call.tail) return SendJson(*call.response, ModelJson(listed));
+    if (listed.called.Is(call.tail)) return SendJson(*call.response, ModelJson(listed));
   }
   call.Fail(UnknownModel(call.tail, models));
 }
@@ -56,7 +56,7 @@ RouteSet OpenAiRoutes(const ModelDirectory& models) {
                           .path = path,
                           .versioned = true,
                           .intake = true,
-                          .model = true,
+                          .asks = RouteAsks::kLanguageModel,
                           .generates = std::string_view(path).ends_with("completions"),
                           .answer = std::move(answer)});
   };

@@ -86,24 +86,24 @@ void AnswerDetokenize(const LanguageModel& model, const ApiCall& call) {
 }
 
 std::string ModelJson(const ListedModel& listed) {
-  Json json = {{"id", listed.name},
+  const ModelFacts& facts = *listed.facts;
+  const bool encoder = listed.kind == ModelKind::kEncoder;
+  Json json = {{"id", listed.called.name},
                {"object", "model"},
-               {"created", 0},
+               {"created", facts.modified},
                {"owned_by", "pelton"},
-               {"loaded", listed.loaded != nullptr || listed.encoder != nullptr}};
-  if (listed.loaded != nullptr) {
-    const LanguageModel& model = listed.loaded->model;
-    json["max_model_len"] = model.context_tokens;
-    json["meta"] = {{"architecture", model.files.config.architecture},
-                    {"n_vocab", model.files.config.vocab},
-                    {"n_ctx_train", model.files.config.context_tokens}};
-  }
-  if (listed.encoder != nullptr) {
-    json["max_model_len"] = listed.encoder->max_tokens;
-    json["meta"] = {{"architecture", listed.encoder->files.config.architecture},
-                    {"n_vocab", listed.encoder->files.config.vocab},
-                    {"n_embd", listed.encoder->files.config.hidden}};
-  }
+               {"loaded", !listed.opened.empty()}};
+  if (encoder) json["embedding"] = true;
+  if (!listed.called.aliases.empty()) json["aliases"] = listed.called.aliases;
+  // What is chosen at the first load is not known before.
+  if (encoder) json["max_model_len"] = facts.context_tokens;
+  if (listed.context_tokens > 0) json["max_model_len"] = listed.context_tokens;
+  json["meta"] = {{"architecture", facts.architecture},
+                  {"quantization", facts.quantization},
+                  {"n_params", facts.parameters},
+                  {"size", facts.file_bytes},
+                  {"n_vocab", facts.vocab}};
+  json["meta"][encoder ? "n_embd" : "n_ctx_train"] = encoder ? facts.hidden : facts.context_tokens;
   return ToText(json);
 }
 

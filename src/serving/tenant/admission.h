@@ -28,6 +28,8 @@ class Admission {
 
   Tenant& tenant() { return *tenant_; }
 
+  // Whether the tenant may change what is served.
+  bool MayAdminister() const { return tenant_->limits().admin; }
   // The refusal if the tenant may not ask this model, which the audit log names from here on.
   std::optional<ApiError> AskModel(const std::string& name);
   // Sets tokens aside before the request runs, and puts the rates into the answer's headers. The

@@ -29,7 +29,7 @@ uint64_t FirstBytes(const KeyDigest& digest) {
 TenantDirectory::TenantDirectory(MetricRegistry& metrics)
     : metrics_(metrics),
       anonymous_(std::make_shared<Tenant>(
-          TenantSpec{.name = "anonymous", .limits = {.service_class = "realtime"}},
+          TenantSpec{.name = "anonymous", .limits = {.service_class = "realtime", .admin = true}},
           TenantMetrics(metrics, "anonymous"))),
       index_(std::make_shared<const Index>()) {}
 
@@ -49,7 +49,7 @@ void TenantDirectory::AddKey(std::string_view key) {
   static_specs_.push_back({.name = fmt::format("key-{}", static_specs_.size() + 1),
                            .digests = {digest},
                            .salt = "key:" + HexOf(DigestOf("pelton salt " + HexOf(digest))),
-                           .limits = {.service_class = "realtime"}});
+                           .limits = {.service_class = "realtime", .admin = true}});
   Publish({});
 }
 

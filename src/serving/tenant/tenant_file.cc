@@ -58,6 +58,7 @@ void ReadLimits(FieldReader& reader, TenantLimits* limits) {
   if (std::find(kClasses.begin(), kClasses.end(), limits->service_class) == kClasses.end()) {
     reader.Fail("service_class", "realtime, standard, batch or background");
   }
+  reader.Bool("admin", &limits->admin);
   reader.Strings("models", &limits->models);
   if (limits->models.size() > kMaxModels) reader.Fail("models", "at most 1000 names");
 }
@@ -98,6 +99,7 @@ Json LimitsJson(Json json, const TenantLimits& limits) {
   if (limits.weight != 1) json["weight"] = limits.weight;
   json["service_class"] = limits.service_class;
   if (!limits.models.empty()) json["models"] = limits.models;
+  if (limits.admin) json["admin"] = true;
   return json;
 }
 

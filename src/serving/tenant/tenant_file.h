@@ -20,6 +20,7 @@ struct TenantLimits {
   double weight = 1;                       // its share of the engine beside other tenants
   std::string service_class = "standard";  // the most urgent that its requests may have
   std::vector<std::string> models;         // that it may ask; empty: all
+  bool admin = false;                      // may change what is served, and see all of it
 };
 
 struct TenantSpec {

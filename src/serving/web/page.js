@@ -6,11 +6,12 @@ const $ = (id) => document.getElementById(id);
 const STORE = "pelton.chat";
 let messages = [];  // {role, content, reasoning, note, error}
 let running = null;  // AbortController of the answer in progress
+let chosen = "";  // the model that answers, where there are several
 
 function save() {
   try {
     localStorage.setItem(STORE, JSON.stringify({
-      messages, system: $("system").value, temperature: $("temperature").value,
+      messages, chosen, system: $("system").value, temperature: $("temperature").value,
       maxTokens: $("max-tokens").value, theme: document.documentElement.className,
     }));
   } catch { /* a full or forbidden store only means that a reload forgets */ }
@@ -23,6 +24,7 @@ function restore() {
       messages = kept.messages.filter((m) => m && typeof m.content === "string" &&
                                              (m.role === "user" || m.role === "assistant"));
     }
+    if (typeof kept.chosen === "string") chosen = kept.chosen;
     $("system").value = kept.system || "";
     $("temperature").value = kept.temperature || "";
     if (kept.maxTokens) $("max-tokens").value = kept.maxTokens;
@@ -131,6 +133,7 @@ async function answer() {
   if (system) sent.unshift({ role: "system", content: system });
   const body = { messages: sent, stream: true, stream_options: { include_usage: true },
                  max_tokens: Math.max(1, parseInt($("max-tokens").value, 10) || 1024) };
+  if (!$("models").hidden) body.model = $("models").value;
   const temperature = parseFloat($("temperature").value);
   if (!Number.isNaN(temperature)) body.temperature = temperature;
   const reply = { role: "assistant", content: "", reasoning: "", note: "", error: "" };
@@ -210,17 +213,35 @@ $("theme").onclick = () => {
   save();
 };
 for (const id of ["system", "temperature", "max-tokens"]) $(id).onchange = save;
+$("models").onchange = () => {
+  chosen = $("models").value;
+  save();
+};
 $("key").onchange = () => {
   sessionStorage.setItem("pelton.key", $("key").value.trim());
   showModel();
 };
 
+// One model is named, several are offered.
+function offer(names) {
+  $("model").textContent = names[0] ?? "no model that chats";
+  $("models").replaceChildren(...names.map((name) => element("option", "", name)));
+  $("models").hidden = names.length < 2;
+  $("model").hidden = names.length >= 2;
+  if (names.includes(chosen)) $("models").value = chosen;
+}
+
 async function showModel() {
   try {
     const response = await fetch("v1/models", { headers: headers() });
     const list = await response.json();
-    $("model").textContent = response.ok ? list.data[0].id : list.error.message;
-  } catch { $("model").textContent = "the server cannot be reached"; }
+    if (!response.ok) throw new Error(list.error.message);
+    offer(list.data.filter((model) => !model.embedding).map((model) => model.id));
+  } catch (failure) {
+    offer([]);
+    $("model").textContent = failure instanceof TypeError ? "the server cannot be reached"
+                                                          : failure.message;
+  }
 }
 
 restore();
