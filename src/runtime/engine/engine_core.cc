@@ -37,6 +37,7 @@ EngineCore::EngineCore(const EngineOptions& options, BlockPool& pool, StepExecut
   top_.resize(SamplingParams::kMaxLogprobs);
   metrics_.blocks.Set(static_cast<int64_t>(pool_.num_blocks()));
   metrics_.block_tokens.Set(static_cast<int64_t>(pool_.view().block_tokens));
+  metrics_.block_bytes.Set(static_cast<int64_t>(pool_.view().BlockBytes()));
 }
 
 EngineCore::~EngineCore() { CancelAll(Cancelled("the engine has stopped")); }
@@ -287,7 +288,13 @@ void EngineCore::ApplyAdmissions(int64_t now_ns) {
     }
     sequence.published_blocks = cached_blocks;
     sequence.computed_tokens = cached_blocks * pool_.view().block_tokens;
-    if (!request.started()) Start(request, now_ns);
+    if (!request.started()) {
+      if (prefix_index_) {
+        metrics_.found_blocks.Add(cached_blocks);
+        metrics_.missed_blocks.Add(ReusableKeys(sequence).size() - cached_blocks);
+      }
+      Start(request, now_ns);
+    }
     // Once it counts as more urgent it stays so, or those that came meanwhile would push it back.
     request.service_class =
         AgedClass(request.service_class, now_ns - request.since_ns, options_.policies);
@@ -344,6 +351,8 @@ void EngineCore::UpdateGauges() {
   for (const auto& request : waiting_) ++waiting[static_cast<size_t>(request->service_class)];
   for (size_t i = 0; i < waiting.size(); ++i) metrics_.waiting_of_class[i]->Set(waiting[i]);
   metrics_.idle_blocks.Set(static_cast<int64_t>(pool_.num_idle()));
+  metrics_.evicted_blocks.Add(pool_.num_evictions() - reported_evictions_);
+  reported_evictions_ = pool_.num_evictions();
   metrics_.held_blocks.Set(static_cast<int64_t>(pool_.num_blocks() - pool_.num_available()));
 }
 

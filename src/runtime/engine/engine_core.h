@@ -102,6 +102,7 @@ class EngineCore {
   TenantLedger tenants_;
   LatencyPredictor predictor_;
   double mean_output_tokens_ = 128;  // a moving average; the start is a usual answer
+  uint64_t reported_evictions_ = 0;
   int64_t last_realtime_ns_ = ScheduleState::kNever;
 
   Requests running_;  // ascending ids

@@ -311,9 +311,27 @@ TEST(EngineCore, MetricsAddUp) {
   }
   EXPECT_EQ(counters["pelton_prompt_tokens_total"], 60u);
   EXPECT_EQ(counters["pelton_prompt_cached_tokens_total"], 28u);
+  EXPECT_EQ(counters["pelton_prefix_cache_hit_blocks_total"], 7u);
+  EXPECT_EQ(counters["pelton_prefix_cache_missed_blocks_total"], 7u);
+  EXPECT_EQ(counters["pelton_prefix_cache_evicted_blocks_total"], 0u);
   EXPECT_EQ(counters["pelton_output_tokens_total"], 8u);
   EXPECT_EQ(counters["pelton_requests_finished_totalreason=\"length\""], 2u);
   EXPECT_EQ(counters["pelton_engine_steps_total"], fixture.executor->num_steps);
+}
+
+TEST(EngineCore, EvictionsAreCounted) {
+  CoreFixture::Shape shape;
+  shape.num_blocks = 10;
+  CoreFixture fixture(shape, {});
+  fixture.RunAlone(Greedy(Prompt(30), 4));     // 8 blocks are kept
+  fixture.RunAlone(Greedy(Prompt(30, 7), 4));  // others, of which 2 are free
+  uint64_t evicted = 0;
+  for (const auto* entry : fixture.metrics.Entries()) {
+    if (entry->name == "pelton_prefix_cache_evicted_blocks_total")
+      evicted = entry->counter->value();
+  }
+  EXPECT_EQ(evicted, fixture.pool->num_evictions());
+  EXPECT_GE(evicted, 6u);
 }
 
 // Reliability rule "a steady decode step makes no heap allocation": once all are admitted, hundreds

@@ -36,6 +36,10 @@ struct EngineMetrics {
   Gauge& waiting;
   Gauge& blocks;
   Gauge& block_tokens;
+  Gauge& block_bytes;
+  Counter& found_blocks;   // of the full blocks that a starting sequence could take from the cache
+  Counter& missed_blocks;  // of these, that were not there
+  Counter& evicted_blocks;
   Gauge& held_blocks;
   Gauge& idle_blocks;
   Histogram& step_seconds;

@@ -89,6 +89,7 @@ std::optional<BlockRef> BlockPool::Allocate() {
   } else if (oldest_idle_ != kNone) {
     block = oldest_idle_;
     RemoveIdle(block);
+    ++num_evictions_;
   } else {
     return std::nullopt;
   }

@@ -50,6 +50,8 @@ class BlockPool {
   size_t num_blocks() const { return view_.num_blocks; }
   size_t num_free() const { return free_.size(); }
   size_t num_idle() const { return num_idle_; }
+  // How often an idle block was given to a new owner.
+  uint64_t num_evictions() const { return num_evictions_; }
   // What Allocate can give.
   size_t num_available() const { return free_.size() + num_idle_; }
 
@@ -95,6 +97,7 @@ class BlockPool {
   int32_t oldest_idle_ = kNone;
   int32_t newest_idle_ = kNone;
   size_t num_idle_ = 0;
+  uint64_t num_evictions_ = 0;
 };
 
 }  // namespace pelton

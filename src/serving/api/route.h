@@ -16,6 +16,7 @@ class Admission;
 class RequestTrace;
 struct ServedEncoder;
 struct ServedModel;
+class Tenant;
 
 // A request that a route let in, and the way to answer it. Copies share all of it.
 struct ApiCall {
@@ -27,6 +28,8 @@ struct ApiCall {
   // that ask one, by their kind.
   std::shared_ptr<const ServedModel> model = nullptr;
   std::shared_ptr<const ServedEncoder> encoder = nullptr;
+  // Who asks, by his key; set for routes that need one.
+  std::shared_ptr<Tenant> tenant = nullptr;
   // For whom it runs, and what it uses; set for routes with `intake`.
   std::shared_ptr<Admission> admission = nullptr;
   // Where its parts are timed; null for most.

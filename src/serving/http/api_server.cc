@@ -18,6 +18,7 @@
 #include "serving/embeddings/embedding_routes.h"
 #include "serving/generate/served_model.h"
 #include "serving/http/access_log.h"
+#include "serving/http/cache_routes.h"
 #include "serving/http/intake.h"
 #include "serving/http/operator_routes.h"
 #include "serving/http/profile_routes.h"
@@ -99,6 +100,7 @@ struct ApiServer::Impl {
     table.Add(AnthropicRoutes());
     table.Add(OllamaRoutes(models, options.version));
     table.Add(operators.Routes());
+    table.Add(CacheRoutes(models, tenants));
     table.Add(profile.Routes());
     table.Add(PageRoutes());
     for (const Route& route : table.routes()) {
@@ -300,10 +302,12 @@ struct ApiServer::Impl {
     const Route& route = table.routes()[match.idx];
     const std::shared_ptr<Tenant> tenant = TenantOf(*request, TenantTime::Now());
     if (tenant != nullptr) response->SetLabel(tenant->name());
-    if (!route.intake) return route.answer(call);
     // The key may have been taken away since the headers came.
-    if (tenant == nullptr)
+    if (!route.open && tenant == nullptr) {
       return call.Fail({.status = 401, .message = "the key is no longer valid"});
+    }
+    call.tenant = tenant;
+    if (!route.intake) return route.answer(call);
     ApiError refusal;
     call.admission = Admission::Enter(tenant, request, response, options.audit, &refusal);
     if (call.admission == nullptr) {

@@ -30,6 +30,7 @@ Admission::~Admission() {
   tenant_->Settle(reserved_, prompt_tokens_ + output_tokens_, TenantTime::Now());
   tenant_->Leave();
   TenantMetrics& metrics = tenant_->metrics();
+  tenant_->CountPrompt(model_, prompt_tokens_, cached_tokens_);
   metrics.prompt_tokens.Add(prompt_tokens_);
   metrics.cached_tokens.Add(cached_tokens_);
   metrics.output_tokens.Add(output_tokens_);

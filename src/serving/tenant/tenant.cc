@@ -200,4 +200,19 @@ std::vector<HttpHeader> Tenant::RateHeaders(TenantTime now) {
   return headers;
 }
 
+void Tenant::CountPrompt(const std::string& model, uint64_t prompt_tokens, uint64_t cached_tokens) {
+  constexpr size_t kMostModels = 1000;
+  if (prompt_tokens == 0) return;
+  const MutexLock lock(mutex_);
+  if (cache_uses_.size() >= kMostModels && !cache_uses_.contains(model)) return;
+  CacheUse& use = cache_uses_[model];
+  use.prompt_tokens += prompt_tokens;
+  use.cached_tokens += cached_tokens;
+}
+
+std::map<std::string, CacheUse> Tenant::CacheUses() const {
+  const MutexLock lock(mutex_);
+  return cache_uses_;
+}
+
 }  // namespace pelton

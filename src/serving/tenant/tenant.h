@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,6 +37,12 @@ struct TenantMetrics {
   Gauge& running;
 };
 
+// Prompt tokens of one model, and how many of them its prefix cache gave.
+struct CacheUse {
+  uint64_t prompt_tokens = 0;
+  uint64_t cached_tokens = 0;
+};
+
 // What somebody with a key may do, and what he did. Outlives the requests that he began, also when
 // his key is taken away. Any thread.
 class Tenant {
@@ -67,6 +74,10 @@ class Tenant {
 
   TenantMetrics& metrics() { return metrics_; }
 
+  // What its requests took from the caches of models, by their names; at most 1,000 of them.
+  void CountPrompt(const std::string& model, uint64_t prompt_tokens, uint64_t cached_tokens);
+  std::map<std::string, CacheUse> CacheUses() const;
+
  private:
   void Refill(TenantTime now) REQUIRES_LOCK(mutex_);
   std::optional<ApiError> Refusal() REQUIRES_LOCK(mutex_);
@@ -82,6 +93,7 @@ class Tenant {
   uint64_t running_ GUARDED_BY(mutex_) = 0;
   int64_t day_ GUARDED_BY(mutex_) = 0;
   uint64_t day_tokens_ GUARDED_BY(mutex_) = 0;  // used or set aside
+  std::map<std::string, CacheUse> cache_uses_ GUARDED_BY(mutex_);
 };
 
 }  // namespace pelton

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <utility>
 
 #include "base/mapped_file.h"
@@ -171,6 +172,19 @@ std::shared_ptr<Tenant> TenantDirectory::Find(std::string_view key, int64_t unix
     }
   }
   return nullptr;
+}
+
+std::vector<std::shared_ptr<Tenant>> TenantDirectory::List() const {
+  if (empty()) return {anonymous_};
+  std::map<std::string, std::shared_ptr<Tenant>> by_name;
+  {
+    const MutexLock lock(mutex_);
+    for (const auto& [bytes, entry] : *index_) by_name[entry.tenant->name()] = entry.tenant;
+  }
+  std::vector<std::shared_ptr<Tenant>> list;
+  list.reserve(by_name.size());
+  for (auto& [name, tenant] : by_name) list.push_back(std::move(tenant));
+  return list;
 }
 
 }  // namespace pelton

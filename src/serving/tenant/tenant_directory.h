@@ -44,6 +44,8 @@ class TenantDirectory {
   bool empty() const;
   // Null: the key is nobody's or has expired.
   std::shared_ptr<Tenant> Find(std::string_view key, int64_t unix_seconds) const;
+  // Everybody who has a key now, by name; who asks without one where nobody needs it.
+  std::vector<std::shared_ptr<Tenant>> List() const;
   // Who asks where nobody needs a key: no limits, an empty salt.
   const std::shared_ptr<Tenant>& anonymous() const { return anonymous_; }
 
