@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 
 #include "command.h"
 #include "profile_file.h"
@@ -122,8 +123,9 @@ LogLevel LevelOf(const std::string& name) {
   return name == "error" ? LogLevel::kError : LogLevel::kInfo;
 }
 
-// Waits for a signal, then for the answers in progress; a second signal ends them.
-void ServeUntilSignalled(ApiServer& server, TenantDirectory& tenants, Log& log,
+// Waits for a signal, then for the answers in progress; a second signal ends them. Whether there
+// was one.
+bool ServeUntilSignalled(ApiServer& server, TenantDirectory& tenants, Log& log,
                          std::chrono::seconds drain) {
   const sigset_t signals = ServerSignals();
   int signal = 0;
@@ -133,11 +135,14 @@ void ServeUntilSignalled(ApiServer& server, TenantDirectory& tenants, Log& log,
            {{"requests", static_cast<int64_t>(server.active_requests())}});
   const auto deadline = std::chrono::steady_clock::now() + drain;
   const struct timespec moment = {0, 20'000'000};
+  bool hurried = false;
   while (server.active_requests() > 0 && std::chrono::steady_clock::now() < deadline) {
     const int again = ::sigtimedwait(&signals, nullptr, &moment);
-    if (again > 0 && again != SIGHUP) break;
+    hurried = again > 0 && again != SIGHUP;
+    if (hurried) break;
   }
   server.Stop(std::chrono::milliseconds(0));
+  return hurried;
 }
 
 std::string CurlKey(bool has_keys) {
@@ -222,13 +227,21 @@ int Run(const ServeOptions& options, const Configuration& configuration) {
   RaiseFileLimit();
   const Result<size_t> memory_bytes = options.served.MemoryBytes();
   if (!memory_bytes.ok()) return Fail(memory_bytes.status());
-  Result<std::vector<PooledModel>> models = options.served.Declared(configuration, *memory_bytes);
-  if (!models.ok()) return Fail(models.status());
   // Its thread starts after the signals are blocked.
   Log log(options.log_format == "json" ? LogFormat::kJson : LogFormat::kText,
           LevelOf(options.log_level));
   server_options->log = &log;
   MetricRegistry metrics;
+  Result<std::optional<PrefixStoreOptions>> store_options = options.served.Store();
+  if (!store_options.ok()) return Fail(store_options.status());
+  std::optional<PrefixStore> store;
+  if (store_options.value()) {
+    (*store_options)->report = [&log](std::string_view line) { log.Warning(line); };
+    store.emplace(**store_options, metrics);
+  }
+  Result<std::vector<PooledModel>> models =
+      options.served.Declared(configuration, *memory_bytes, store ? &*store : nullptr);
+  if (!models.ok()) return Fail(models.status());
   TenantDirectory tenants(metrics);
   if (const Status status = AddTenants(options, log, &tenants); !status.ok()) return Fail(status);
   std::unique_ptr<AuditLog> audit;
@@ -265,7 +278,9 @@ int Run(const ServeOptions& options, const Configuration& configuration) {
   }
   PrintBanner(pool.List(), (*server)->url(), options.served.parallel, *memory_bytes,
               !tenants.empty());
-  ServeUntilSignalled(**server, tenants, log, std::chrono::seconds(options.drain_seconds));
+  const bool hurried =
+      ServeUntilSignalled(**server, tenants, log, std::chrono::seconds(options.drain_seconds));
+  if (hurried && store) store->Hurry();
   // No wait for a model may call into the server once that has gone.
   pool.Close();
   Status written;

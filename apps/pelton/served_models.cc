@@ -218,6 +218,9 @@ void ServedModelsOptions::AddResources(std::vector<Option>* options) {
       "5m]",
       &keep_alive);
   add("--memory", "SIZE", "for all models together, such as 16GiB [what the system has]", &memory);
+  add("--kv-cache-dir", "FOLDER",
+      "keep prefix caches there when models go, and begin with them the next time", &store_folder);
+  add("--kv-cache-limit", "SIZE", "most that is kept there of each model [256MiB]", &store_limit);
   add("--parallel,--max-num-seqs", "N", "sequences in one step [32]", &parallel);
   add("--max-queued,--max-num-queued-reqs", "N", "requests that wait; more get status 503 [1024]",
       &max_queued);
@@ -242,11 +245,13 @@ Status ServedModelsOptions::Check(const Configuration& configuration) const {
     }
   }
   if (!memory.empty()) RETURN_IF_ERROR(ParseSize("--memory", memory).status());
+  RETURN_IF_ERROR(Store().status());
   return Declarations(*this, configuration).status();
 }
 
 Result<std::vector<PooledModel>> ServedModelsOptions::Declared(const Configuration& configuration,
-                                                               size_t memory_bytes) const {
+                                                               size_t memory_bytes,
+                                                               PrefixStore* store) const {
   ASSIGN_OR_RETURN(std::vector<Declaration> declarations, Declarations(*this, configuration));
   std::vector<PooledModel> out;
   for (Declaration& each : declarations) {
@@ -257,6 +262,7 @@ Result<std::vector<PooledModel>> ServedModelsOptions::Declared(const Configurati
           fmt::format("{}: embeddings of {} are not supported, expected an encoder (bert)", path,
                       facts.architecture));
     }
+    each.pooled.load.store = store;
     each.pooled.facts = std::make_shared<const ModelFacts>(std::move(facts));
     out.push_back(std::move(each.pooled));
   }
@@ -266,6 +272,18 @@ Result<std::vector<PooledModel>> ServedModelsOptions::Declared(const Configurati
   }
   ShareMemory(memory_bytes, &out);
   return out;
+}
+
+Result<std::optional<PrefixStoreOptions>> ServedModelsOptions::Store() const {
+  if (store_folder.empty()) {
+    if (store_limit.empty()) return std::optional<PrefixStoreOptions>();
+    return InvalidArgument("--kv-cache-limit: expected --kv-cache-dir, too");
+  }
+  PrefixStoreOptions options{.folder = store_folder, .most_bytes = uint64_t{256} << 20};
+  if (!store_limit.empty()) {
+    ASSIGN_OR_RETURN(options.most_bytes, ParseSize("--kv-cache-limit", store_limit));
+  }
+  return std::optional<PrefixStoreOptions>(std::move(options));
 }
 
 Result<size_t> ServedModelsOptions::MemoryBytes() const {

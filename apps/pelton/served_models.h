@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ struct ServedModelsOptions {
   std::string name;                   // of the only MODEL
   std::string keep_alive;
   std::string memory;
+  std::string store_folder;
+  std::string store_limit;
   int64_t parallel = 32;
   int64_t max_queued = 1024;
   int64_t realtime_step_ms = kDefaultPolicies[0].step_ns / 1'000'000;
@@ -30,11 +33,13 @@ struct ServedModelsOptions {
 
   // Whether values and the configuration's list are in order; opens no model.
   Status Check(const Configuration& configuration) const;
+  // --kv-cache-dir; absent if it is not given.
+  Result<std::optional<PrefixStoreOptions>> Store() const;
   // The models in the order in which they are listed, with their facts. Errors are those of
   // ResolveModel and ReadModelFacts, too.
-  // They share `memory_bytes`.
-  Result<std::vector<PooledModel>> Declared(const Configuration& configuration,
-                                            size_t memory_bytes) const;
+  // They share `memory_bytes`, and the store, which may be null.
+  Result<std::vector<PooledModel>> Declared(const Configuration& configuration, size_t memory_bytes,
+                                            PrefixStore* store) const;
   // --memory, or what the system has.
   Result<size_t> MemoryBytes() const;
 };

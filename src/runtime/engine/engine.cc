@@ -68,6 +68,7 @@ Engine::~Engine() {
   }
   wake_.WakeOne();
   thread_.join();
+  core_.SaveCache();
 }
 
 Result<uint64_t> Engine::Submit(Request request) {

@@ -37,7 +37,8 @@ class Engine final : public RequestSink {
                                                 const ExecutorFactory& make_executor,
                                                 const Clock& clock, MetricRegistry& metrics);
 
-  // Every request that has not finished ends with kCancelled.
+  // Every request that has not finished ends with kCancelled. Then the prefix cache goes to the
+  // store, where the options name one.
   ~Engine() override;
 
   // Unavailable as CheckLoad.

@@ -25,6 +25,9 @@ EngineCore::EngineCore(const EngineOptions& options, BlockPool& pool, StepExecut
       sampler_(executor.vocab_size(), executor.limits().max_context),
       assembler_(executor.limits(), pool.view().block_tokens) {
   if (options_.prefix_cache) prefix_index_.emplace(pool_);
+  if (prefix_index_ && options_.store != nullptr) {
+    options_.store->Restore({options_.store_fingerprint, pool_.view()}, pool_, *prefix_index_);
+  }
   const size_t most_waiting = options_.max_queued + 2 * options_.max_sequences;
   running_.reserve(options_.max_sequences);
   waiting_.reserve(most_waiting);
@@ -38,6 +41,7 @@ EngineCore::EngineCore(const EngineOptions& options, BlockPool& pool, StepExecut
   metrics_.blocks.Set(static_cast<int64_t>(pool_.num_blocks()));
   metrics_.block_tokens.Set(static_cast<int64_t>(pool_.view().block_tokens));
   metrics_.block_bytes.Set(static_cast<int64_t>(pool_.view().BlockBytes()));
+  UpdateGauges();
 }
 
 EngineCore::~EngineCore() { CancelAll(Cancelled("the engine has stopped")); }
@@ -72,6 +76,11 @@ void EngineCore::CancelAll(const Status& reason) {
     RemoveFinished(*requests);
   }
   UpdateGauges();
+}
+
+void EngineCore::SaveCache() {
+  if (!prefix_index_ || options_.store == nullptr) return;
+  options_.store->Save({options_.store_fingerprint, pool_.view()}, pool_, *prefix_index_);
 }
 
 EngineLoad EngineCore::Load() const {

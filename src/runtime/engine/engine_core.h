@@ -50,6 +50,9 @@ class EngineCore {
   // nothing to do unless a request is added; 0: it may follow at once.
   int64_t Step();
 
+  // Gives the prefix cache to the store, if there is one. Requires: no request is live.
+  void SaveCache();
+
   EngineLoad Load() const;
 
   size_t num_running() const { return running_.size(); }

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "graph/execute/step_executor.h"
+#include "runtime/kv/prefix_store.h"
 #include "runtime/profile/profile_recorder.h"
 #include "runtime/schedule/service_class.h"
 
@@ -27,6 +28,10 @@ struct EngineOptions {
   int64_t gather_ns = 0;  // an idle engine waits so long for more requests to start with
   ProfileRecorder* profile = nullptr;  // borrowed; told of steps and requests while it is active
   std::string model_fingerprint;       // part of every cache key: what else K/V depends on
+  // Borrowed; from where the prefix cache comes, and where it goes at the engine's end. May be
+  // null.
+  PrefixStore* store = nullptr;
+  ModelFingerprint store_fingerprint = {};  // what the store's blocks depend on, on any machine
 };
 
 // The options with defaults filled in. InvalidArgument naming the option that is out of range of

@@ -111,6 +111,16 @@ std::optional<BlockRef> BlockPool::Share(int32_t block, uint64_t generation) {
   return BlockRef(this, block);
 }
 
+std::vector<int32_t> BlockPool::IdleBlocks() const {
+  std::vector<int32_t> blocks;
+  blocks.reserve(num_idle_);
+  for (int32_t block = oldest_idle_; block != kNone;
+       block = states_[static_cast<size_t>(block)].newer) {
+    blocks.push_back(block);
+  }
+  return blocks;
+}
+
 void BlockPool::SetKept(int32_t block, bool kept) {
   State& state = states_[static_cast<size_t>(block)];
   if (state.shares == 0 && state.kept && !kept) {

@@ -52,6 +52,8 @@ class BlockPool {
   size_t num_idle() const { return num_idle_; }
   // How often an idle block was given to a new owner.
   uint64_t num_evictions() const { return num_evictions_; }
+  // The idle blocks, the one idle for longest first. O(idle blocks).
+  std::vector<int32_t> IdleBlocks() const;
   // What Allocate can give.
   size_t num_available() const { return free_.size() + num_idle_; }
 
@@ -65,6 +67,10 @@ class BlockPool {
   uint32_t num_shares(int32_t block) const { return states_[static_cast<size_t>(block)].shares; }
   uint64_t generation(int32_t block) const {
     return states_[static_cast<size_t>(block)].generation;
+  }
+  // view().BlockBytes() bytes.
+  std::byte* BlockData(int32_t block) const {
+    return view_.data + static_cast<size_t>(block) * view_.BlockBytes();
   }
   // Whether the content outlives the last share. Off for a block that Allocate gave.
   void SetKept(int32_t block, bool kept);

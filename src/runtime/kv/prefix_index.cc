@@ -52,7 +52,7 @@ bool PrefixIndex::Publish(int32_t block, const BlockKey& key, std::span<const in
   while (table_[slot] != kEmpty) slot = (slot + 1) & (table_.size() - 1);
   table_[slot] = block;
   entries_[static_cast<size_t>(block)] = {key, pool_.generation(block), true};
-  std::copy(tokens.begin(), tokens.end(), TokensOf(block).begin());
+  std::copy(tokens.begin(), tokens.end(), MutableTokensOf(block).begin());
   pool_.SetKept(block, true);
   return true;
 }
@@ -74,7 +74,12 @@ bool PrefixIndex::IsCurrent(int32_t block) const {
   return entries_[static_cast<size_t>(block)].generation == pool_.generation(block);
 }
 
-std::span<int32_t> PrefixIndex::TokensOf(int32_t block) {
+std::span<const int32_t> PrefixIndex::TokensOf(int32_t block) const {
+  const size_t block_tokens = pool_.view().block_tokens;
+  return std::span(tokens_).subspan(static_cast<size_t>(block) * block_tokens, block_tokens);
+}
+
+std::span<int32_t> PrefixIndex::MutableTokensOf(int32_t block) {
   const size_t block_tokens = pool_.view().block_tokens;
   return std::span(tokens_).subspan(static_cast<size_t>(block) * block_tokens, block_tokens);
 }

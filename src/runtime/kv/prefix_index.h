@@ -39,6 +39,14 @@ class PrefixIndex {
   // now serves the key. Requires: tokens.size() == block_tokens.
   bool Publish(int32_t block, const BlockKey& key, std::span<const int32_t> tokens);
 
+  // Whether the index gives this block for its key now.
+  bool IsServed(int32_t block) const {
+    return entries_[static_cast<size_t>(block)].used && IsCurrent(block);
+  }
+  // Require: IsServed(block).
+  const BlockKey& KeyOf(int32_t block) const { return entries_[static_cast<size_t>(block)].key; }
+  std::span<const int32_t> TokensOf(int32_t block) const;
+
   // Forgets a block, for example because its values turned out to be damaged.
   void Withdraw(int32_t block);
 
@@ -54,7 +62,7 @@ class PrefixIndex {
   // The block whose entry has this key, or kEmpty.
   int32_t FindBlock(const BlockKey& key) const;
   bool IsCurrent(int32_t block) const;
-  std::span<int32_t> TokensOf(int32_t block);
+  std::span<int32_t> MutableTokensOf(int32_t block);
   void Erase(int32_t block);
 
   BlockPool& pool_;

@@ -14,6 +14,7 @@
 #include "models/weights/gguf.h"
 #include "runtime/engine/engine.h"
 #include "serving/model/gguf_vocab.h"
+#include "serving/model/model_fingerprint.h"
 #include "text/parsers/output_parser.h"
 
 namespace pelton {
@@ -225,7 +226,7 @@ Status StartEngine(const LoadOptions& options, const StepLimits& limits, size_t 
   model->prefix_cache = options.prefix_cache;
   const ModelConfig& config = model->files.config;
   const KvCacheView geometry = GeometryFor(config, model->numerics, kv_tokens);
-  const EngineOptions engine_options{
+  EngineOptions engine_options{
       .kv_blocks = geometry.num_blocks,
       .prefix_cache = options.prefix_cache,
       .max_queued = options.max_queued,
@@ -236,6 +237,11 @@ Status StartEngine(const LoadOptions& options, const StepLimits& limits, size_t 
       .profile = model->profile.get(),
       .model_fingerprint = fmt::format("{} {} {}", config.file, model->files.weights.TotalBytes(),
                                        static_cast<int>(model->numerics))};
+  if (options.store != nullptr) {
+    engine_options.store = options.store;
+    engine_options.store_fingerprint =
+        FingerprintOf(model->files.weights, options.passes, model->invariant);
+  }
   const auto make_executor =
       [&](const KvCacheView& cache) -> Result<std::unique_ptr<StepExecutor>> {
     ASSIGN_OR_RETURN(

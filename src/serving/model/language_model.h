@@ -16,6 +16,7 @@
 #include "graph/passes/passes.h"
 #include "models/weights/model_files.h"
 #include "runtime/engine/request_sink.h"
+#include "runtime/kv/prefix_store.h"
 #include "runtime/profile/profile_recorder.h"
 #include "text/grammar/grammar.h"
 #include "text/template/template.h"
@@ -42,8 +43,9 @@ struct LoadOptions {
   std::optional<bool> speculate;
   ClassPolicies policies = kDefaultPolicies;
   int64_t gather_ns = 0;
-  SamplingDefaults sampling;                     // before what the model's files advise
-  MetricRegistry* metrics = nullptr;             // borrowed; null: the model's own
+  SamplingDefaults sampling;          // before what the model's files advise
+  PrefixStore* store = nullptr;       // borrowed; keeps the prefix cache when the model goes
+  MetricRegistry* metrics = nullptr;  // borrowed; null: the model's own
   const std::atomic<bool>* cancelled = nullptr;  // borrowed; ends the load early when it is true
 };
 
