@@ -7,10 +7,9 @@
 
 #include "base/clock.h"
 #include "runtime/schedule/service_class.h"
-#include "serving/api/unique_id.h"
-#include "serving/generate/output_grammar.h"
+#include "serving/generate/answer_reader.h"
+#include "serving/generate/engine_request.h"
 #include "serving/generate/served_model.h"
-#include "serving/request/prompt.h"
 #include "serving/tenant/admission.h"
 #include "serving/trace/request_trace.h"
 
@@ -30,7 +29,6 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
         request_(std::move(request)),
         call_(call),
         writer_(std::move(writer)),
-        parsers_(request_.choices()),
         running_(request_.choices()) {}
 
   void Start();
@@ -45,12 +43,10 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
     return (!request_.params.ignore_eos && model_.tokenizer->IsEndOfGeneration(id)) ||
            std::find(stops.begin(), stops.end(), id) != stops.end();
   }
-  bool NeedsControlTokens() const;
   uint64_t MostTokens() const;
   std::optional<ApiError> Submit(size_t index);
   Request MakeRequest(size_t index);
   // All of these with the mutex held.
-  OutputDelta Read(size_t index, std::string_view text, bool last);
   void Fail(const ApiError& error);
   void CancelAll();
 
@@ -60,9 +56,9 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
 
   std::mutex mutex_;
   const std::unique_ptr<AnswerWriter> writer_;
-  std::vector<std::unique_ptr<OutputParser>> parsers_;  // of the choices; null: no format
-  std::vector<uint64_t> ids_;                           // of the engine's requests
-  size_t running_;                                      // choices that have not ended
+  std::vector<AnswerReader> readers_;  // of the choices that were submitted
+  std::vector<uint64_t> ids_;          // of the engine's requests
+  size_t running_;                     // choices that have not ended
   GenerationUsage usage_;
   bool over_ = false;  // answered, failed or left by the client
 };
@@ -93,18 +89,6 @@ class ChoiceObserver final : public RequestObserver {
   const size_t index_;
 };
 
-// Whether the text must show control tokens because the markup that the parser reads, and takes out
-// again, may be made of them.
-bool GenerationJob::NeedsControlTokens() const {
-  if (!request_.format) return false;
-  if (!request_.format->tools.empty()) return true;
-  const auto is_control = [&](std::string_view marker) {
-    const std::optional<int32_t> id = model_.tokenizer->TokenId(marker);
-    return id && model_.tokenizer->IsSpecial(*id);
-  };
-  return is_control("<think>") || is_control("[THINK]") || is_control("<|channel|>");
-}
-
 // What the request may use, as far as it says.
 uint64_t GenerationJob::MostTokens() const {
   uint64_t tokens =
@@ -114,34 +98,23 @@ uint64_t GenerationJob::MostTokens() const {
 }
 
 Request GenerationJob::MakeRequest(size_t index) {
-  Request request;
-  request.prompt_ids = request_.prompts[index / request_.n];
-  request.params = request_.params;
+  Request request = EngineRequest(model_, request_, index);
   const Tenant& tenant = call_.admission->tenant();
   const TenantLimits limits = tenant.limits();
   request.cache_salt = tenant.salt();
   request.tenant = tenant.name();
   request.tenant_weight = limits.weight;
-  // Answers to one prompt must differ, and be the same each time that a seed is given.
-  if (request.params.seed) *request.params.seed += index;
   request.service_class =
-      std::max(request_.terms.service_class,
+      std::max(request.service_class,
                ParseServiceClass(limits.service_class).value_or(ServiceClass::kStandard));
-  request.first_token_within_ns = request_.terms.first_token_within_ns;
-  request.decoder = MakeTextDecoder(model_, !NeedsControlTokens());
-  if (request_.grammar) request.constraint = MakeConstraint(request_.grammar);
   request.observer = std::make_unique<ChoiceObserver>(shared_from_this(), index);
   return request;
 }
 
 std::optional<ApiError> GenerationJob::Submit(size_t index) {
-  if (request_.format) {
-    const OutputFormat& format = *request_.format;
-    Result<std::unique_ptr<OutputParser>> parser =
-        MakeOutputParser(format.family, format.tools, format.reasoning_open);
-    if (!parser.ok()) return ApiErrorOf(parser.status(), "tools");
-    parsers_[index] = std::move(parser).value();
-  }
+  Result<AnswerReader> reader = AnswerReader::Create(request_);
+  if (!reader.ok()) return ApiErrorOf(reader.status(), "tools");
+  readers_.push_back(std::move(reader).value());
   const Result<uint64_t> id = model_.engine->Submit(MakeRequest(index));
   if (!id.ok()) {
     ApiError error = ApiErrorOf(id.status(), request_.prompt_field);
@@ -164,7 +137,7 @@ void GenerationJob::Start() {
   {
     const std::lock_guard lock(mutex_);
     if (const auto error = call_.admission->Reserve(MostTokens())) return Fail(*error);
-    for (size_t i = 0; i < parsers_.size(); ++i) {
+    for (size_t i = 0; i < request_.choices(); ++i) {
       if (const std::optional<ApiError> error = Submit(i)) return Fail(*error);
     }
     writer_->Begin();
@@ -178,26 +151,11 @@ void GenerationJob::Start() {
   });
 }
 
-OutputDelta GenerationJob::Read(size_t index, std::string_view text, bool last) {
-  OutputDelta delta;
-  OutputParser* const parser = parsers_[index].get();
-  if (parser == nullptr) {
-    delta.content = text;
-    return delta;
-  }
-  parser->Feed(text, &delta);
-  if (last) parser->Finish(&delta);
-  for (OutputDelta::Call& call : delta.calls) {
-    if (!call.name.empty() && call.id.empty()) call.id = UniqueId(request_.call_id_prefix);
-  }
-  return delta;
-}
-
 void GenerationJob::OnToken(size_t index, const TokenEvent& event) {
   const std::lock_guard lock(mutex_);
   if (over_) return;
   const bool wanted = request_.params.logprobs && !EndsAnswer(event.id);
-  writer_->Delta(index, Read(index, event.text, false), wanted ? &event : nullptr);
+  writer_->Delta(index, readers_[index].Read(event.text, false), wanted ? &event : nullptr);
 }
 
 void GenerationJob::OnFinish(size_t index, const FinishEvent& event) {
@@ -213,7 +171,7 @@ void GenerationJob::OnFinish(size_t index, const FinishEvent& event) {
     if (event.reason == FinishReason::kError) error.code = "generation_failed";
     return Fail(error);
   }
-  writer_->Delta(index, Read(index, event.text, true), nullptr);
+  writer_->Delta(index, readers_[index].Read(event.text, true), nullptr);
   writer_->ChoiceEnd(index, event);
   usage_.completion_tokens += event.output_tokens;
   usage_.accepted_drafts += event.accepted_drafts;
