@@ -3,20 +3,10 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <cstdlib>
 
-#include "base/nearest.h"
 #include "serving/model/model_store.h"
 
 namespace pelton {
-
-std::string DefaultModelsFolder() {
-  // Before any thread starts.
-  const char* cache = std::getenv("XDG_CACHE_HOME");  // NOLINT(concurrency-mt-unsafe)
-  if (cache != nullptr && cache[0] == '/') return std::string(cache) + "/pelton/models";
-  const char* home = std::getenv("HOME");  // NOLINT(concurrency-mt-unsafe)
-  return std::string(home != nullptr ? home : ".") + "/.cache/pelton/models";
-}
 
 Result<size_t> ParseSize(const char* option, const std::string& text) {
   constexpr double kMost = 0x1p50;
@@ -125,13 +115,7 @@ void ModelOptions::AddRuntime(std::vector<Option>* options) {
                       .target = &step_tokens});
 }
 
-Result<std::string> ModelOptions::Path() const {
-  Result<std::string> path = ResolveModel(model, models_folder);
-  if (path.ok()) return path;
-  const std::string nearest = Nearest(model, KnownModelNames(models_folder));
-  if (nearest.empty() || nearest == model) return path.status();
-  return NotFound(path.status().message() + fmt::format("; did you mean \"{}\"?", nearest));
-}
+Result<std::string> ModelOptions::Path() const { return ResolveModel(model, models_folder); }
 
 Result<PassOptions> ModelOptions::Passes() const {
   PassOptions options{.numerics = numerics == "exact" ? Numerics::kExact : Numerics::kFast,

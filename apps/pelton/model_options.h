@@ -43,7 +43,4 @@ struct ModelOptions {
 // powers of 1024. InvalidArgument, naming the option.
 Result<size_t> ParseSize(const char* option, const std::string& text);
 
-// Where models are kept: $XDG_CACHE_HOME/pelton/models.
-std::string DefaultModelsFolder();
-
 }  // namespace pelton

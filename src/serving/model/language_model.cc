@@ -101,8 +101,9 @@ Status ChooseContext(const LoadOptions& options, const ModelConfig& config, size
     *context_tokens = std::min<size_t>(config.context_tokens, most_tokens);
   }
   if (*context_tokens > config.context_tokens) {
-    return InvalidArgument(fmt::format("--ctx: found {}, expected at most {} (the model's limit)",
-                                       *context_tokens, config.context_tokens));
+    return InvalidArgument(
+        fmt::format("context_tokens (--ctx): found {}, expected at most {} (the model's limit)",
+                    *context_tokens, config.context_tokens));
   }
   if (options.kv_bytes != 0 && *kv_tokens < *context_tokens) {
     return InvalidArgument(

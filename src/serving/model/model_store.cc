@@ -4,7 +4,11 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
+#include <utility>
+
+#include "base/nearest.h"
 
 namespace pelton {
 namespace {
@@ -67,8 +71,19 @@ Result<std::string> ResolveModel(const std::string& model, const std::string& st
     return NotFound(fmt::format("{}: the default model is not in {} yet; run: pelton pull {}",
                                 model, store_folder, model));
   }
-  return NotFound(
-      fmt::format("model \"{}\": found no such file, folder or name in {}", model, store_folder));
+  std::string message =
+      fmt::format("model \"{}\": found no such file, folder or name in {}", model, store_folder);
+  if (const std::string nearest = Nearest(model, KnownModelNames(store_folder)); !nearest.empty()) {
+    message += fmt::format("; did you mean \"{}\"?", nearest);
+  }
+  return NotFound(std::move(message));
+}
+
+std::string DefaultModelsFolder() {
+  const char* cache = std::getenv("XDG_CACHE_HOME");  // NOLINT(concurrency-mt-unsafe)
+  if (cache != nullptr && cache[0] == '/') return std::string(cache) + "/pelton/models";
+  const char* home = std::getenv("HOME");  // NOLINT(concurrency-mt-unsafe)
+  return std::string(home != nullptr ? home : ".") + "/.cache/pelton/models";
 }
 
 }  // namespace pelton

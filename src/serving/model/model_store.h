@@ -20,8 +20,12 @@ struct StoredModel {
 std::vector<StoredModel> ListStore(const std::string& folder);
 
 // The path that MODEL on a command line means: an existing file or folder, or a name in the store
-// ("smollm2" is the embedded default model). NotFound, naming both places.
+// ("smollm2" is the embedded default model). NotFound, naming both places and the nearest name.
 Result<std::string> ResolveModel(const std::string& model, const std::string& store_folder);
+
+// The user's own store: $XDG_CACHE_HOME/pelton/models. No thread may change the environment
+// meanwhile.
+std::string DefaultModelsFolder();
 
 // Names that ResolveModel knows beside paths.
 std::vector<std::string> KnownModelNames(const std::string& store_folder);
