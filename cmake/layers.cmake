@@ -12,6 +12,7 @@ set(PELTON_LAYER_runtime  graph parallel text net kernels base)
 set(PELTON_LAYER_quantize models graph runtime kernels base)
 set(PELTON_LAYER_serving  runtime models text net graph kernels base)
 set(PELTON_LAYER_cluster  serving runtime models text net graph kernels base)
+set(PELTON_LAYER_library  serving runtime models text net graph kernels base)
 set(PELTON_LAYER_apps     cluster serving quantize runtime models graph parallel text net kernels base)
 
 # pelton_library(NAME layer_folder LAYER layer SRCS ... DEPS ... LIBS ... TESTS ...)
