@@ -1,5 +1,5 @@
 # What `cmake --install` and `cpack -G DEB` take: the binary, its man page and completions, the
-# service and the licence. Manual and completions come from the binary's own table of options.
+# service, the licence, and, as the component "library", what C programs need. Manual and completions come from the binary's own table of options.
 include(GNUInstallDirs)
 
 set(package_docs "")
@@ -26,6 +26,15 @@ install(FILES ${CMAKE_BINARY_DIR}/package/pelton.fish
   DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
 install(FILES LICENSE RENAME copyright DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/pelton)
 install(FILES deploy/systemd/pelton.service DESTINATION lib/systemd/system)
+
+if(TARGET pelton_shared)
+  file(RELATIVE_PATH include_from_libdir /${CMAKE_INSTALL_LIBDIR} /${CMAKE_INSTALL_INCLUDEDIR})
+  configure_file(src/library/pelton.pc.in package/pelton.pc @ONLY)
+  install(TARGETS pelton_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library)
+  install(FILES include/pelton.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT library)
+  install(FILES ${CMAKE_BINARY_DIR}/package/pelton.pc
+    DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT library)
+endif()
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME pelton)

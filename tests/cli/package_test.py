@@ -64,6 +64,15 @@ class PackageTest(unittest.TestCase):
         with open("LICENSE", encoding="utf-8") as file:
             self.assertEqual(self.text("usr/share/doc/pelton/copyright"), file.read())
 
+    def test_it_carries_the_library(self):
+        with open("include/pelton.h", encoding="utf-8") as file:
+            self.assertEqual(self.text("usr/include/pelton.h"), file.read())
+        library = os.path.join(self.root, "usr/lib/libpelton.so")
+        self.assertTrue(os.path.exists(library))
+        self.assertIn("pelton_open", run("nm", "-D", library))
+        self.assertIn("-lpelton", run("pkg-config", "--libs", "pelton", env={
+            **os.environ, "PKG_CONFIG_PATH": os.path.join(self.root, "usr/lib/pkgconfig")}))
+
     def test_the_service_is_sound_and_closed(self):
         self.assertIn("DynamicUser=yes", self.text("usr/lib/systemd/system/pelton.service"))
         if shutil.which("systemd-analyze") is None:
