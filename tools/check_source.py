@@ -16,7 +16,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EXCEPTIONS = ROOT / "tools/check_exceptions.txt"
 MAX_LINES = 800
-CPP = (".h", ".cc", ".cu", ".cuh", ".inc")
+CPP = (".h", ".cc", ".cpp", ".cu", ".cuh", ".inc")
 CODE = CPP + (".py", ".sh", ".cmake")
 
 
