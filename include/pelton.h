@@ -47,7 +47,7 @@ typedef struct pelton_request pelton_request;
 
 // --- Errors
 
-typedef int32_t pelton_status;
+typedef int32_t pelton_code;
 enum {
   PELTON_OK = 0,
   PELTON_INVALID_ARGUMENT = 1,  // the message names the field, what was found and what is expected
@@ -62,7 +62,7 @@ enum {
 };
 
 // "invalid argument", ...; "unknown" for any other number. Never freed.
-PELTON_API const char* pelton_status_name(pelton_status status);
+PELTON_API const char* pelton_code_name(pelton_code status);
 
 // One sentence about the last call on this thread that failed, "" before one has. Valid until the
 // next call on this thread that fails.
@@ -106,12 +106,12 @@ static inline void pelton_model_options_init(pelton_model_options* options) {
 
 // Opens a language model or an encoder and makes it ready: a GGUF file, a folder as Hugging Face
 // lays it out, or a name in the store. `options` may be NULL. Takes up to some seconds.
-PELTON_API pelton_status pelton_open(const char* model, const pelton_model_options* options,
-                                     pelton_model** opened);
+PELTON_API pelton_code pelton_open(const char* model, const pelton_model_options* options,
+                                   pelton_model** opened);
 
 // Ends the model's requests with PELTON_CANCELLED; their handles stay good for pelton_next until
 // they are freed, and the model's memory is given back with the last of them. NULL is fine.
-PELTON_API pelton_status pelton_close(pelton_model* model);
+PELTON_API pelton_code pelton_close(pelton_model* model);
 
 typedef struct pelton_model_info {
   size_t struct_size;
@@ -131,7 +131,7 @@ typedef struct pelton_model_info {
 } pelton_model_info;
 
 // Fills in as much as info->struct_size says.
-PELTON_API pelton_status pelton_get_info(pelton_model* model, pelton_model_info* info);
+PELTON_API pelton_code pelton_get_info(pelton_model* model, pelton_model_info* info);
 
 static inline void pelton_model_info_init(pelton_model_info* info) {
   memset(info, 0, sizeof *info);
@@ -148,22 +148,22 @@ enum {
 
 // Text to token ids, which are freed with pelton_free. `flags`: PELTON_ADD_SPECIAL,
 // PELTON_PARSE_SPECIAL.
-PELTON_API pelton_status pelton_tokenize(pelton_model* model, const char* text, size_t text_bytes,
-                                         uint32_t flags, int32_t** ids, size_t* num_ids);
+PELTON_API pelton_code pelton_tokenize(pelton_model* model, const char* text, size_t text_bytes,
+                                       uint32_t flags, int32_t** ids, size_t* num_ids);
 
 // Token ids to text, freed with pelton_free. `flags`: PELTON_KEEP_SPECIAL. `text_bytes`, without
 // the NUL at the end, may be NULL.
-PELTON_API pelton_status pelton_detokenize(pelton_model* model, const int32_t* ids, size_t num_ids,
-                                           uint32_t flags, char** text, size_t* text_bytes);
+PELTON_API pelton_code pelton_detokenize(pelton_model* model, const int32_t* ids, size_t num_ids,
+                                         uint32_t flags, char** text, size_t* text_bytes);
 
 // The prompt that the model's chat template makes of messages: a JSON list of objects with role and
 // content, as OpenAI's interface has them. `tools_json`, a list, and `template_args_json`, an
 // object of further variables for the template, may be NULL. `add_generation_prompt`: the answer's
 // beginning follows. Tokenize it with PELTON_PARSE_SPECIAL.
-PELTON_API pelton_status pelton_render_chat(pelton_model* model, const char* messages_json,
-                                            const char* tools_json, const char* template_args_json,
-                                            int32_t add_generation_prompt, char** text,
-                                            size_t* text_bytes);
+PELTON_API pelton_code pelton_render_chat(pelton_model* model, const char* messages_json,
+                                          const char* tools_json, const char* template_args_json,
+                                          int32_t add_generation_prompt, char** text,
+                                          size_t* text_bytes);
 
 // --- Generation
 
@@ -300,9 +300,9 @@ typedef struct pelton_event {
 
   // Of a finish.
   int32_t finish_reason;
-  pelton_status status;  // PELTON_OK for stop and length
-  const char* message;   // why it is not
-  int32_t stop_index;    // in `stop`, of the text that was found, or -1
+  pelton_code status;   // PELTON_OK for stop and length
+  const char* message;  // why it is not
+  int32_t stop_index;   // in `stop`, of the text that was found, or -1
   uint64_t prompt_tokens;
   uint64_t cached_tokens;  // of the prompt, not computed anew
   uint64_t output_tokens;
@@ -319,32 +319,31 @@ typedef int32_t (*pelton_callback)(void* user, pelton_request* request, const pe
 // Generates, and returns when the request has ended: PELTON_OK for stop and length,
 // PELTON_CANCELLED after pelton_cancel or if the callback ended it, else why it failed. `callback`
 // may be NULL, which is good only for filling the prefix cache.
-PELTON_API pelton_status pelton_generate(pelton_model* model,
-                                         const pelton_generate_options* options,
-                                         pelton_callback callback, void* user);
+PELTON_API pelton_code pelton_generate(pelton_model* model, const pelton_generate_options* options,
+                                       pelton_callback callback, void* user);
 
 // Starts a request and returns at once. Its events wait for pelton_next. Nothing of `options` is
 // used after the call.
-PELTON_API pelton_status pelton_submit(pelton_model* model, const pelton_generate_options* options,
-                                       pelton_request** submitted);
+PELTON_API pelton_code pelton_submit(pelton_model* model, const pelton_generate_options* options,
+                                     pelton_request** submitted);
 
 // The request's next event, which is valid until the next call for this request. Waits up to
 // `timeout_ms` (0: not at all; below 0: as long as it takes); then PELTON_DEADLINE_EXCEEDED.
 // PELTON_NOT_FOUND after the finish. One thread at a time for one request: a second one is
 // PELTON_INVALID_ARGUMENT.
-PELTON_API pelton_status pelton_next(pelton_request* request, int64_t timeout_ms,
-                                     const pelton_event** event);
+PELTON_API pelton_code pelton_next(pelton_request* request, int64_t timeout_ms,
+                                   const pelton_event** event);
 
 // A descriptor that is readable as long as pelton_next would not wait, for poll, epoll and event
 // loops. The request's own: neither read nor close it; it is gone with pelton_request_free.
-PELTON_API pelton_status pelton_request_fd(pelton_request* request, int32_t* fd);
+PELTON_API pelton_code pelton_request_fd(pelton_request* request, int32_t* fd);
 
 // Ends a request soon; its finish says PELTON_FINISH_CANCELLED unless it had ended before. Any
 // number of times.
-PELTON_API pelton_status pelton_cancel(pelton_request* request);
+PELTON_API pelton_code pelton_cancel(pelton_request* request);
 
 // Forgets a request, which ends it if it runs. NULL is fine.
-PELTON_API pelton_status pelton_request_free(pelton_request* request);
+PELTON_API pelton_code pelton_request_free(pelton_request* request);
 
 // --- Embeddings
 
@@ -364,10 +363,10 @@ static inline void pelton_embed_options_init(pelton_embed_options* options) {
 // One vector for each text, of an encoder: vectors[i * width + d], freed with pelton_free. `sizes`
 // holds the bytes of each text; NULL: NULs end them. `options` may be NULL; `num_tokens`, of all
 // texts, too. Waits until all are there.
-PELTON_API pelton_status pelton_embed(pelton_model* model, const char* const* texts,
-                                      const size_t* sizes, size_t num_texts,
-                                      const pelton_embed_options* options, float** vectors,
-                                      size_t* width, uint64_t* num_tokens);
+PELTON_API pelton_code pelton_embed(pelton_model* model, const char* const* texts,
+                                    const size_t* sizes, size_t num_texts,
+                                    const pelton_embed_options* options, float** vectors,
+                                    size_t* width, uint64_t* num_tokens);
 
 #ifdef __cplusplus
 }

@@ -88,7 +88,7 @@ int main(int argc, char** argv) {
     append_text(&answer, "");
     interrupted = 0;
     signal(SIGINT, on_interrupt);
-    const pelton_status status = pelton_generate(model, &options, on_event, &answer);
+    const pelton_code status = pelton_generate(model, &options, on_event, &answer);
     signal(SIGINT, SIG_DFL);
     printf("\n");
     if (status != PELTON_OK && status != PELTON_CANCELLED) {

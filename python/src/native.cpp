@@ -30,11 +30,11 @@ constexpr int64_t kSignalsMs = 50;
 
 // A failed call; becomes a Python exception where it leaves the module.
 struct Failure {
-  pelton_status status;
+  pelton_code status;
   std::string message;
 };
 
-void Check(pelton_status status) {
+void Check(pelton_code status) {
   if (status != PELTON_OK) throw Failure{status, pelton_last_error()};
 }
 
@@ -102,7 +102,7 @@ struct Event {
   std::vector<TokenLogprob> top;
   size_t position;
   int32_t finish_reason;
-  pelton_status status;
+  pelton_code status;
   std::string message;
   int32_t stop_index;
   uint64_t prompt_tokens, cached_tokens, output_tokens;
@@ -125,7 +125,7 @@ class Request {
     while (true) {
       const int64_t slice_ms = std::min(left_ms, kSignalsMs);
       std::optional<Event> event;
-      pelton_status status;
+      pelton_code status;
       Failure failure{};
       {
         const nb::gil_scoped_release released;
@@ -146,7 +146,7 @@ class Request {
     pelton_request* const handle = handle_;
     std::vector<Event> events;
     while (true) {
-      pelton_status status;
+      pelton_code status;
       Failure failure{};
       {
         const nb::gil_scoped_release released;
@@ -182,10 +182,10 @@ class Request {
 
  private:
   // Without the interpreter's lock, so `handle` was read before: another thread may close it.
-  static pelton_status Take(pelton_request* handle, int64_t timeout_ms, std::optional<Event>* event,
+  static pelton_code Take(pelton_request* handle, int64_t timeout_ms, std::optional<Event>* event,
                             Failure* failure) {
     const pelton_event* next = nullptr;
-    const pelton_status status = pelton_next(handle, timeout_ms, &next);
+    const pelton_code status = pelton_next(handle, timeout_ms, &next);
     if (status == PELTON_OK) {
       event->emplace(*next);
     } else if (status != PELTON_DEADLINE_EXCEEDED) {

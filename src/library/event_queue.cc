@@ -55,7 +55,7 @@ Event::Event(const FinishEvent& event, OutputDelta delta) : message_(event.statu
   view_.kind = PELTON_EVENT_FINISH;
   view_.id = event.stop_id;
   view_.finish_reason = ReasonOf(event.reason);
-  view_.status = static_cast<pelton_status>(event.status.code());
+  view_.status = static_cast<pelton_code>(event.status.code());
   view_.stop_index = event.stop_string;
   view_.prompt_tokens = event.prompt_tokens;
   view_.cached_tokens = event.cached_tokens;

@@ -74,7 +74,7 @@ std::string& LastError() {
 
 // Runs a function's body, which returns a Status.
 template <typename Body>
-pelton_status Guarded(Body body) noexcept {
+pelton_code Guarded(Body body) noexcept {
   Status status;
   try {
     status = body();
@@ -86,7 +86,7 @@ pelton_status Guarded(Body body) noexcept {
     status = Internal("an error of unknown type");
   }
   if (!status.ok()) LastError() = status.message();
-  return static_cast<pelton_status>(status.code());
+  return static_cast<pelton_code>(status.code());
 }
 
 template <typename Value>
@@ -177,7 +177,7 @@ using namespace pelton::library;  // NOLINT(google-build-using-namespace)
 
 extern "C" {
 
-const char* pelton_status_name(pelton_status status) {
+const char* pelton_code_name(pelton_code status) {
   if (status < PELTON_OK || status > PELTON_INTERNAL) return "unknown";
   return StatusCodeName(static_cast<StatusCode>(status)).data();
 }
@@ -190,8 +190,8 @@ uint32_t pelton_abi_version(void) { return PELTON_ABI_VERSION; }
 
 void pelton_free(void* memory) { std::free(memory); }
 
-pelton_status pelton_open(const char* model, const pelton_model_options* options,
-                          pelton_model** opened) {
+pelton_code pelton_open(const char* model, const pelton_model_options* options,
+                        pelton_model** opened) {
   return Guarded([&]() -> Status {
     RETURN_IF_ERROR(ExpectGiven("model", model));
     RETURN_IF_ERROR(ExpectGiven("opened", opened));
@@ -204,7 +204,7 @@ pelton_status pelton_open(const char* model, const pelton_model_options* options
   });
 }
 
-pelton_status pelton_close(pelton_model* model) {
+pelton_code pelton_close(pelton_model* model) {
   return Guarded([&]() -> Status {
     if (model == nullptr) return OkStatus();
     const std::shared_ptr<LoadedModel> closed = Models().Remove(NumberOf(model));
@@ -217,7 +217,7 @@ pelton_status pelton_close(pelton_model* model) {
   });
 }
 
-pelton_status pelton_get_info(pelton_model* model, pelton_model_info* info) {
+pelton_code pelton_get_info(pelton_model* model, pelton_model_info* info) {
   return Guarded([&]() -> Status {
     ASSIGN_OR_RETURN(const std::shared_ptr<LoadedModel> found, FindModel(model));
     RETURN_IF_ERROR(ExpectGiven("info", info));
@@ -225,8 +225,8 @@ pelton_status pelton_get_info(pelton_model* model, pelton_model_info* info) {
   });
 }
 
-pelton_status pelton_tokenize(pelton_model* model, const char* text, size_t text_bytes,
-                              uint32_t flags, int32_t** ids, size_t* num_ids) {
+pelton_code pelton_tokenize(pelton_model* model, const char* text, size_t text_bytes,
+                            uint32_t flags, int32_t** ids, size_t* num_ids) {
   return Guarded([&]() -> Status {
     ASSIGN_OR_RETURN(const std::shared_ptr<LoadedModel> found, FindTokenizer(model));
     RETURN_IF_ERROR(ExpectGiven("text", text));
@@ -241,8 +241,8 @@ pelton_status pelton_tokenize(pelton_model* model, const char* text, size_t text
   });
 }
 
-pelton_status pelton_detokenize(pelton_model* model, const int32_t* ids, size_t num_ids,
-                                uint32_t flags, char** text, size_t* text_bytes) {
+pelton_code pelton_detokenize(pelton_model* model, const int32_t* ids, size_t num_ids,
+                              uint32_t flags, char** text, size_t* text_bytes) {
   return Guarded([&]() -> Status {
     ASSIGN_OR_RETURN(const std::shared_ptr<LoadedModel> found, FindTokenizer(model));
     if (num_ids > 0) RETURN_IF_ERROR(ExpectGiven("ids", ids));
@@ -252,9 +252,9 @@ pelton_status pelton_detokenize(pelton_model* model, const int32_t* ids, size_t 
   });
 }
 
-pelton_status pelton_render_chat(pelton_model* model, const char* messages_json,
-                                 const char* tools_json, const char* template_args_json,
-                                 int32_t add_generation_prompt, char** text, size_t* text_bytes) {
+pelton_code pelton_render_chat(pelton_model* model, const char* messages_json,
+                               const char* tools_json, const char* template_args_json,
+                               int32_t add_generation_prompt, char** text, size_t* text_bytes) {
   return Guarded([&]() -> Status {
     ASSIGN_OR_RETURN(const std::shared_ptr<LoadedModel> found, FindLanguageModel(model));
     RETURN_IF_ERROR(ExpectGiven("messages_json", messages_json));
@@ -266,8 +266,8 @@ pelton_status pelton_render_chat(pelton_model* model, const char* messages_json,
   });
 }
 
-pelton_status pelton_generate(pelton_model* model, const pelton_generate_options* options,
-                              pelton_callback callback, void* user) {
+pelton_code pelton_generate(pelton_model* model, const pelton_generate_options* options,
+                            pelton_callback callback, void* user) {
   return Guarded([&]() -> Status {
     ASSIGN_OR_RETURN(const std::shared_ptr<Generation> request, Start(model, options));
     pelton_request* const handle = AddRequest(request);
@@ -276,8 +276,8 @@ pelton_status pelton_generate(pelton_model* model, const pelton_generate_options
   });
 }
 
-pelton_status pelton_submit(pelton_model* model, const pelton_generate_options* options,
-                            pelton_request** submitted) {
+pelton_code pelton_submit(pelton_model* model, const pelton_generate_options* options,
+                          pelton_request** submitted) {
   return Guarded([&]() -> Status {
     RETURN_IF_ERROR(ExpectGiven("submitted", submitted));
     ASSIGN_OR_RETURN(const std::shared_ptr<Generation> request, Start(model, options));
@@ -286,7 +286,7 @@ pelton_status pelton_submit(pelton_model* model, const pelton_generate_options* 
   });
 }
 
-pelton_status pelton_next(pelton_request* request, int64_t timeout_ms, const pelton_event** event) {
+pelton_code pelton_next(pelton_request* request, int64_t timeout_ms, const pelton_event** event) {
   return Guarded([&]() -> Status {
     ASSIGN_OR_RETURN(const std::shared_ptr<Generation> found, FindRequest(request));
     RETURN_IF_ERROR(ExpectGiven("event", event));
@@ -294,7 +294,7 @@ pelton_status pelton_next(pelton_request* request, int64_t timeout_ms, const pel
   });
 }
 
-pelton_status pelton_request_fd(pelton_request* request, int32_t* fd) {
+pelton_code pelton_request_fd(pelton_request* request, int32_t* fd) {
   return Guarded([&]() -> Status {
     ASSIGN_OR_RETURN(const std::shared_ptr<Generation> found, FindRequest(request));
     RETURN_IF_ERROR(ExpectGiven("fd", fd));
@@ -303,7 +303,7 @@ pelton_status pelton_request_fd(pelton_request* request, int32_t* fd) {
   });
 }
 
-pelton_status pelton_cancel(pelton_request* request) {
+pelton_code pelton_cancel(pelton_request* request) {
   return Guarded([&]() -> Status {
     ASSIGN_OR_RETURN(const std::shared_ptr<Generation> found, FindRequest(request));
     found->Cancel();
@@ -311,7 +311,7 @@ pelton_status pelton_cancel(pelton_request* request) {
   });
 }
 
-pelton_status pelton_request_free(pelton_request* request) {
+pelton_code pelton_request_free(pelton_request* request) {
   return Guarded([&]() -> Status {
     if (request == nullptr) return OkStatus();
     const std::shared_ptr<Generation> freed = Requests().Remove(NumberOf(request));
@@ -322,9 +322,9 @@ pelton_status pelton_request_free(pelton_request* request) {
   });
 }
 
-pelton_status pelton_embed(pelton_model* model, const char* const* texts, const size_t* sizes,
-                           size_t num_texts, const pelton_embed_options* options, float** vectors,
-                           size_t* width, uint64_t* num_tokens) {
+pelton_code pelton_embed(pelton_model* model, const char* const* texts, const size_t* sizes,
+                         size_t num_texts, const pelton_embed_options* options, float** vectors,
+                         size_t* width, uint64_t* num_tokens) {
   return Guarded([&]() -> Status {
     ASSIGN_OR_RETURN(const std::shared_ptr<LoadedModel> found, FindModel(model));
     RETURN_IF_ERROR(ExpectGiven("texts", texts));

@@ -65,7 +65,7 @@ struct Outcome {
   std::string text;
   size_t finishes = 0;
   int32_t reason = 0;
-  pelton_status status = PELTON_OK;
+  pelton_code status = PELTON_OK;
   uint64_t output_tokens = 0;
 
   void Add(const pelton_event& event) {
@@ -100,7 +100,7 @@ Outcome Drain(pelton_request* request) {
 }
 
 // Expects that a call fails, and that the message holds a word.
-void ExpectFailure(pelton_status found, pelton_status expected, const std::string& word) {
+void ExpectFailure(pelton_code found, pelton_code expected, const std::string& word) {
   EXPECT_EQ(found, expected) << word << ": " << pelton_last_error();
   EXPECT_NE(std::string(pelton_last_error()).find(word), std::string::npos)
       << "expected \"" << word << "\" in: " << pelton_last_error();
@@ -109,10 +109,10 @@ void ExpectFailure(pelton_status found, pelton_status expected, const std::strin
 TEST(Pelton, SaysWhatItIs) {
   EXPECT_EQ(pelton_abi_version(), uint32_t{PELTON_ABI_VERSION});
   EXPECT_NE(std::string(pelton_version()), "");
-  EXPECT_STREQ(pelton_status_name(PELTON_OK), "ok");
-  EXPECT_STREQ(pelton_status_name(PELTON_INTERNAL), "internal");
-  EXPECT_STREQ(pelton_status_name(PELTON_INTERNAL + 1), "unknown");
-  EXPECT_STREQ(pelton_status_name(-1), "unknown");
+  EXPECT_STREQ(pelton_code_name(PELTON_OK), "ok");
+  EXPECT_STREQ(pelton_code_name(PELTON_INTERNAL), "internal");
+  EXPECT_STREQ(pelton_code_name(PELTON_INTERNAL + 1), "unknown");
+  EXPECT_STREQ(pelton_code_name(-1), "unknown");
 }
 
 TEST(Pelton, KeepsTheLayoutOfVersionOne) {
@@ -606,7 +606,7 @@ TEST(Pelton, OpeningAndClosingMeetsUse) {
   std::thread user([&] {
     const pelton_generate_options options = Greedy("a", 16);
     while (!over) {
-      const pelton_status status = pelton_generate(current, &options, nullptr, nullptr);
+      const pelton_code status = pelton_generate(current, &options, nullptr, nullptr);
       EXPECT_TRUE(status == PELTON_OK || status == PELTON_CANCELLED ||
                   status == PELTON_INVALID_ARGUMENT)
           << pelton_last_error();
@@ -629,7 +629,7 @@ TEST(Pelton, TwoThreadsTakeTurnsAtOneRequest) {
   const auto read = [&] {
     const pelton_event* event = nullptr;
     while (true) {
-      const pelton_status status = pelton_next(request, -1, &event);
+      const pelton_code status = pelton_next(request, -1, &event);
       if (status == PELTON_NOT_FOUND) return;
       if (status == PELTON_OK) ++events;
       if (status == PELTON_INVALID_ARGUMENT) std::this_thread::yield();

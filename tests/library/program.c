@@ -117,7 +117,7 @@ static void test_generation(pelton_model* model) {
   options.constraint = PELTON_ANY_TEXT;
   EXPECT(pelton_generate(model, &options, keep, &constrained) == PELTON_INVALID_ARGUMENT);
   EXPECT(strstr(pelton_last_error(), "messages[0].role") != NULL);
-  EXPECT(strcmp(pelton_status_name(PELTON_INVALID_ARGUMENT), "invalid argument") == 0);
+  EXPECT(strcmp(pelton_code_name(PELTON_INVALID_ARGUMENT), "invalid argument") == 0);
 }
 
 static void test_embedding(const char* path) {

@@ -43,7 +43,7 @@ class InternalError(Error):
     """An error of Pelton's own."""
 
 
-# In the order of pelton_status in pelton.h; 0 is no error.
+# In the order of pelton_code in pelton.h; 0 is no error.
 _OF_STATUS = [InternalError, InvalidArgumentError, NotFoundError, ResourceExhaustedError,
               UnavailableError, DeadlineExceededError, CancelledError, DataLossError,
               UnimplementedError, InternalError]
