@@ -108,6 +108,25 @@ class TenantTest(unittest.TestCase):
         for key in [first, second, third]:
             self.assertNotIn(key, log)
 
+    def test_nobody_sees_the_requests_of_others(self):
+        anna, ben = self.keys("add", "anna"), self.keys("add", "ben")
+        self.start()
+        self.assertEqual(self.ask(anna)[0], 200)
+        self.assertEqual(self.ask(anna, max_tokens=7)[0], 200)
+        self.assertEqual(self.ask(ben, max_tokens=5)[0], 200)
+        seen = {}
+        for name, key in [("anna", anna), ("ben", ben)]:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+            connection.request("GET", "/debug/requests", headers={"X-Api-Key": key})
+            told = json.loads(connection.getresponse().read())
+            connection.close()
+            seen[name] = [each["output_tokens"] for each in told["requests"]]
+        self.assertEqual(seen, {"anna": [7, 4], "ben": [5]})
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request("GET", "/debug/requests")
+        self.assertEqual(connection.getresponse().status, 401)
+        connection.close()
+
     def test_rates_quotas_and_what_the_answer_tells(self):
         slow = self.keys("add", "slow", "--requests-per-minute", "3")
         small = self.keys("add", "small", "--tokens-per-minute", "100")

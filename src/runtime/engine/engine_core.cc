@@ -325,6 +325,7 @@ void EngineCore::Start(LiveRequest& request, int64_t now_ns) {
   tenants_.Charge(request.tenant_place,
                   TenantLedger::kPromptToken *
                       static_cast<double>(sequence.prompt_tokens - request.cached_tokens));
+  request.observer->OnStart();
 }
 
 void EngineCore::InsertById(Requests& requests, std::unique_ptr<LiveRequest> request) {

@@ -18,10 +18,15 @@ namespace pelton {
 class Recording final : public RequestObserver {
  public:
   explicit Recording(RequestResult& result) : result_(result) {}
+  void OnStart() override {
+    PELTON_CHECK(!std::exchange(started_, true), "a request starts once");
+  }
   void OnPromptToken(const PromptTokenEvent& event) override {
+    PELTON_CHECK(started_, "a request starts before its prompt is read");
     result_.prompt.push_back({event.id, event.logprob, {event.top.begin(), event.top.end()}});
   }
   void OnToken(const TokenEvent& event) override {
+    PELTON_CHECK(started_, "a request starts before its tokens come");
     result_.output.push_back({event.id, event.logprob, {event.top.begin(), event.top.end()}});
     result_.text.append(event.text);
   }
@@ -35,6 +40,7 @@ class Recording final : public RequestObserver {
 
  private:
   RequestResult& result_;
+  bool started_ = false;
 };
 
 // For tests: token i is the letter 'a' + i; the bytes of "é" come in two tokens, 26 and 27.

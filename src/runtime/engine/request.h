@@ -70,12 +70,14 @@ struct FinishEvent {
   int64_t output_ns = 0;  // first output token to the last
 };
 
-// Receives what happens to one request, on the engine thread, in order: prompt tokens, tokens, and
-// exactly one OnFinish as the last call. Views are valid during the call only. A call must be
-// short, since every sequence waits for it; it may call Engine::Submit and Cancel.
+// Receives what happens to one request, on the engine thread, in order: its start unless it ends
+// before, prompt tokens, tokens, and exactly one OnFinish as the last call. Views are valid during
+// the call only. A call must be short, since every sequence waits for it; it may call
+// Engine::Submit and Cancel.
 class RequestObserver {
  public:
   virtual ~RequestObserver() = default;
+  virtual void OnStart() {}  // its first step is about to run
   virtual void OnPromptToken(const PromptTokenEvent&) {}
   virtual void OnToken(const TokenEvent& event) = 0;
   virtual void OnFinish(const FinishEvent& event) = 0;

@@ -13,6 +13,7 @@
 namespace pelton {
 
 class Admission;
+class RequestJournal;
 class RequestTrace;
 struct ServedEncoder;
 struct ServedModel;
@@ -28,12 +29,14 @@ struct ApiCall {
   // that ask one, by their kind.
   std::shared_ptr<const ServedModel> model = nullptr;
   std::shared_ptr<const ServedEncoder> encoder = nullptr;
-  // Who asks, by his key; set for routes that need one.
+  // Whose key it brought; null without one that is somebody's.
   std::shared_ptr<Tenant> tenant = nullptr;
   // For whom it runs, and what it uses; set for routes with `intake`.
   std::shared_ptr<Admission> admission = nullptr;
   // Where its parts are timed; null for most.
   std::shared_ptr<RequestTrace> trace = nullptr;
+  // Where answers by the engine are noted; set for routes with `intake`.
+  std::shared_ptr<RequestJournal> journal = nullptr;
 
   void Fail(const ApiError& error) const;
 };

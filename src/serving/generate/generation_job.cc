@@ -10,6 +10,7 @@
 #include "serving/generate/answer_reader.h"
 #include "serving/generate/engine_request.h"
 #include "serving/generate/served_model.h"
+#include "serving/journal/request_journal.h"
 #include "serving/tenant/admission.h"
 #include "serving/trace/request_trace.h"
 
@@ -76,17 +77,34 @@ void TraceChoice(const FinishEvent& event, RequestTrace* trace) {
                   {"pelton.preemptions", static_cast<int64_t>(event.preemptions)}});
 }
 
-// Forwards what happens to one choice.
+// Forwards what happens to one choice, and notes it in the journal.
 class ChoiceObserver final : public RequestObserver {
  public:
-  ChoiceObserver(std::shared_ptr<GenerationJob> job, size_t index)
-      : job_(std::move(job)), index_(index) {}
-  void OnToken(const TokenEvent& event) override { job_->OnToken(index_, event); }
-  void OnFinish(const FinishEvent& event) override { job_->OnFinish(index_, event); }
+  ChoiceObserver(std::shared_ptr<GenerationJob> job, size_t index,
+                 std::shared_ptr<RequestJournal> journal, JournalEntry entry)
+      : job_(std::move(job)),
+        index_(index),
+        journal_(std::move(journal)),
+        note_(journal_->Begin(std::move(entry))) {}
+  // A request that the engine refused never finished.
+  ~ChoiceObserver() override { journal_->Drop(note_); }
+
+  void OnStart() override { journal_->Started(note_); }
+  void OnToken(const TokenEvent& event) override {
+    if (!std::exchange(has_token_, true)) journal_->FirstToken(note_);
+    job_->OnToken(index_, event);
+  }
+  void OnFinish(const FinishEvent& event) override {
+    journal_->End(note_, event);
+    job_->OnFinish(index_, event);
+  }
 
  private:
   const std::shared_ptr<GenerationJob> job_;
   const size_t index_;
+  const std::shared_ptr<RequestJournal> journal_;
+  const uint64_t note_;  // its name in the journal
+  bool has_token_ = false;
 };
 
 // What the request may use, as far as it says.
@@ -107,7 +125,15 @@ Request GenerationJob::MakeRequest(size_t index) {
   request.service_class =
       std::max(request.service_class,
                ParseServiceClass(limits.service_class).value_or(ServiceClass::kStandard));
-  request.observer = std::make_unique<ChoiceObserver>(shared_from_this(), index);
+  request.observer = std::make_unique<ChoiceObserver>(
+      shared_from_this(), index, call_.journal,
+      JournalEntry{.request_id = call_.request->id,
+                   .choice = index,
+                   .path = call_.request->path,
+                   .model = call_.model == nullptr ? "" : call_.model->name,
+                   .tenant = tenant.name(),
+                   .service_class = request.service_class,
+                   .prompt_tokens = request.prompt_ids.size()});
   return request;
 }
 

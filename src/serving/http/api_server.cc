@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "serving/anthropic/anthropic_routes.h"
 #include "serving/api/route.h"
 #include "serving/embeddings/embedding_routes.h"
@@ -20,8 +21,10 @@
 #include "serving/http/access_log.h"
 #include "serving/http/cache_routes.h"
 #include "serving/http/intake.h"
+#include "serving/http/journal_routes.h"
 #include "serving/http/operator_routes.h"
 #include "serving/http/profile_routes.h"
+#include "serving/journal/request_journal.h"
 #include "serving/metrics/metrics_text.h"
 #include "serving/metrics/process_metrics.h"
 #include "serving/metrics/vllm_metrics.h"
@@ -63,6 +66,8 @@ bool IsLoopback(std::string_view address) {
          address.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
+const MonotonicClock kClock;  // answers hold on to the journal, which borrows it
+
 // Why a request was not let in.
 enum class Refusal : uint8_t {
   kRoute,
@@ -102,6 +107,7 @@ struct ApiServer::Impl {
     table.Add(operators.Routes());
     table.Add(CacheRoutes(models, tenants));
     table.Add(profile.Routes());
+    table.Add(JournalRoutes(*journal));
     table.Add(PageRoutes());
     for (const Route& route : table.routes()) {
       requests.push_back(&metrics.AddCounter("pelton_http_requests_total",
@@ -318,6 +324,7 @@ struct ApiServer::Impl {
     if (call.trace != nullptr && !tenant->name().empty()) {
       call.trace->Set("pelton.tenant", tenant->name());
     }
+    call.journal = journal;
     const bool queued =
         intake->Push(request->body.size(), [this, &route, call] { Work(route, call); });
     if (!queued) FailQueueFull(call);
@@ -371,6 +378,7 @@ struct ApiServer::Impl {
   const TenantDirectory& tenants;
   OperatorRoutes operators;
   ProfileRoutes profile;
+  const std::shared_ptr<RequestJournal> journal = std::make_shared<RequestJournal>(kClock);
   RouteTable table{&OpenAiErrorBody};
   std::vector<Counter*> requests;                          // that were let in, by route
   std::array<Counter*, std::size(kRefusalNames)> refused;  // by Refusal

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/profile/chrome_trace.h"
+#include "serving/api/query.h"
 
 namespace pelton {
 namespace {
