@@ -25,6 +25,7 @@ install(FILES ${CMAKE_BINARY_DIR}/package/_pelton
 install(FILES ${CMAKE_BINARY_DIR}/package/pelton.fish
   DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
 install(FILES LICENSE RENAME copyright DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/pelton)
+install(FILES ${CMAKE_BINARY_DIR}/NOTICE.page DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/pelton)
 install(FILES deploy/systemd/pelton.service DESTINATION lib/systemd/system)
 
 if(TARGET pelton_shared)

@@ -44,7 +44,7 @@ class LogTest(unittest.TestCase):
         asked = [self.ask("/v1/completions", body, "mine-1"), self.ask("/v1/completions", stream),
                  self.ask("/v1/completions", "{", "a b"), self.ask("/nothing"),
                  self.ask("/v1/models")]
-        for path in ["/health", "/ready", "/metrics"]:
+        for path in ["/health", "/ready", "/metrics", "/debug/requests", "/assets/page.js"]:
             self.assertEqual(self.ask(path, name="probe")[1], "probe")
         lines = [json.loads(line) for line in self.end()]
         requests = [line for line in lines if line["message"] == "request"]

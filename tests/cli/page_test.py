@@ -1,361 +1,503 @@
-"""Drives the chat page in Chromium as a person would.
-
-Usage: page_test.py PELTON, in the root of the sources. Needs Debian's chromium-driver and
-python3-selenium, and the default model; without them it says so and is skipped (exit code 77).
-SHOTS=FOLDER keeps pictures.
-"""
+"""Drives the page in Chromium as a person would. Usage and needs: page_browser.py."""
 
 import json
 import os
-import re
-import signal
-import subprocess
 import sys
 import tempfile
-import time
 import unittest
 import urllib.request
 
-try:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys
-    from selenium.webdriver.support.ui import Select, WebDriverWait
-except ImportError:
-    print("skipped: selenium is not installed")
-    sys.exit(77)
-
-PELTON = os.path.abspath(sys.argv[1])
-DRIVER = "/usr/bin/chromedriver"
-
-# A server of the page's own: what a hostile model might write, in pieces.
-HOSTILE = r"""
-window.fetch = async () => {
-  const pieces = ["<img src=x onerror='window.broken=1'>", "<scr" + "ipt>window.broken=1</scr" +
-                  "ipt>", "\n```html\n<b onclick=alert(1)>\n```\n", "[x](javascript:window.broken=1)"];
-  const events = pieces.map((content) => "data: " + JSON.stringify(
-      {choices: [{delta: {content}}]}) + "\n\n").join("") + "data: [DONE]\n\n";
-  return new Response(new Blob([events]).stream(), {status: 200});
-};
-"""
-
-# Counts what the page asks of /metrics, with which key; `refuse` is a status to answer with.
-WATCH_METRICS = r"""
-window.asked = []; window.refuse = 0;
-const real = window.fetch;
-window.fetch = (address, options) => {
-  if (address !== "metrics") return real(address, options);
-  window.asked.push(options.headers.Authorization ?? "");
-  return window.refuse ? Promise.resolve(new Response("", {status: window.refuse}))
-                       : real(address, options);
-};
-"""
+from page_browser import By, Keys, PageCase, SCRIPTED_MODEL, has_default_model
 
 
-def default_model():
-    """Its path, or nothing."""
-    out = subprocess.run([PELTON, "list", "--json"], capture_output=True, check=True).stdout
-    return next((model["path"] for model in json.loads(out) if model["name"] == "smollm2"), None)
+@unittest.skipUnless(has_default_model(), "the default model is not here")
+class RealModelTest(PageCase):
+    model = "smollm2"
+    options = []
+    name = "smollm2"
 
-
-if not os.path.exists(DRIVER) or default_model() is None:
-    print("skipped: chromium-driver or the default model is not here")
-    sys.exit(77)
-
-
-def serve(*models):
-    """A server and its address."""
-    server = subprocess.Popen([PELTON, "serve", *models, "--port", "0"], stdout=subprocess.PIPE,
-                              text=True)
-    return server, re.search(r"http://\S+", server.stdout.readline()).group(0)
-
-
-def browser():
-    options = webdriver.ChromeOptions()
-    for argument in ["--headless=new", "--no-sandbox", "--disable-gpu",
-                     "--disable-dev-shm-usage", "--window-size=1000,800"]:
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return webdriver.Chrome(service=Service(DRIVER), options=options)
-
-
-class ModelsTest(unittest.TestCase):
-    """Several models behind the page."""
-
-    def test_the_chosen_model_answers(self):
-        with tempfile.TemporaryDirectory() as folder:
-            other = os.path.join(folder, "other.gguf")
-            os.symlink(default_model(), other)
-            server, url = serve("smollm2", other)
-            page = browser()
-            try:
-                page.get(url)
-                wait = WebDriverWait(page, 120, 0.05)
-                choice = page.find_element(By.ID, "models")
-                wait.until(lambda _: choice.is_displayed())
-                self.assertFalse(page.find_element(By.ID, "model").is_displayed())
-                self.assertEqual([o.text for o in choice.find_elements(By.TAG_NAME, "option")],
-                                 ["smollm2", "other"])
-                Select(choice).select_by_visible_text("other")
-                page.execute_script("document.getElementById('max-tokens').value = 8")
-                page.find_element(By.ID, "question").send_keys("Say hello.", Keys.ENTER)
-                wait.until(lambda _: page.find_element(By.ID, "send").is_displayed() and
-                           len(page.find_elements(By.CSS_SELECTOR, ".message")) == 2)
-                with urllib.request.urlopen(url + "/api/ps") as answer:
-                    self.assertEqual([m["name"] for m in json.load(answer)["models"]], ["other"])
-                page.refresh()
-                wait.until(lambda _: page.execute_script(
-                    "return document.getElementById('models').value") == "other")
-            finally:
-                page.quit()
-                server.send_signal(signal.SIGTERM)
-                self.assertEqual(server.wait(timeout=60), 0)
-                server.stdout.close()
-
-
-class PageTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server, cls.url = serve("smollm2")
-        cls.page = browser()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.page.quit()
-        cls.server.send_signal(signal.SIGTERM)
-        cls.server.wait(timeout=60)
-        cls.server.stdout.close()
-
-    def setUp(self):
-        self.page.get(self.url)
-        self.page.execute_script("localStorage.clear(); sessionStorage.clear();")
-        self.page.set_window_size(1000, 800)
-        self.page.get(self.url)
-        self.wait(lambda page: page.find_element(By.ID, "model").text == "smollm2")
-
-    def tearDown(self):
-        severe = [entry for entry in self.page.get_log("browser") if entry["level"] == "SEVERE"]
-        self.assertEqual(severe, [])
-
-    def wait(self, condition, seconds=120):
-        return WebDriverWait(self.page, seconds, 0.02).until(condition)
-
-    def ask(self, text, longest=24):
-        field = self.page.find_element(By.ID, "max-tokens")
-        self.page.execute_script("arguments[0].value = arguments[1]", field, longest)
-        self.page.find_element(By.ID, "question").send_keys(text, Keys.ENTER)
-
-    def ended(self, page):
-        return page.find_element(By.ID, "send").is_displayed()
-
-    # In one call: the page replaces its elements while an answer streams.
-    def inner_texts(self, selector):
-        return self.page.execute_script(
-            "return [...document.querySelectorAll(arguments[0])].map(e => e.innerText)", selector)
-
-    def texts(self):
-        return self.inner_texts(".message .text")
-
-    def notes(self):
-        return self.inner_texts(".assistant .below span")
-
-    def shot(self, name):
-        if folder := os.environ.get("SHOTS"):
-            self.page.save_screenshot(f"{folder}/{name}.png")
+    def set_longest(self, tokens):
+        self.run_js("""const field = document.getElementById("max-tokens");
+                       field.value = arguments[0]; field.onchange();""", tokens)
 
     def test_send_and_stream(self):
-        self.ask("Tell me a story.", 200)
+        self.set_longest(200)
+        self.ask("Tell me a story.")
         seen = set()
         self.wait(lambda page: len(seen) >= 3 or seen.add(self.texts()[-1]))
         self.wait(self.ended)
         question, answer = self.texts()
         self.assertEqual(question, "Tell me a story.")
         self.assertGreater(len(answer), 20)
-        self.assertRegex(self.notes()[0], r"^\d+ tokens, \d+ tokens/s$")
+        self.assertRegex(self.inner_texts(".speed")[0],
+                         r"^(cut at the longest answer · )?[\d,]+ tokens · [\d.]+ tokens/s · first "
+                         r"after [\d.]+ s$")
         self.shot("answer")
 
     def test_stop_keeps_what_came(self):
         # Pressed by the page itself: an answer may be over before a driver's click arrives.
-        self.page.execute_script("""
+        self.run_js("""
           new MutationObserver(() => {
-            const text = document.querySelector(".assistant .text");
+            const text = document.querySelector(".assistant > .text");
             if (text && text.textContent.length > 10) document.getElementById("stop").click();
-          }).observe(document.getElementById("messages"), {childList: true, subtree: true});
+          }).observe(document.getElementById("rows"), {childList: true, subtree: true,
+                                                       characterData: true});
         """)
-        self.ask("Tell me a long story about the sea.", 2000)
-        self.wait(lambda page: self.ended(page) and len(self.texts()) == 2)
-        self.assertEqual(self.notes(), ["stopped"])
+        self.ask("Tell me a long story about the sea.")
+        self.wait(lambda page: self.ended() and len(self.texts()) == 2)
+        self.assertRegex(self.inner_texts(".speed")[0], r"^stopped")
         self.assertGreater(len(self.texts()[1]), 10)
-        self.wait(lambda page: 'pelton_requests_running{model="smollm2"} 0' in urllib.request.urlopen(
+        self.wait(lambda page: "pelton_requests_running 0" in urllib.request.urlopen(
             self.url + "/metrics").read().decode())
 
-    def test_edit_and_again(self):
+    def test_answer_anew_in_a_chat(self):
+        self.set_longest(12)
         self.ask("Say one.")
         self.wait(self.ended)
-        self.page.find_element(By.XPATH, "//button[text()='Again']").click()
-        self.wait(lambda page: self.ended(page) and len(self.texts()) == 2)
-        self.page.find_element(By.XPATH, "//button[text()='Edit']").click()
-        question = self.page.find_element(By.ID, "question")
-        self.assertEqual(question.get_attribute("value"), "Say one.")
-        self.assertEqual(self.texts(), [])
-        question.clear()
-        question.send_keys("Say two.", Keys.ENTER)
-        self.wait(lambda page: self.ended(page) and len(self.texts()) == 2)
-        self.assertEqual(self.texts()[0], "Say two.")
+        self.press("Answer anew")
+        self.wait(lambda page: self.ended() and self.inner_texts(".branches") == ["2 / 2"])
+        self.ask("And two.")
+        self.wait(lambda page: self.ended() and len(self.texts()) == 4)
 
-    def test_a_reload_keeps_the_chat_and_new_forgets_it(self):
-        self.ask("Say hello.")
-        self.wait(self.ended)
-        before = self.texts()
-        self.page.refresh()
-        self.wait(lambda page: len(self.texts()) == 2)
-        self.assertEqual(self.texts(), before)
-        self.page.find_element(By.ID, "new").click()
-        self.page.refresh()
-        self.assertEqual(self.texts(), [])
 
-    def test_dark_and_light(self):
-        back = lambda: self.page.execute_script(
-            "return getComputedStyle(document.body).backgroundColor")
-        first = back()
-        self.page.find_element(By.ID, "theme").click()
-        self.assertNotEqual(back(), first)
-        self.page.refresh()
-        self.assertNotEqual(back(), first)
-        self.shot("other-theme")
-
-    def test_a_phone_needs_no_sideways_scrolling(self):
-        self.page.set_window_size(500, 800)
-        self.page.execute_script("document.body.style.width = '360px'")
-        self.ask("https://" + "a" * 300)
-        self.wait(self.ended)
-        wide = self.page.execute_script(
-            "const m = document.getElementById('messages'); return m.scrollWidth - m.clientWidth")
-        self.assertLessEqual(wide, 0)
-        for name in ["send", "question"]:
-            box = self.page.find_element(By.ID, name).rect
-            self.assertLessEqual(box["x"] + box["width"], 361)
-        self.shot("phone")
-
-    def open_live(self):
-        self.page.execute_script(WATCH_METRICS)
-        self.page.find_element(By.ID, "live-open").click()
-        self.wait(lambda page: page.find_element(By.ID, "live").is_displayed())
-        self.wait(lambda page: self.legend("Requests") == ["Running 0", "Waiting 0"])
-
-    # What stands above the chart of that title.
-    def legend(self, title):
-        return self.page.execute_script("""
-          const found = [...document.querySelectorAll("#live figure")].find(
-              (f) => f.querySelector("figcaption").textContent === arguments[0]);
-          return [...found.querySelectorAll(".legend span")].map((s) => s.textContent);
-        """, title)
+class ChatTest(PageCase):
+    script = SCRIPTED_MODEL
 
     def asked(self):
-        return self.page.execute_script("return window.asked")
+        return self.run_js("return window.asked")
 
-    def test_live_numbers(self):
-        self.open_live()
-        self.assertEqual(self.inner_texts("#live td:not(:empty)"), ["–"] * 9)
-        self.assertTrue(self.page.find_element(By.ID, "live-none").is_displayed())
-        self.ask("Tell me about rivers.", 100)
-        seen = set()
-        self.wait(lambda page: seen >= {"Read", "Written"} or seen.update(
-            text.split()[0] for text in self.legend("Tokens each second")
-            if re.search(r" [\d.,]+/s$", text) and not text.endswith(" 0/s")))
-        self.wait(self.ended)
-        self.wait(lambda page: "–" not in self.inner_texts("#live td"))
-        cells = self.inner_texts("#live td:not(:empty)")
-        self.assertEqual(len(cells), 9)
-        for cell in cells:
-            self.assertRegex(cell, r"^(over )?[\d.]+ m?s$")
-        self.assertRegex(self.legend("KV cache")[1], r"^Prompt tokens found in it [\d.]+ %$")
-        points = lambda: self.page.execute_script(
-            "return document.querySelector('#live polyline.line1').getAttribute('points')")
-        self.wait(lambda page: len({pair.split(",")[1] for pair in points().split()}) > 1)
-        self.assertEqual(self.inner_texts("#live-requests .what"), ["Tell me about rivers."])
-        self.assertRegex(self.inner_texts("#live-requests .times")[0],
-                         r"^[\d.]+ m?s to the first token, [\d.]+ m?s in all$")
-        wait, write = self.page.execute_script(
-            "return [...document.querySelectorAll('#live-requests rect')]"
-            ".map((r) => r.getBoundingClientRect().width)")
-        self.assertGreater(wait, 0)
-        self.assertGreater(write, 0)
-        self.shot("live")
-        self.page.execute_script("document.getElementById('live-requests').scrollIntoView()")
-        self.shot("live-requests")
-        self.page.find_element(By.ID, "theme").click()
-        self.shot("live-other-theme")
-
-    def test_live_works_by_keyboard_and_rests_when_unseen(self):
-        self.open_live()
-        opener = self.page.find_element(By.ID, "live-open")
-        self.assertEqual(opener.get_attribute("aria-expanded"), "true")
-        self.wait(lambda page: len(self.asked()) >= 2)
-        see = """Object.defineProperty(document, "hidden",
-                                       {value: arguments[0], configurable: true});
-                 document.dispatchEvent(new Event("visibilitychange"));"""
-        self.page.execute_script(see, True)
-        before = len(self.asked())
-        time.sleep(3)
-        self.assertEqual(len(self.asked()), before)
-        self.page.execute_script(see, False)
-        self.wait(lambda page: len(self.asked()) > before)
-        self.page.find_element(By.ID, "live").send_keys(Keys.ESCAPE)
-        self.assertFalse(self.page.find_element(By.ID, "live").is_displayed())
-        self.assertEqual(opener.get_attribute("aria-expanded"), "false")
-        self.assertEqual(self.page.switch_to.active_element, opener)
-        before = len(self.asked())
-        time.sleep(3)
-        self.assertEqual(len(self.asked()), before)
-        opener.send_keys(Keys.ENTER)
-        self.wait(lambda page: len(self.asked()) > before)
-        self.assertTrue(self.page.find_element(By.ID, "live").is_displayed())
-
-    def test_live_brings_the_key(self):
-        self.open_live()
-        self.assertEqual(set(self.asked()), {""})
-        self.page.execute_script("document.getElementById('key').value = 'secret';")
-        self.wait(lambda page: self.asked()[-1] == "Bearer secret")
-        self.page.execute_script("window.refuse = 401;")
-        state = self.page.find_element(By.ID, "live-state")
-        self.wait(lambda page: "wants a key" in state.text)
-        self.page.execute_script("window.refuse = 0;")
-        self.wait(lambda page: state.text == "")
-
-    def test_live_fits_a_phone(self):
-        self.page.set_window_size(500, 800)
-        self.page.execute_script("document.body.style.width = '360px'")
-        self.open_live()
-        self.ask("https://" + "a" * 300, 40)
-        self.wait(self.ended)
-        self.wait(lambda page: "–" not in self.inner_texts("#live td"))
-        wide = self.page.execute_script(
-            "const p = document.getElementById('live'); return p.scrollWidth - p.clientWidth")
-        self.assertLessEqual(wide, 0)
-        for name in ["live", "live-open", "send", "question"]:
-            box = self.page.find_element(By.ID, name).rect
-            self.assertLessEqual(box["x"] + box["width"], 361)
-        self.shot("live-phone")
-
-    def test_markup_stays_text(self):
-        attack = "<img src=x onerror='window.broken=1'><script>window.broken=1</script>"
-        self.ask(attack)
-        self.wait(self.ended)
-        self.assertEqual(self.texts()[0], attack)
-        self.page.execute_script(HOSTILE)
-        self.ask("Attack me.")
-        self.wait(lambda page: self.ended(page) and len(self.texts()) == 4)
-        self.assertIn("<img src=x onerror='window.broken=1'>", self.texts()[3])
-        self.assertIn("<b onclick=alert(1)>", self.texts()[3])
-        self.assertIsNone(self.page.execute_script("return window.broken"))
-        markup = self.page.find_elements(By.CSS_SELECTOR, "main img, main script, main a")
-        self.assertEqual(markup, [])
+    def test_branches(self):
+        self.exchange("First", "One.")
+        self.exchange("Second", "Two.")
+        self.say("Other two.")
+        self.press("Answer anew")
+        self.wait(lambda page: self.ended() and self.texts()[-1] == "Other two.")
+        self.assertEqual(self.inner_texts(".branches"), ["2 / 2"])
+        self.press("Version before")
+        self.assertEqual(self.texts(), ["First", "One.", "Second", "Two."])
+        # The edited question stands beside the old one, with what followed that.
+        self.find(".message.user").find_element(By.CSS_SELECTOR, "[aria-label=Edit]").click()
+        field = self.find(".edit textarea")
+        self.assertEqual(field.get_attribute("value"), "First")
+        self.say("Else.")
+        field.clear()
+        field.send_keys("Other first", Keys.CONTROL, Keys.ENTER)
+        self.wait(lambda page: self.ended() and self.texts() == ["Other first", "Else."])
+        self.assertEqual(self.asked()[-1]["messages"],
+                         [{"role": "user", "content": "Other first"}])
+        self.shot("branches")
+        self.press("Version before")
+        self.assertEqual(self.texts(), ["First", "One.", "Second", "Two."])
+        self.assertEqual(self.inner_texts(".branches"), ["1 / 2", "1 / 2"])
+        # All of it is there after a reload.
         self.page.refresh()
-        self.wait(lambda page: len(self.texts()) == 4)
-        self.assertIsNone(self.page.execute_script("return window.broken"))
+        self.wait(lambda page: self.texts() == ["First", "One.", "Second", "Two."])
+        self.press("Next version", ".user")
+        self.assertEqual(self.texts(), ["Other first", "Else."])
+
+    def test_edit_leaves_and_an_answer_can_be_mended(self):
+        self.exchange("Q", "Wrong.")
+        self.press("Edit", ".user")
+        self.find(".edit textarea").send_keys("more", Keys.ESCAPE)
+        self.assertEqual(self.texts(), ["Q", "Wrong."])
+        self.press("Edit", ".assistant")
+        field = self.find(".edit textarea")
+        field.clear()
+        field.send_keys("Right.")
+        self.find(".edit button[type=submit]").click()
+        self.assertEqual(self.texts(), ["Q", "Right."])
+        self.exchange("Next", "Yes.")
+        self.assertEqual([m["content"] for m in self.asked()[-1]["messages"]],
+                         ["Q", "Right.", "Next"])
+
+    def test_delete_takes_what_follows(self):
+        self.exchange("A", "1")
+        self.exchange("B", "2")
+        self.page.find_elements(By.CSS_SELECTOR, '.user [aria-label^="Delete this"]')[1].click()
+        self.find("#confirm .close").click()
+        self.assertEqual(len(self.texts()), 4)
+        self.page.find_elements(By.CSS_SELECTOR, '.user [aria-label^="Delete this"]')[1].click()
+        self.find("#confirm-yes").click()
+        self.wait(lambda page: self.texts() == ["A", "1"])
+        self.page.refresh()
+        self.wait(lambda page: self.texts() == ["A", "1"])
+
+    def test_thoughts_fold_away(self):
+        self.say({"reasoning_content": "Let me "}, {"reasoning_content": "**see**."},
+                 {"wait": 1, "content": "Done."})
+        self.ask("Think.")
+        self.wait(lambda page: self.inner_texts(".thoughts") == ["Thinking…\n\nLet me see."])
+        self.shot("thinking")
+        self.run_js("window.goOn()")
+        self.wait(self.ended)
+        self.assertRegex(self.inner_texts(".thoughts")[0], r"^Thought for [\d.]+ s$")
+        self.find(".thoughts summary").click()
+        self.assertEqual(self.inner_texts(".thoughts strong"), ["see"])
+        self.exchange("Again.", "Yes.")
+        self.assertNotIn("Let me", json.dumps(self.asked()[-1]))
+
+    def test_an_error_is_told_and_can_be_tried_again(self):
+        self.exchange("Q", "Par", {"error": {"message": "the model <b>failed</b>"}})
+        self.assertEqual(self.texts(), ["Q", "Par"])
+        self.assertEqual(self.inner_texts(".message .error")[-1], "the model <b>failed</b>")
+        self.say("Whole.")
+        self.press("Answer anew")
+        self.wait(lambda page: self.ended() and self.texts() == ["Q", "Whole."])
+
+    def test_an_answer_goes_on_in_another_chat(self):
+        self.say("Begun", {"wait": 1, "content": " and ended."})
+        self.ask("Slow")
+        self.wait(lambda page: self.texts()[-1] == "Begun")
+        self.find("#new").click()
+        self.assertEqual(self.texts(), [])
+        self.assertTrue(self.ended())
+        self.run_js("window.goOn()")
+        self.wait(lambda page: not self.page.find_elements(By.CSS_SELECTOR, "#chats .dot"))
+        self.find("#chats a").click()
+        self.assertEqual(self.texts(), ["Slow", "Begun and ended."])
+
+    def test_stop_by_escape(self):
+        self.say("Some", {"wait": 1, "content": " more"})
+        self.ask("Q")
+        self.wait(lambda page: self.texts()[-1:] == ["Some"])
+        self.find("#question").send_keys(Keys.ESCAPE)
+        self.wait(self.ended)
+        self.assertEqual(self.texts()[-1], "Some")
+        self.assertRegex(self.inner_texts(".assistant .speed")[0], "^stopped")
+
+    def test_chats_are_found_renamed_and_deleted(self):
+        self.exchange("About rivers", "Long ones.")
+        self.find("#new").click()
+        self.exchange("About hills", "High ones, not rivers.")
+        self.find("#new").click()
+        self.exchange("Third", "x")
+        self.assertEqual(self.chats(), ["Third", "About hills", "About rivers"])
+        search = self.find("#search")
+        search.send_keys("RIVERS")
+        self.assertEqual(self.chats(), ["About hills", "About rivers"])
+        search.send_keys(" high")
+        self.assertEqual(self.chats(), ["About hills"])
+        search.send_keys(Keys.ENTER)
+        self.wait(lambda page: self.texts()[0] == "About hills")
+        search.clear()
+        search.send_keys("zzz")
+        self.assertEqual(self.inner_texts("#no-chats"), ["No chat has these words."])
+        search.send_keys(Keys.CONTROL, "a", Keys.BACKSPACE)
+        row = self.find("#chats li:has([aria-current])")
+        row.find_element(By.CSS_SELECTOR, "[aria-label=Rename]").click()
+        field = self.find("#chats input")
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys("Mountains", Keys.ENTER)
+        self.wait(lambda page: "Mountains" in self.chats())
+        self.find("#chats li:has([aria-current]) [aria-label=Delete]").click()
+        self.assertIn("Mountains", self.find("#confirm-question").text)
+        self.find("#confirm-yes").click()
+        self.wait(lambda page: self.chats() == ["Third", "About rivers"])
+        self.assertEqual(self.texts(), [])
+        self.page.refresh()
+        self.wait(lambda page: self.chats() == ["Third", "About rivers"])
+
+    def test_export_and_import(self):
+        self.exchange("Keep me", "Kept.", {"reasoning_content": "hm"})
+        self.say("Other.")
+        self.press("Answer anew")
+        self.wait(lambda page: self.ended() and self.texts()[-1] == "Other.")
+        self.find("#export").click()
+        self.wait(lambda page: [name for name in os.listdir(self.downloads.name)
+                                if name.endswith(".json")])
+        path = os.path.join(self.downloads.name, os.listdir(self.downloads.name)[0])
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual(json.load(file)["format"], "pelton-chats")
+        self.find("#chats [aria-label=Delete]").click()
+        self.find("#confirm-yes").click()
+        self.wait(lambda page: self.chats() == [])
+        self.find("#import-file").send_keys(path)
+        self.wait(lambda page: self.texts() == ["Keep me", "Other."])
+        self.press("Version before")
+        self.assertEqual(self.texts(), ["Keep me", "Kept."])
+        self.assertEqual(self.chats(), ["Keep me"])
+
+    def bring_in(self, data):
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            file.write(data if isinstance(data, str) else json.dumps(data))
+            file.flush()
+            self.find("#import-file").send_keys(file.name)
+            self.wait(lambda page: self.find("#note").is_displayed())
+
+    def test_chats_of_others_are_brought_in(self):
+        self.bring_in([{"conv": {"id": "c", "name": "From elsewhere", "currNode": "3"}, "messages": [
+            {"id": "0", "type": "root", "children": ["1"]},
+            {"id": "1", "role": "user", "content": "Hi", "children": ["2", "3"], "timestamp": 5},
+            {"id": "2", "role": "assistant", "content": "A", "children": []},
+            {"id": "3", "role": "assistant", "content": "B", "children": []}]}])
+        self.assertEqual(self.texts(), ["Hi", "B"])
+        self.assertEqual(self.chats(), ["From elsewhere"])
+        self.bring_in({"messages": [{"role": "system", "content": "no"},
+                                    {"role": "user", "content": "Plain"},
+                                    {"role": "assistant", "content": "Yes"}]})
+        self.wait(lambda page: self.texts() == ["Plain", "Yes"])
+
+    def test_bad_files_are_refused(self):
+        loop = {"id": "x", "roots": ["a"], "leaf": "a",
+                "nodes": {"a": {"role": "user", "content": "x", "children": ["a"]}}}
+        for data, words in [("{", "not JSON"), ([], "no chats"), ({"chats": [5]}, "not an object"),
+                            ({"chats": [loop]}, "do not make a tree"), ({"a": 1}, "no messages"),
+                            ({"roots": ["q"], "nodes": {}}, "do not make a tree")]:
+            self.load("#new")
+            self.bring_in(data)
+            self.assertIn("Nothing was brought in", self.find("#note").text)
+            self.assertIn(words, self.find("#note").text)
+            self.assertEqual(self.chats(), [])
+
+    def test_files_go_with_a_question(self):
+        with tempfile.TemporaryDirectory() as folder:
+            paths = {name: os.path.join(folder, name) for name in ["a.py", "b.bin"]}
+            with open(paths["a.py"], "w", encoding="utf-8") as file:
+                file.write("print('```')\n")
+            with open(paths["b.bin"], "wb") as file:
+                file.write(b"\xff\xfe\x00")
+            self.find("#attach-file").send_keys("\n".join(paths.values()))
+            self.wait(lambda page: "not a text file" in self.find("#note").text)
+        self.assertEqual(self.inner_texts("#files .name"), ["a.py"])
+        self.exchange("What is it?", "Code.")
+        self.assertEqual(self.inner_texts("#files .name"), [])
+        self.assertEqual(self.inner_texts(".user .file .name"), ["a.py"])
+        self.assertEqual(self.asked()[-1]["messages"][0]["content"],
+                         "File a.py:\n````\nprint('```')\n````\n\nWhat is it?")
+
+    def test_settings_are_sent_and_kept(self):
+        self.find("#to-settings").click()
+        values = {"system": "Be brief.", "temperature": "0.5", "top-p": "0.9", "top-k": "40",
+                  "min-p": "0.05", "repetition-penalty": "1.1", "seed": "7", "max-tokens": "99"}
+        for name, value in values.items():
+            self.find("#" + name).send_keys(value)
+        self.find("#key").send_keys("secret")
+        self.shot("settings")
+        self.find("#settings .close").click()
+        self.page.refresh()
+        self.wait(lambda page: "tiny" in self.find("#model").text)
+        self.exchange("Q", "A")
+        body = self.asked()[-1]
+        self.assertEqual(body.pop("messages"), [{"role": "system", "content": "Be brief."},
+                                                {"role": "user", "content": "Q"}])
+        self.assertEqual(body, {"stream": True, "stream_options": {"include_usage": True},
+                                "temperature": 0.5, "top_p": 0.9, "top_k": 40, "min_p": 0.05,
+                                "repetition_penalty": 1.1, "seed": 7, "max_tokens": 99})
+        kept = lambda: self.run_js("return [sessionStorage['pelton.key'] ?? '',"
+                                   "        localStorage['pelton.key'] ?? '']")
+        self.assertEqual(kept(), ["secret", ""])
+        self.find("#to-settings").click()
+        self.find("#keep-key").click()
+        self.assertEqual(kept(), ["", "secret"])
+        self.find("#keep-key").click()
+        self.assertEqual(kept(), ["secret", ""])
+        self.find("#defaults").click()
+        self.assertEqual(self.find("#temperature").get_attribute("value"), "")
+
+    def test_a_model_is_chosen(self):
+        self.run_js("""const own = window.fetch;
+          window.fetch = (address, options) => address !== "v1/models" ? own(address, options)
+              : Promise.resolve(new Response(JSON.stringify(
+                    {data: [{id: "tiny"}, {id: "other<b>"}]})));
+          document.getElementById("key").onchange();""")
+        self.wait(lambda page: len(page.find_elements(By.CSS_SELECTOR, "#model option")) == 2)
+        self.find("#model option:nth-child(2)").click()
+        self.exchange("Q", "A")
+        self.assertEqual(self.asked()[-1]["model"], "other<b>")
+
+    def test_an_address_sends_nothing(self):
+        for address in ["?q=Hello", "?prompt=Hello#new", "#q=Hello", "#chat/Hello", "#chat/12ab"]:
+            self.load(address)
+            self.assertEqual(self.asked(), [])
+            self.assertEqual(self.find("#question").get_attribute("value"), "")
+            self.assertEqual(self.texts(), [])
+
+    def test_it_follows_the_end_unless_the_reader_scrolls(self):
+        line = "A line of words.\n\n"
+        self.say(line * 60, {"wait": 1, "content": line * 20})
+        self.ask("Long")
+        far = lambda: self.run_js("const m = document.getElementById('messages');"
+                                  "return m.scrollHeight - m.scrollTop - m.clientHeight")
+        self.wait(lambda page: len(page.find_elements(By.CSS_SELECTOR, ".assistant p")) >= 60)
+        self.wait(lambda page: far() < 2)
+        self.run_js("document.getElementById('messages').scrollTop = 0")
+        self.wait(lambda page: self.find("#to-end").is_displayed())
+        self.run_js("window.goOn()")
+        self.wait(self.ended)
+        self.assertEqual(self.run_js("return document.getElementById('messages').scrollTop"), 0)
+        self.find("#to-end").click()
+        self.wait(lambda page: far() < 2)
+
+
+class LookTest(PageCase):
+    script = SCRIPTED_MODEL
+
+    def test_dark_and_light(self):
+        back = lambda: self.run_js("return getComputedStyle(document.body).backgroundColor")
+        first = back()
+        self.find("#theme").click()
+        self.assertNotEqual(back(), first)
+        self.page.refresh()
+        self.assertNotEqual(back(), first)
+
+    def contrasts(self):
+        """The least contrast of the page's texts with what is behind them, as WCAG counts it."""
+        return self.run_js(r"""
+          const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+          const rgb = (colour, under = [255, 255, 255]) => {
+            canvas.fillStyle = `rgb(${under})`;
+            canvas.fillRect(0, 0, 1, 1);
+            canvas.fillStyle = colour;
+            canvas.fillRect(0, 0, 1, 1);
+            return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+          };
+          const light = (c) => {
+            const [r, g, b] = c.map((v) => (v /= 255) <= 0.04045 ? v / 12.92
+                                                                 : ((v + 0.055) / 1.055) ** 2.4);
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+          };
+          const behind = (e) => {
+            const layers = [];
+            for (; e; e = e.parentElement) layers.unshift(getComputedStyle(e).backgroundColor);
+            return layers.reduce((under, colour) => rgb(colour, under), [255, 255, 255]);
+          };
+          const bad = [];
+          const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+          while (walker.nextNode()) {
+            const e = walker.currentNode.parentElement;
+            if (!walker.currentNode.data.trim() || !e.checkVisibility() ||
+                e.closest("button:disabled, .katex, .unseen")) continue;
+            const back = behind(e), front = rgb(getComputedStyle(e).color, back);
+            const [a, b] = [light(back), light(front)].sort((x, y) => y - x);
+            const contrast = (a + 0.05) / (b + 0.05);
+            if (contrast < 4.5) bad.push(`${walker.currentNode.data.trim()}: ${contrast.toFixed(2)}`);
+          }
+          return bad;
+        """)
+
+    def test_texts_can_be_read_in_both_themes(self):
+        self.exchange("Show all", {"reasoning_content": "hm"}, TOUR,
+                      {"error": {"message": "it broke"}})
+        for theme in ["light", "dark"]:
+            self.run_js("document.documentElement.className = arguments[0]", theme)
+            self.run_js("document.querySelector('.thoughts').open = true")
+            self.assertEqual(self.contrasts(), [], theme)
+            self.shot("tour-" + theme)
+            for dialog in ["settings", "about"]:
+                self.find("#to-" + dialog).click()
+                self.assertEqual(self.contrasts(), [], theme)
+                self.shot(f"{dialog}-{theme}")
+                self.find(f"#{dialog} .close.main").click()
+
+    def test_a_phone_needs_no_sideways_scrolling(self):
+        self.page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+            "width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True})
+        try:
+            self.load()
+            self.shot("phone-empty")
+            self.exchange("https://" + "a" * 300, TOUR, "\n\n" + "b" * 300)
+            for selector in ["html", "body", "#messages", "#ask"]:
+                self.assertLessEqual(self.sideways(selector), 0, selector)
+            for selector in ["#send", "#question", "#theme", "#menu"]:
+                box = self.find(selector).rect
+                self.assertGreaterEqual(box["x"], 0)
+                self.assertLessEqual(box["x"] + box["width"], 360, selector)
+            self.shot("phone")
+            self.assertFalse(self.find("#side").is_displayed())
+            self.find("#menu").click()
+            self.assertTrue(self.find("#side").is_displayed())
+            self.shot("phone-side")
+            self.page.switch_to.active_element.send_keys(Keys.ESCAPE)
+            self.wait(lambda page: not self.find("#side").is_displayed())
+            self.find("#menu").click()
+            self.find("#new").click()
+            self.assertEqual(self.texts(), [])
+            self.assertFalse(self.find("#side").is_displayed())
+        finally:
+            self.page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+    def test_everything_has_a_name(self):
+        self.exchange("Q", TOUR)
+        self.say("x")
+        self.press("Answer anew")
+        self.wait(lambda page: self.ended() and self.texts()[-1] == "x")
+        wanted = "button, input, select, textarea, a, summary, [tabindex='0']"
+        for opener in [None, "#to-settings", "#to-about"]:
+            if opener:
+                self.find(opener).click()
+            inside = f"{'dialog[open]' if opener else 'body'} :is({wanted})"
+            for each in self.page.find_elements(By.CSS_SELECTOR, inside):
+                if each.is_displayed():
+                    self.assertTrue(each.accessible_name, each.get_attribute("outerHTML"))
+            if opener:
+                self.page.switch_to.active_element.send_keys(Keys.ESCAPE)
+
+    def test_the_keyboard_is_enough(self):
+        focus = lambda: self.page.switch_to.active_element
+        self.assertEqual(focus().get_attribute("id"), "question")
+        self.say("One.")
+        focus().send_keys("By key", Keys.ENTER)
+        self.wait(self.ended)
+        seen = []
+        for _ in range(40):
+            focus().send_keys(Keys.TAB)
+            name = focus().get_attribute("id") or focus().accessible_name
+            if name in seen[:1]:
+                break
+            if focus().tag_name != "body":
+                seen.append(name)
+                outline = self.run_js("return getComputedStyle(document.activeElement).outlineStyle")
+                if name != "question":  # its frame shows it
+                    self.assertNotEqual(outline, "none", name)
+        for name in ["new", "search", "By key", "Rename", "Export", "Delete", "import", "export",
+                     "to-settings", "to-about", "to-chat", "to-live", "theme", "Copy", "Edit",
+                     "Answer anew", "question", "attach", "send"]:
+            self.assertIn(name, seen)
+        self.find("body").send_keys(Keys.CONTROL, "k")
+        self.assertEqual(focus().get_attribute("id"), "search")
+        focus().send_keys(Keys.CONTROL, Keys.SHIFT, "o")
+        self.wait(lambda page: self.texts() == [])
+        self.assertEqual(focus().get_attribute("id"), "question")
+        self.find("#to-live").send_keys(Keys.ENTER)
+        self.wait(lambda page: self.find("#live").is_displayed())
+        self.find("#to-chat").send_keys(Keys.ENTER)
+        self.wait(lambda page: not self.find("#live").is_displayed())
+
+
+TOUR = r"""# A tour
+
+Pelton wheels turn **water** into *power*: $\eta = \frac{P}{\rho g Q H}$, at \(\vec v = \sqrt{2gh}\).
+
+$$
+\int_0^\infty e^{-x^2}\,dx = \frac{\sqrt{\pi}}{2}
+$$
+
+1. First, with `code` and a [link](https://example.com)
+   - nested
+   - [x] done
+2. Second
+
+> A quotation.
+
+| Model | Tokens/s | Note |
+|:------|---------:|:----:|
+| small | 120 | fast |
+| large | 12 | slow |
+
+```python
+def fib(n: int) -> int:
+    \"\"\"Fibonacci numbers.\"\"\"
+    a, b = 0, 1
+    for _ in range(n):  # step
+        a, b = b, a + b
+    return a
+```
+
+---
+
+The end.
+""".replace('\\"', '"')
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1])
+    unittest.main(argv=sys.argv[:1] + sys.argv[2:])

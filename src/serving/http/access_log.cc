@@ -6,10 +6,12 @@
 namespace pelton {
 namespace {
 
+// What is asked again and again by machines, and the files that come with each view of the page.
 bool IsProbe(std::string_view path) {
-  constexpr std::array<std::string_view, 4> kProbes = {"/health", "/v1/health", "/ready",
-                                                       "/metrics"};
-  return std::find(kProbes.begin(), kProbes.end(), path) != kProbes.end();
+  constexpr std::array<std::string_view, 5> kProbes = {"/health", "/v1/health", "/ready",
+                                                       "/metrics", "/debug/requests"};
+  return path.starts_with("/assets/") ||
+         std::find(kProbes.begin(), kProbes.end(), path) != kProbes.end();
 }
 
 }  // namespace

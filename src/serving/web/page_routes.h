@@ -4,7 +4,7 @@
 
 namespace pelton {
 
-// The page to chat with, at "/".
+// The page to chat with and to watch the server, at "/", and its files below "/assets".
 RouteSet PageRoutes();
 
 }  // namespace pelton
