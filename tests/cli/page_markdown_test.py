@@ -247,6 +247,18 @@ class MarkdownTest(PageCase):
         asked = self.run_js("return performance.getEntriesByType('resource').map((e) => e.name)")
         self.assertEqual([name for name in asked if not name.startswith(self.url + "/")], [])
 
+    def test_what_a_library_cannot_read_stays_text(self):
+        text = ">" * 20000 + " deep"
+        self.exchange("Go deep", text)
+        self.assertEqual(self.texts()[1], text)
+        self.exchange("And back", "**Fine.**")
+        self.assertEqual(self.inner_texts(".assistant strong"), ["Fine."])
+
+    def test_formulas_end_at_empty_lines_and_have_a_length(self):
+        self.render("It costs $$ here\n\nand $$ there. \\(open\n\nclosed\\)\n\n"
+                    "\\[" + "x" * 5000 + "\\]\n\n$$\na\n\nb\n$$")
+        self.assertEqual(self.query("d.querySelectorAll('.maths').length"), 0)
+
     def test_the_policy_holds_beneath(self):
         # In a task of the page's own: what a driver evaluates is not held to the policy.
         results = self.page.execute_async_script("""

@@ -2,7 +2,7 @@
 
 /* global katex */
 
-const LONGEST = 8000;  // of a formula; longer ones stay text
+const LONGEST = 4000;  // of a formula; longer ones stay text, and nothing is searched further
 const MOST_DRAWN = 300;
 const drawnBefore = new Map();  // what a formula became, since streaming draws it many times
 
@@ -12,12 +12,16 @@ function sourceOf(found, isBlock) {
            display: isBlock || found[0].startsWith("$$") || found[0].startsWith("\\[") };
 }
 
-// $$…$$ and \[…\] alone on their lines.
-const BLOCK = /^ {0,3}(?:\$\$((?:[^$\\]|\\[^]|\$(?!\$))+?)\$\$|\\\[([^]+?)\\\])[ \t]*(?:\n+|$)/;
-// The same within a line, and $…$ and \(…\): a dollar that begins a formula has no space behind it,
-// one that ends it none before and no digit behind, so that sums of money stay what they are.
-const INLINE =
-    /^(?:\$\$((?:[^$\\]|\\[^]|\$(?!\$))+?)\$\$|\\\[([^]+?)\\\]|\\\(([^]+?)\\\)|\$(?![\s$])((?:[^$\\\n]|\\.)*?[^\s\\$]|[^\s\\$])\$(?!\d))/;
+// What stands between $$ and $$, and between \[ and \] or \( and \): no empty line, and no end.
+const DOLLARS = String.raw`(?:[^$\\\n]|\\[^]|\$(?!\$)|\n(?!\s*\n)){1,${LONGEST}}?`;
+const until = (end) => String.raw`(?:[^\\\n]|\\(?!\${end})|\n(?!\s*\n)){1,${LONGEST}}?`;
+const DISPLAY = String.raw`\$\$(${DOLLARS})\$\$|\\\[(${until("]")})\\\]`;
+// Alone on its lines.
+const BLOCK = new RegExp(String.raw`^ {0,3}(?:${DISPLAY})[ \t]*(?:\n+|$)`);
+// Within a line, also $…$ and \(…\): a dollar that begins a formula has no space behind it, one that
+// ends it none before and no digit behind, so that sums of money stay what they are.
+const INLINE = new RegExp(String.raw`^(?:${DISPLAY}|\\\((${until(")")})\\\)|` +
+    String.raw`\$(?![\s$])((?:[^$\\\n]|\\.){0,${LONGEST}}?[^\s\\$])\$(?!\d))`);
 
 // Rules for marked: tokens "mathsBlock" and "maths" with `tex`. `write` gives their HTML.
 export function mathsRules(write) {
@@ -29,7 +33,7 @@ export function mathsRules(write) {
     },
     tokenizer(text) {
       const found = pattern.exec(text);
-      return found && found[0].length <= LONGEST ? sourceOf(found, level === "block") : undefined;
+      return found ? sourceOf(found, level === "block") : undefined;
     },
     renderer: write,
   });

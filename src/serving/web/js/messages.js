@@ -1,11 +1,12 @@
 // The messages of the chat that is shown: drawn once, then each only as far as it changes.
 
-import { announce, $, copy, confirmed, element, iconButton } from "./dom.js";
+import { announce, $, copy, confirmed, element, iconButton, tell } from "./dom.js";
 import { MarkdownView } from "./markdown.js";
 import { setting } from "./settings.js";
 import { answer, runningIn, stop } from "./answers.js";
 import { add, choose, remove, shown, siblings } from "./tree.js";
 
+const MOST_SPOKEN = 2000;  // characters of an answer that a screen reader is told at once
 const NEAR_END = 80;  // pixels: so far from it one still reads along
 let chat = null;
 let rows = new Map();   // id of a node → Row
@@ -26,6 +27,7 @@ function speedOf(node) {
     if (tokens > 1 && writeMs > 0) parts.push(speed.toFixed(speed < 100 ? 1 : 0) + " tokens/s");
   }
   if (firstMs) parts.push("first after " + seconds(firstMs));
+  if (node.model && $("model").options.length > 1) parts.push(node.model);
   const title = prompt ? `Prompt: ${count(prompt)} tokens, ${count(cached)} of them from the cache`
                        : "";
   return element("span.speed", { title }, parts.join(" · "));
@@ -92,8 +94,15 @@ class Row {
       return;
     }
     if (this[name + "Ended"] && this[name + "Length"] === text.length) return;
-    this[name] ??= new MarkdownView(target);
-    this[name].show(text, ended);
+    try {
+      this[name] ??= new MarkdownView(target);
+      this[name].show(text, ended);
+    } catch (failure) {  // of a library, at a text that it was not made for
+      console.warn(failure);
+      target.classList.add("plain");
+      target.textContent = text;
+      if (!ended) this[name] = undefined;  // from the beginning next time
+    }
     this[name + "Ended"] = ended;
     this[name + "Length"] = text.length;
   }
@@ -194,7 +203,7 @@ export function fileView(file, removed) {
 }
 
 function answerAnew(node) {
-  if (runningIn(chat)) return;
+  if (runningIn(chat)) return tell("An answer comes in: stop it first.");
   chat.leaf = node.parent;
   following = true;
   answer(chat);
@@ -245,7 +254,8 @@ export function showAnswer(node, state) {
   } else {
     for (const row of rows.values()) row.update();
     if (following) toEnd();
-    announce(node.error ? "The answer failed: " + node.error : "Answer: " + node.content);
+    announce(node.error ? "The answer failed: " + node.error
+                        : "Answer: " + node.content.slice(0, MOST_SPOKEN));
   }
 }
 
