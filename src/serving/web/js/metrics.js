@@ -2,18 +2,27 @@
 
 export const WINDOW_MS = 120000;
 
+// The sums over all models. Metrics with other labels are none that the page shows.
 function parse(text, at) {
   const sample = { at, values: new Map(), buckets: new Map() };
+  const bounds = new Map();  // of each histogram: bound to count
   for (const line of text.split("\n")) {
-    const found = /^(pelton_\w+?)(_bucket\{le="([^"]+)"\})? (\S+)$/.exec(line);
-    if (!found) continue;  // a comment, or a metric with labels, of which the page shows none
-    const [, name, bucket, bound, value] = found;
+    const found = /^(pelton_\w+?)(_bucket)?(?:\{(.*)\})? (\S+)$/.exec(line);
+    if (!found) continue;
+    const [, name, bucket, labels, value] = found;
+    const le = /(?:^|,)le="([^"]+)"$/.exec(labels ?? "");
+    const model = /^(?:model="(?:[^"\\]|\\.)*")?(?:,?le="[^"]+")?$/.test(labels ?? "");
+    if (!model || !bucket !== !le) continue;
     if (!bucket) {
-      sample.values.set(name, Number(value));
-    } else {
-      if (!sample.buckets.has(name)) sample.buckets.set(name, []);
-      sample.buckets.get(name).push([bound === "+Inf" ? Infinity : Number(bound), Number(value)]);
+      sample.values.set(name, (sample.values.get(name) ?? 0) + Number(value));
+      continue;
     }
+    if (!bounds.has(name)) bounds.set(name, new Map());
+    const bound = le[1] === "+Inf" ? Infinity : Number(le[1]);
+    bounds.get(name).set(bound, (bounds.get(name).get(bound) ?? 0) + Number(value));
+  }
+  for (const [name, counts] of bounds) {
+    sample.buckets.set(name, [...counts].sort(([a], [b]) => a - b));
   }
   return sample;
 }
