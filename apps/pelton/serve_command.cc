@@ -27,6 +27,8 @@ struct ServeOptions {
   std::vector<std::string> origins;
   std::string tls_certificate, tls_key;
   int64_t drain_seconds = 30;
+  int64_t response_store_mb = 64;
+  int64_t response_store_max = 4096;
   std::string log_format = "text";
   std::string log_level = "info";
   std::string metrics_compat = "none";
@@ -70,6 +72,8 @@ Result<ApiServerOptions> ServerOptions(const ServeOptions& options) {
   out.vllm_metrics = options.metrics_compat == "vllm";
   out.origins = options.origins;
   out.max_queued = static_cast<size_t>(options.served.max_queued);
+  out.stored_responses = {static_cast<size_t>(options.response_store_mb) << 20,
+                          static_cast<size_t>(options.response_store_max)};
   return out;
 }
 
@@ -194,6 +198,12 @@ void PrintBanner(const std::vector<ListedModel>& models, const std::string& url,
 
 Status CheckOptions(const ServeOptions& options, const Configuration& configuration) {
   RETURN_IF_ERROR(options.served.Check(configuration));
+  for (const auto& [name, value] : {std::pair("response-store-mb", options.response_store_mb),
+                                    std::pair("response-store-max", options.response_store_max)}) {
+    if (value < 0 || value > 1 << 20) {
+      return InvalidArgument(fmt::format("--{}: found {}, expected 0 to 1048576", name, value));
+    }
+  }
   return ServerOptions(options).status();
 }
 
@@ -303,8 +313,8 @@ Command ServeCommand() {
       .name = "serve",
       .summary = "answer over HTTP, as OpenAI's interface does",
       .description =
-          "Serves models at /v1/chat/completions, /v1/completions, /v1/models, /tokenize and "
-          "/detokenize, encoders at /v1/embeddings, /v1/rerank and /v1/score, and /health, "
+          "Serves models at /v1/chat/completions, /v1/completions, /v1/responses, /v1/models, "
+          "/tokenize and /detokenize, encoders at /v1/embeddings, /v1/rerank and /v1/score, and /health, "
           "/ready, /version and /metrics for operators. It listens on "
           "this machine only unless --host says otherwise, which needs a key. SIGTERM or Ctrl-C "
           "refuses new requests and finishes those in progress."};
@@ -344,6 +354,11 @@ Command ServeCommand() {
   options->served.AddResources(&command.options);
   add("--drain-seconds", "N", "time to finish answers after a signal [30]", "resources",
       &options->drain_seconds);
+  add("--response-store-mb", "N",
+      "memory for responses that are kept for /v1/responses; 0 keeps none [64]", "resources",
+      &options->response_store_mb);
+  add("--response-store-max", "N", "how many of them are kept [4096]", "resources",
+      &options->response_store_max);
   add("--log-format", "FORMAT", "lines on stderr as text or json [text]", "log",
       &options->log_format);
   command.options.back().choices = {"text", "json"};

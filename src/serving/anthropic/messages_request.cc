@@ -1,7 +1,5 @@
 #include "serving/anthropic/messages_request.h"
 
-#include <algorithm>
-
 #include "serving/anthropic/message_blocks.h"
 #include "serving/request/sampling_fields.h"
 
@@ -38,21 +36,6 @@ void ReadToolChoice(FieldReader& reader, bool* use_tools, ToolChoice* out) {
   inner.RefuseUnknown();
   reader.Adopt("tool_choice", inner);
   *use_tools = type != "none";
-}
-
-// Refuses a forced call of a tool that is not there.
-void CheckToolChoice(FieldReader& reader, const GenerationRequest& generation) {
-  const ToolChoice& choice = generation.tool_choice;
-  if (choice.kind == ToolChoice::Kind::kAuto) return;
-  if (generation.format) {
-    const std::vector<ToolSpec>& tools = generation.format->tools;
-    const auto has_name = [&](const ToolSpec& tool) { return tool.name == choice.name; };
-    if (choice.kind == ToolChoice::Kind::kRequired ? !tools.empty()
-                                                   : std::ranges::any_of(tools, has_name)) {
-      return;
-    }
-  }
-  reader.Refuse("tool_choice", "tool_choice: there is no such tool");
 }
 
 void ReadThinking(FieldReader& reader, ChatPrompt* chat, bool* show) {
@@ -183,7 +166,9 @@ std::optional<ApiError> ReadMessagesRequest(const LanguageModel& model, std::str
     const std::string problem = AddTools(model, functions, &chat, &generation, forced);
     if (!problem.empty()) reader.Refuse("tools", problem);
   }
-  CheckToolChoice(reader, generation);
+  if (const std::string problem = ToolChoiceProblem(generation); !problem.empty()) {
+    reader.Refuse("tool_choice", problem);
+  }
   const Json* system = reader.Find("system");
   const Json* messages = reader.Find("messages");
   if (messages == nullptr) {

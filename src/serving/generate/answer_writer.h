@@ -12,8 +12,9 @@ struct GenerationUsage {
   size_t prompt_tokens = 0;  // a prompt counts once, however many answers it gets
   size_t cached_tokens = 0;  // of these, from the prefix cache
   size_t completion_tokens = 0;
-  size_t accepted_drafts = 0;  // of these, guessed before they were computed
-  size_t rejected_drafts = 0;  // wrong guesses
+  size_t reasoning_tokens = 0;  // of these, what the model reasoned, with its markup
+  size_t accepted_drafts = 0;   // of these, guessed before they were computed
+  size_t rejected_drafts = 0;   // wrong guesses
 };
 
 // States a generation in an interface's own form, whole at the end or piece by piece. Calls come

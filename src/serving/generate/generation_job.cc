@@ -20,6 +20,27 @@ namespace {
 // What an answer without max_tokens is thought to take until it has ended.
 constexpr uint64_t kAssumedTokens = 256;
 
+// How many tokens of an answer are reasoning. Tokens that give no text yet belong to what came
+// before them, or to what comes first.
+struct ReasoningCount {
+  size_t tokens = 0;
+  size_t undecided = 0;  // before any text
+  bool reasoning = false;
+  bool begun = false;
+
+  void Add(const OutputDelta& delta) {
+    const bool other = !delta.content.empty() || !delta.calls.empty();
+    if (!begun && delta.reasoning.empty() && !other) {
+      ++undecided;
+      return;
+    }
+    if (!begun && !delta.reasoning.empty()) tokens = undecided;
+    begun = true;
+    if (!delta.reasoning.empty() || other) reasoning = !other;
+    if (reasoning) ++tokens;
+  }
+};
+
 // One request while it runs. The observers of its choices share it; everything happens under its
 // mutex, since the first choices may produce tokens while the last are still being submitted.
 class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
@@ -30,6 +51,7 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
         request_(std::move(request)),
         call_(call),
         writer_(std::move(writer)),
+        reasoning_(request_.choices()),
         running_(request_.choices()) {}
 
   void Start();
@@ -57,7 +79,8 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
 
   std::mutex mutex_;
   const std::unique_ptr<AnswerWriter> writer_;
-  std::vector<AnswerReader> readers_;  // of the choices that were submitted
+  std::vector<AnswerReader> readers_;      // of the choices that were submitted
+  std::vector<ReasoningCount> reasoning_;  // of the choices
   std::vector<uint64_t> ids_;          // of the engine's requests
   size_t running_;                     // choices that have not ended
   GenerationUsage usage_;
@@ -181,7 +204,9 @@ void GenerationJob::OnToken(size_t index, const TokenEvent& event) {
   const std::lock_guard lock(mutex_);
   if (over_) return;
   const bool wanted = request_.params.logprobs && !EndsAnswer(event.id);
-  writer_->Delta(index, readers_[index].Read(event.text, false), wanted ? &event : nullptr);
+  const OutputDelta delta = readers_[index].Read(event.text, false);
+  reasoning_[index].Add(delta);
+  writer_->Delta(index, delta, wanted ? &event : nullptr);
 }
 
 void GenerationJob::OnFinish(size_t index, const FinishEvent& event) {
@@ -200,6 +225,7 @@ void GenerationJob::OnFinish(size_t index, const FinishEvent& event) {
   writer_->Delta(index, readers_[index].Read(event.text, true), nullptr);
   writer_->ChoiceEnd(index, event);
   usage_.completion_tokens += event.output_tokens;
+  usage_.reasoning_tokens += reasoning_[index].tokens;
   usage_.accepted_drafts += event.accepted_drafts;
   usage_.rejected_drafts += event.rejected_drafts;
   if (first) {

@@ -1,5 +1,9 @@
 #include "serving/generate/generation_request.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "serving/generate/output_grammar.h"
 #include "serving/request/chat_messages.h"
 
@@ -31,6 +35,16 @@ std::string AddTools(const LanguageModel& model, const Json& tools, ChatPrompt* 
   FormatOf(request).tools = std::move(specs);
   chat->tools = tools;
   return "";
+}
+
+std::string ToolChoiceProblem(const GenerationRequest& request) {
+  const ToolChoice& choice = request.tool_choice;
+  if (choice.kind == ToolChoice::Kind::kAuto) return "";
+  if (!request.format || request.format->tools.empty()) return "tool_choice: there are no tools";
+  if (choice.kind == ToolChoice::Kind::kRequired) return "";
+  const auto has_name = [&](const ToolSpec& tool) { return tool.name == choice.name; };
+  if (std::ranges::any_of(request.format->tools, has_name)) return "";
+  return fmt::format("tool_choice: no tool is named \"{}\"", choice.name.substr(0, 80));
 }
 
 std::optional<ApiError> AddChat(const LanguageModel& model, ChatPrompt chat,

@@ -57,6 +57,10 @@ inline constexpr size_t kMaxChoices = 128;
 std::string AddTools(const LanguageModel& model, const Json& tools, ChatPrompt* chat,
                      GenerationRequest* request, bool forced = false);
 
+// The problem of a choice that forces a call of a tool that is not there; or nothing. Requires: the
+// tools were added.
+std::string ToolChoiceProblem(const GenerationRequest& request);
+
 // Checks the messages, renders the chat and adds it as the request's prompt, to be read by the
 // parser of the model's template; compiles what the output must be. The error's param is a place in
 // `prompt_field`. Takes time linear in the chat.

@@ -33,6 +33,7 @@
 #include "serving/openai/openai_routes.h"
 #include "serving/request/model_field.h"
 #include "serving/request/service_terms.h"
+#include "serving/responses/response_routes.h"
 #include "serving/tenant/admission.h"
 #include "serving/tenant/api_key.h"
 #include "serving/trace/request_trace.h"
@@ -102,6 +103,7 @@ struct ApiServer::Impl {
     // Each interface brings its own routes.
     table.Add(OpenAiRoutes(models));
     table.Add(EmbeddingRoutes());
+    table.Add(ResponseRoutes(std::make_shared<ResponseStore>(options.stored_responses, metrics)));
     table.Add(AnthropicRoutes());
     table.Add(OllamaRoutes(models, options.version));
     table.Add(operators.Routes());

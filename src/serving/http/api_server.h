@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "net/http/server.h"
 #include "serving/generate/served_model.h"
+#include "serving/responses/response_store.h"
 #include "serving/tenant/audit_log.h"
 #include "serving/tenant/tenant_directory.h"
 #include "serving/trace/span_exporter.h"
@@ -24,6 +25,7 @@ struct ApiServerOptions {
   size_t max_queued_bytes = 256 << 20;
   // Of web pages that may use the server from a browser, as "https://host:port"; "*": any.
   std::vector<std::string> origins;
+  ResponseStoreLimits stored_responses;
   Log* log = nullptr;         // borrowed; requests are logged there, but for those of probes
   AuditLog* audit = nullptr;  // borrowed; who asked for what
   std::shared_ptr<SpanExporter> spans = nullptr;  // of requests; may be none

@@ -138,14 +138,9 @@ void ReadToolChoice(FieldReader& reader, GenerationRequest* request) {
     choice.kind = ToolChoice::Kind::kNamed;
     choice.name = (*value)["function"]["name"].get<std::string>();
   }
-  const bool has_tools = request->format && !request->format->tools.empty();
-  if (!has_tools) return reader.Refuse("tool_choice", "tool_choice: there are no tools");
-  if (choice.kind != ToolChoice::Kind::kNamed) return;
-  for (const ToolSpec& tool : request->format->tools) {
-    if (tool.name == choice.name) return;
+  if (const std::string problem = ToolChoiceProblem(*request); !problem.empty()) {
+    reader.Refuse("tool_choice", problem);
   }
-  reader.Refuse("tool_choice",
-                fmt::format("tool_choice: no tool is named \"{}\"", choice.name.substr(0, 80)));
 }
 
 }  // namespace pelton

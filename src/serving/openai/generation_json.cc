@@ -6,7 +6,7 @@
 #include <iterator>
 
 #include "serving/api/unique_id.h"
-#include "text/tokenizer/utf8.h"
+#include "serving/openai/logprob_json.h"
 
 namespace pelton {
 namespace {
@@ -17,7 +17,8 @@ Json UsageJson(const GenerationUsage& usage) {
           {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
           {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}},
           {"completion_tokens_details",
-           {{"accepted_prediction_tokens", usage.accepted_drafts},
+           {{"reasoning_tokens", usage.reasoning_tokens},
+            {"accepted_prediction_tokens", usage.accepted_drafts},
             {"rejected_prediction_tokens", usage.rejected_drafts}}},
           {"prompt_cache_hit_tokens", usage.cached_tokens},
           {"prompt_cache_miss_tokens", usage.prompt_tokens - usage.cached_tokens}};
@@ -26,16 +27,6 @@ Json UsageJson(const GenerationUsage& usage) {
 int64_t UnixSeconds() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::seconds>(now).count();
-}
-
-// A token's bytes as text: as they are, or, of a token that ends inside a character,
-// "bytes:\\xe2\\x80" as OpenAI's interface writes it.
-std::string TokenText(std::string_view piece) {
-  std::string storage;
-  if (tokenizer::ReplaceInvalidUtf8(piece, &storage) == piece) return std::string(piece);
-  std::string text = "bytes:";
-  for (const char c : piece) text += fmt::format("\\x{:02x}", static_cast<uint8_t>(c));
-  return text;
 }
 
 Json Text(const std::string& text) { return text.empty() ? Json() : Json(text); }
@@ -111,13 +102,6 @@ std::string GenerationJson::Whole(const std::vector<ChoiceResult>& choices,
   return ToText(answer);
 }
 
-Json GenerationJson::TokenJson(int32_t id, float logprob) const {
-  const std::string_view piece = model_.tokenizer->Piece(id);
-  Json bytes = Json::array();
-  for (const char c : piece) bytes.push_back(static_cast<uint8_t>(c));
-  return {{"token", TokenText(piece)}, {"logprob", logprob}, {"bytes", std::move(bytes)}};
-}
-
 void GenerationJson::AddLogprob(const TokenEvent& event, size_t offset, Json* logprobs) const {
   if (logprobs->is_null()) {
     *logprobs = chat_ ? Json{{"content", Json::array()}, {"refusal", nullptr}}
@@ -127,12 +111,7 @@ void GenerationJson::AddLogprob(const TokenEvent& event, size_t offset, Json* lo
                              {"top_logprobs", Json::array()}};
   }
   if (chat_) {
-    Json entry = TokenJson(event.id, event.logprob);
-    entry["top_logprobs"] = Json::array();
-    for (const TokenLogprob& top : event.top) {
-      entry["top_logprobs"].push_back(TokenJson(top.id, top.logprob));
-    }
-    (*logprobs)["content"].push_back(std::move(entry));
+    (*logprobs)["content"].push_back(LogprobJson(*model_.tokenizer, event));
     return;
   }
   Json top = Json::object();

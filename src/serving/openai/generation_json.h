@@ -39,7 +39,6 @@ class GenerationJson {
 
  private:
   Json Head(std::string_view object) const;
-  Json TokenJson(int32_t id, float logprob) const;
 
   const LanguageModel& model_;
   const bool chat_;

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/clock.h"
+#include "serving/tenant/api_key.h"
 
 namespace pelton {
 namespace {
@@ -66,6 +67,7 @@ TenantMetrics::TenantMetrics(MetricRegistry& registry, std::string_view tenant)
 Tenant::Tenant(const TenantSpec& spec, TenantMetrics metrics)
     : name_(spec.name),
       salt_(spec.salt),
+      identity_(HexOf(DigestOf("pelton tenant " + (salt_.empty() ? name_ : salt_)))),
       metrics_(metrics),
       limits_(spec.limits),
       requests_(spec.limits.requests_per_minute),

@@ -55,6 +55,9 @@ class Tenant {
   const std::string& name() const { return name_; }
   // Of cached prefixes; no other tenant has it.
   const std::string& salt() const { return salt_; }
+  // Says whose something is, also in later processes; letters and digits. A tenant with the same
+  // name and another salt is another one.
+  const std::string& identity() const { return identity_; }
   TenantLimits limits() const;
   bool MayAsk(std::string_view model) const;
 
@@ -85,6 +88,7 @@ class Tenant {
 
   const std::string name_;
   const std::string salt_;
+  const std::string identity_;
   TenantMetrics metrics_;
   mutable Mutex mutex_;
   TenantLimits limits_ GUARDED_BY(mutex_);
