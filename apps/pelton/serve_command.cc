@@ -29,6 +29,7 @@ struct ServeOptions {
   int64_t drain_seconds = 30;
   int64_t response_store_mb = 64;
   int64_t response_store_max = 4096;
+  int64_t stall_seconds = 60;
   std::string log_format = "text";
   std::string log_level = "info";
   std::string metrics_compat = "none";
@@ -68,6 +69,11 @@ Result<ApiServerOptions> ServerOptions(const ServeOptions& options) {
   out.http.port = static_cast<uint16_t>(options.port);
   out.http.tls_certificate = options.tls_certificate;
   out.http.tls_key = options.tls_key;
+  if (options.stall_seconds < 1 || options.stall_seconds > 86400) {
+    return InvalidArgument(
+        fmt::format("--stall-seconds: found {}, expected 1 to 86400", options.stall_seconds));
+  }
+  out.http.write_stall = std::chrono::seconds(options.stall_seconds);
   out.version = PELTON_VERSION;
   out.vllm_metrics = options.metrics_compat == "vllm";
   out.origins = options.origins;
@@ -359,6 +365,8 @@ Command ServeCommand() {
       &options->response_store_mb);
   add("--response-store-max", "N", "how many of them are kept [4096]", "resources",
       &options->response_store_max);
+  add("--stall-seconds", "N", "how long a client may leave what waits for it unread [60]",
+      "resources", &options->stall_seconds);
   add("--log-format", "FORMAT", "lines on stderr as text or json [text]", "log",
       &options->log_format);
   command.options.back().choices = {"text", "json"};

@@ -20,6 +20,9 @@ class NullEngine final : public RequestSink {
 
   Result<uint64_t> Submit(Request request) override;
   void Cancel(uint64_t id) override;
+  // Readers that are measured keep up; others are cut off by the server.
+  void Hold(uint64_t) override {}
+  void Resume(uint64_t) override {}
   Status CheckLoad(ServiceClass, size_t, int64_t) override { return OkStatus(); }
   uint32_t RetryAfterSeconds(ServiceClass) override { return 1; }
   size_t max_queued() const override { return std::numeric_limits<size_t>::max(); }

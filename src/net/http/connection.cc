@@ -1,6 +1,7 @@
 #include "net/http/connection.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "base/check.h"
@@ -59,11 +60,20 @@ HttpConnection::HttpConnection(std::shared_ptr<HttpService> service, std::shared
 
 HttpConnection::~HttpConnection() = default;
 
+template <typename Work>
+void HttpConnection::Guarded(Work work) {
+  try {
+    work();
+  } catch (const std::bad_alloc&) {
+    Close(true);
+  }
+}
+
 void HttpConnection::Start() {
   loop_->Add(shared_from_this());
   if (closed()) return;
   deadline_ns_ = NowNs() + Nanoseconds(service_->options.header_timeout);
-  Read();
+  Guarded([this] { Read(); });
 }
 
 void HttpConnection::Refuse(int status, std::string_view code, std::string_view message) {
@@ -71,7 +81,7 @@ void HttpConnection::Refuse(int status, std::string_view code, std::string_view 
   loop_->Add(shared_from_this());
   if (closed()) return;
   phase_ = Phase::kIdle;
-  Answer({status, {}, service_->ErrorBody("", status, code, message)}, false);
+  Guarded([&] { Answer({status, {}, service_->ErrorBody("", status, code, message)}, false); });
 }
 
 void HttpConnection::ScheduleTake() { loop_->Schedule(shared_from_this()); }
@@ -97,6 +107,10 @@ void HttpConnection::OnReady() {
 }
 
 void HttpConnection::OnInput(std::string_view bytes) {
+  Guarded([&] { TakeInput(bytes); });
+}
+
+void HttpConnection::TakeInput(std::string_view bytes) {
   switch (phase_) {
     case Phase::kLingering:
       lingered_ += bytes.size();
@@ -229,6 +243,10 @@ void HttpConnection::Fail(int status, std::string_view code, std::string_view me
 }
 
 void HttpConnection::Flush() {
+  Guarded([this] { SendNext(); });
+}
+
+void HttpConnection::SendNext() {
   if (phase_ == Phase::kClosed) return;
   if (writing_) {
     if (exchange_ != nullptr && exchange_->closed()) Close(true);  // stalled
@@ -264,6 +282,10 @@ void HttpConnection::OnWritten(const boost::system::error_code& error, size_t by
   writing_ = false;
   if (phase_ == Phase::kClosed) return;
   if (error) return Close(false);
+  Guarded([&] { TakeWritten(bytes); });
+}
+
+void HttpConnection::TakeWritten(size_t bytes) {
   out_sent_ += bytes;
   written_ += bytes;
   if (of_exchange_ && exchange_ != nullptr) exchange_->OnSent(bytes);
@@ -301,6 +323,14 @@ void HttpConnection::FinishExchange(bool keep_alive) {
 
 void HttpConnection::ReportAccess(bool whole) {
   if (!service_->options.access) return;
+  try {
+    CallAccess(whole);
+  } catch (const std::bad_alloc&) {
+    // A line less in the log.
+  }
+}
+
+void HttpConnection::CallAccess(bool whole) {
   const std::string label = exchange_->label();
   service_->options.access({.id = exchange_->request_id(),
                             .method = method_,
@@ -368,6 +398,10 @@ bool HttpConnection::HasStalled(int64_t now_ns) {
 }
 
 void HttpConnection::Tick(int64_t now_ns) {
+  Guarded([&] { Check(now_ns); });
+}
+
+void HttpConnection::Check(int64_t now_ns) {
   if (phase_ == Phase::kClosed) return;
   if (HasStalled(now_ns)) return Close(true);
   const HttpServerOptions& options = service_->options;

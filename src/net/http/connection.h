@@ -99,6 +99,14 @@ class HttpConnection : public HttpExchangeCarrier,
     kClosed,
   };
 
+  // Runs a part of the connection's work. Without memory for it the connection ends, and the server
+  // goes on.
+  template <typename Work>
+  void Guarded(Work work);
+  void TakeInput(std::string_view bytes);
+  void TakeWritten(size_t bytes);
+  void SendNext();
+  void Check(int64_t now_ns);
   void ParseInput(std::string_view& input);
   void FollowParser();
   bool TakeHeaders(std::string_view& input);
@@ -108,6 +116,7 @@ class HttpConnection : public HttpExchangeCarrier,
   void Fail(int status, std::string_view code, std::string_view message);
   void FinishExchange(bool keep_alive);
   void ReportAccess(bool whole);
+  void CallAccess(bool whole);
   void Linger();
   void Read();
   void WriteRest();

@@ -6,6 +6,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -46,6 +47,14 @@ class PlainConnection final : public HttpConnection {
 
   // Waits first and reads then, so that a connection needs a buffer only while it has input.
   static asio::awaitable<void> ReadLoop(std::shared_ptr<PlainConnection> self) {
+    try {
+      co_await ReadAll(self);
+    } catch (const std::bad_alloc&) {
+      self->Close(true);
+    }
+  }
+
+  static asio::awaitable<void> ReadAll(std::shared_ptr<PlainConnection> self) {
     while (self->WantsInput()) {
       auto [error] = co_await self->socket_.async_wait(tcp::socket::wait_read, kAwait);
       if (self->closed()) co_return;
@@ -100,6 +109,14 @@ class TlsConnection final : public HttpConnection {
   void StartReading() override { asio::co_spawn(loop().io(), ReadLoop(self()), asio::detached); }
 
   static asio::awaitable<void> ReadLoop(std::shared_ptr<TlsConnection> self) {
+    try {
+      co_await ReadAll(self);
+    } catch (const std::bad_alloc&) {
+      self->Close(true);
+    }
+  }
+
+  static asio::awaitable<void> ReadAll(std::shared_ptr<TlsConnection> self) {
     if (self->buffer_.empty()) {
       const auto [error] =
           co_await self->stream_.async_handshake(asio::ssl::stream_base::server, kAwait);

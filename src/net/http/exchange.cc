@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <iterator>
+#include <new>
 #include <utility>
 
 #include "base/check.h"
@@ -175,8 +176,8 @@ void HttpExchange::AppendChunk(std::string_view bytes) {
 
 void HttpExchange::Schedule() {
   if (scheduled_ || carrier_ == nullptr) return;
-  scheduled_ = true;
   carrier_->ScheduleTake();
+  scheduled_ = true;
 }
 
 void HttpExchange::AddHeader(std::string_view name, std::string_view value) {
@@ -257,8 +258,12 @@ void HttpExchange::Drop() {
     }
   }
   // Nobody else can begin an answer meanwhile: the last handle is going.
-  Send(500, {{"Content-Type", "application/json"}},
-       HttpErrorJson(500, "no_answer", "The server gave no answer to this request."));
+  try {
+    Send(500, {{"Content-Type", "application/json"}},
+         HttpErrorJson(500, "no_answer", "The server gave no answer to this request."));
+  } catch (const std::bad_alloc&) {
+    Abort();
+  }
 }
 
 bool HttpExchange::closed() const {
@@ -299,7 +304,20 @@ void HttpExchange::OnClose(std::function<void()> callback) {
 
 size_t HttpExchange::buffered() const {
   const MutexLock lock(mutex_);
-  return pending_.size() + body_.size() + in_flight_;
+  return Buffered();
+}
+
+void HttpExchange::OnDrained(size_t bytes, std::function<void()> callback) {
+  {
+    const MutexLock lock(mutex_);
+    if (state_ == State::kClosed || carrier_ == nullptr) return;
+    if (Buffered() > bytes) {
+      drained_bytes_ = bytes;
+      on_drained_ = std::move(callback);
+      return;
+    }
+  }
+  if (const std::shared_ptr<HttpTaskQueue> queue = queue_.lock()) queue->Post(std::move(callback));
 }
 
 HttpExchange::Outcome HttpExchange::Take(std::string& head, std::string& body) {
@@ -323,8 +341,14 @@ HttpExchange::Outcome HttpExchange::Take(std::string& head, std::string& body) {
 }
 
 void HttpExchange::OnSent(size_t bytes) {
-  const MutexLock lock(mutex_);
-  in_flight_ -= bytes;
+  std::function<void()> drained;
+  {
+    const MutexLock lock(mutex_);
+    in_flight_ -= bytes;
+    if (on_drained_ == nullptr || Buffered() > drained_bytes_) return;
+    drained.swap(on_drained_);
+  }
+  drained();
 }
 
 void HttpExchange::Tick(int64_t now_ns, int64_t interval_ns) {
@@ -353,6 +377,7 @@ void HttpExchange::Detach() {
     if (state_ == State::kWaiting || state_ == State::kStreaming) state_ = State::kClosed;
     if (state_ == State::kClosed) callback = std::move(on_close_);
     on_close_ = nullptr;
+    on_drained_ = nullptr;
   }
   if (callback) callback();
 }
@@ -380,5 +405,8 @@ void HttpResponse::OnClose(std::function<void()> callback) {
   exchange_->OnClose(std::move(callback));
 }
 size_t HttpResponse::buffered() const { return exchange_->buffered(); }
+void HttpResponse::OnDrained(size_t bytes, std::function<void()> callback) {
+  exchange_->OnDrained(bytes, std::move(callback));
+}
 
 }  // namespace pelton

@@ -58,6 +58,7 @@ class HttpExchange {
   bool closed() const;
   void OnClose(std::function<void()> callback);
   size_t buffered() const;
+  void OnDrained(size_t bytes, std::function<void()> callback);
 
   // What the connection finds, on its thread.
   enum class Outcome {
@@ -93,6 +94,9 @@ class HttpExchange {
   void AppendHeaders(const std::vector<HttpHeader>& headers) REQUIRES_LOCK(mutex_);
   void AppendChunk(std::string_view bytes) REQUIRES_LOCK(mutex_);
   void Schedule() REQUIRES_LOCK(mutex_);
+  size_t Buffered() const REQUIRES_LOCK(mutex_) {
+    return pending_.size() + body_.size() + in_flight_;
+  }
 
   const Traits traits_;
   const std::weak_ptr<HttpTaskQueue> queue_;  // the server may end before the answer is let go
@@ -113,6 +117,8 @@ class HttpExchange {
   std::string label_ GUARDED_BY(mutex_);
   int status_ GUARDED_BY(mutex_) = 0;
   std::function<void()> on_close_ GUARDED_BY(mutex_);
+  size_t drained_bytes_ GUARDED_BY(mutex_) = 0;  // for on_drained_
+  std::function<void()> on_drained_ GUARDED_BY(mutex_);
 };
 
 }  // namespace pelton

@@ -1,6 +1,7 @@
 #include "net/http/network_loop.h"
 
 #include <boost/asio/post.hpp>
+#include <new>
 #include <utility>
 
 #include "base/check.h"
@@ -14,7 +15,7 @@ HttpLoop::HttpLoop(std::chrono::nanoseconds tick) : tick_(tick), io_(1), timer_(
 HttpLoop::~HttpLoop() { Stop(); }
 
 void HttpLoop::Start() {
-  thread_ = std::thread([this] { io_.run(); });
+  thread_ = std::thread([this] { Run(); });
 }
 
 void HttpLoop::Stop() {
@@ -31,7 +32,21 @@ void HttpLoop::Stop() {
     thread_.join();
   } else {
     io_.restart();
-    io_.run();
+    Run();
+  }
+}
+
+// Connections see to their own want of memory. What else may end here is a task whose own memory
+// was missing, or the timer, which is set again.
+void HttpLoop::Run() {
+  while (true) {
+    try {
+      if (!armed_ && !closing_) ArmTimer();
+      io_.run();
+      return;
+    } catch (const std::bad_alloc&) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
   }
 }
 
@@ -45,8 +60,9 @@ bool HttpLoop::Post(std::function<void()> task) {
 void HttpLoop::Schedule(std::shared_ptr<HttpConnection> connection) {
   const MutexLock lock(mutex_);
   if (stopped_) return;
+  // In this order: without memory for one of them the next call does both again.
+  if (scheduled_.empty()) boost::asio::post(io_, [this] { FlushScheduled(); });
   scheduled_.push_back(std::move(connection));
-  if (scheduled_.size() == 1) boost::asio::post(io_, [this] { FlushScheduled(); });
 }
 
 void HttpLoop::FlushScheduled() {
@@ -88,10 +104,12 @@ void HttpLoop::TickAll() {
 void HttpLoop::ArmTimer() {
   timer_.expires_after(tick_);
   timer_.async_wait([this](const boost::system::error_code& error) {
+    armed_ = false;
     if (error || closing_) return;
     TickAll();
     ArmTimer();
   });
+  armed_ = true;
 }
 
 }  // namespace pelton

@@ -45,6 +45,7 @@ class HttpLoop : public HttpTaskQueue {
   void Remove(HttpConnection& connection);
 
  private:
+  void Run();
   void FlushScheduled() EXCLUDES_LOCK(mutex_);
   void TickAll();
   void ArmTimer();
@@ -57,6 +58,7 @@ class HttpLoop : public HttpTaskQueue {
   std::vector<std::shared_ptr<HttpConnection>> flushing_;
   std::thread thread_;
   bool closing_ = false;  // connections that come are closed
+  bool armed_ = false;    // the timer
 
   Mutex mutex_;
   bool stopped_ GUARDED_BY(mutex_) = false;

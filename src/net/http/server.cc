@@ -93,6 +93,7 @@ struct HttpServer::Impl {
 
   Status Listen();
   asio::awaitable<void> AcceptLoop();
+  asio::awaitable<void> AcceptAll();
   void Admit(tcp::socket socket, const tcp::endpoint& peer, const std::shared_ptr<HttpLoop>& loop);
   void StopAccepting();
   void Stop(milliseconds grace);
@@ -149,6 +150,16 @@ Status HttpServer::Impl::Listen() {
 }
 
 asio::awaitable<void> HttpServer::Impl::AcceptLoop() {
+  while (acceptor->is_open()) {
+    try {
+      co_await AcceptAll();
+    } catch (const std::bad_alloc&) {
+      // The connection that came is closed; the next one is waited for.
+    }
+  }
+}
+
+asio::awaitable<void> HttpServer::Impl::AcceptAll() {
   while (acceptor->is_open()) {
     const std::shared_ptr<HttpLoop> loop = loops[next_loop];
     tcp::socket socket(loop->io());

@@ -90,6 +90,11 @@ class HttpResponse {
   // Bytes that wait to be sent, framing included.
   size_t buffered() const;
 
+  // `callback` runs once, on a network thread, when at most this many bytes wait to be sent; soon
+  // if that is so already. Never runs once closed() is true. It must not block. Another call
+  // replaces a callback that has not run. So a writer can stop and go on at the pace of its client.
+  void OnDrained(size_t bytes, std::function<void()> callback);
+
  private:
   std::shared_ptr<HttpExchange> exchange_;
 };

@@ -130,6 +130,53 @@ TEST(HttpStream, CutsOffAReaderThatFillsTheHardLimit) {
   EXPECT_TRUE(Eventually([&] { return server.server->connections() == 0; }));
 }
 
+TEST(HttpStream, TellsWhenAReaderHasCaughtUp) {
+  TestServer server;
+  TestClient client(server.port(), false, 4096);
+  client.Send(GetRequest("/hold"));
+  const ResponsePtr response = server.Take().second;
+  response->BeginStream(200, {}, "");
+  std::atomic<int> drains{0};
+  response->OnDrained(0, [&] { ++drains; });
+  EXPECT_TRUE(Eventually([&] { return drains == 1; })) << "nothing waits";
+  // More than the kernel holds.
+  size_t written = 0;
+  while (response->buffered() < (32u << 10)) {
+    ASSERT_TRUE(response->Write(std::string(1000, 'x')));
+    written += 1000;
+  }
+  size_t left = 0;
+  response->OnDrained(4000, [&] {
+    left = response->buffered();
+    ++drains;
+  });
+  std::this_thread::sleep_for(milliseconds(20));
+  EXPECT_EQ(drains, 1);
+  std::thread reader([&] { client.ReceiveUntil("end"); });
+  EXPECT_TRUE(Eventually([&] { return drains == 2; }));
+  EXPECT_LE(left, 4000u);
+  response->Write("end");
+  reader.join();
+  EXPECT_EQ(drains, 2) << "once for each call";
+}
+
+TEST(HttpStream, SaysNothingOfAReaderThatLeft) {
+  TestServer server;
+  auto client = std::make_unique<TestClient>(server.port(), false, 4096);
+  client->Send(GetRequest("/hold"));
+  const ResponsePtr response = server.Take().second;
+  response->BeginStream(200, {}, "");
+  while (response->buffered() < (32u << 10)) ASSERT_TRUE(response->Write(std::string(1000, 'x')));
+  std::atomic<int> drains{0}, closes{0};
+  response->OnDrained(1000, [&] { ++drains; });
+  response->OnClose([&] { ++closes; });
+  client = nullptr;
+  EXPECT_TRUE(Eventually([&] { return closes == 1; }));
+  response->OnDrained(1000, [&] { ++drains; });
+  std::this_thread::sleep_for(milliseconds(20));
+  EXPECT_EQ(drains, 0);
+}
+
 TEST(HttpStream, CutsOffAReaderThatStalls) {
   TestServer server({.write_stall = milliseconds(200)});
   TestClient client(server.port(), false, 4096);

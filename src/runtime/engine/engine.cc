@@ -138,25 +138,40 @@ void Engine::Cancel(uint64_t id) {
   wake_.WakeOne();
 }
 
+void Engine::Hold(uint64_t id) { ChangeHold({.id = id, .hold = true}); }
+void Engine::Resume(uint64_t id) { ChangeHold({.id = id, .hold = false}); }
+
+void Engine::ChangeHold(HoldChange change) {
+  {
+    const MutexLock lock(mutex_);
+    hold_changes_.push_back(change);
+  }
+  wake_.WakeOne();
+}
+
+bool Engine::HasMessage() const {
+  return !submitted_.empty() || !cancelled_.empty() || !hold_changes_.empty() || stopping_;
+}
+
 void Engine::Loop() {
   std::vector<std::unique_ptr<LiveRequest>> submitted;
   std::vector<uint64_t> cancelled;
+  std::vector<HoldChange> hold_changes;
   int64_t wake_ns = 0;
   while (true) {
     bool stopping;
     {
       const MutexLock lock(mutex_);
-      while (submitted_.empty() && cancelled_.empty() && !stopping_ && core_.num_live() == 0) {
-        live_in_core_ = 0;
+      while (!HasMessage() && core_.num_ready() == 0) {
+        live_in_core_ = core_.num_live();
         load_ = core_.Load();
         wake_.Wait(mutex_);
       }
       const int64_t idle_ns = wake_ns == 0 ? 0 : wake_ns - clock_.NowNs();
-      if (idle_ns > 0 && submitted_.empty() && cancelled_.empty() && !stopping_) {
-        wake_.WaitFor(mutex_, idle_ns);
-      }
+      if (idle_ns > 0 && !HasMessage()) wake_.WaitFor(mutex_, idle_ns);
       submitted.swap(submitted_);
       cancelled.swap(cancelled_);
+      hold_changes.swap(hold_changes_);
       live_in_core_ = core_.num_live() + submitted.size();
       load_ = core_.Load();
       for (const auto& request : submitted) AddWaiting(*request, load_);
@@ -166,6 +181,10 @@ void Engine::Loop() {
     submitted.clear();
     for (const uint64_t id : cancelled) core_.Cancel(id);
     cancelled.clear();
+    for (const HoldChange& change : hold_changes) {
+      change.hold ? core_.Hold(change.id) : core_.Resume(change.id);
+    }
+    hold_changes.clear();
     if (stopping) return core_.CancelAll(Cancelled("the engine has stopped"));
     wake_ns = core_.Step();
   }

@@ -47,6 +47,8 @@ class Engine final : public RequestSink {
   uint32_t RetryAfterSeconds(ServiceClass service_class) override;
   // Takes effect before the next step starts.
   void Cancel(uint64_t id) override;
+  void Hold(uint64_t id) override;
+  void Resume(uint64_t id) override;
   size_t max_queued() const override { return options_.max_queued; }
 
   const EngineOptions& options() const { return options_; }  // with the defaults filled in
@@ -54,9 +56,15 @@ class Engine final : public RequestSink {
   size_t vocab_size() const { return executor_->vocab_size(); }
 
  private:
+  struct HoldChange {
+    uint64_t id;
+    bool hold;  // else resume
+  };
   Engine(EngineOptions options, std::unique_ptr<BlockPool> pool,
          std::unique_ptr<StepExecutor> executor, const Clock& clock, MetricRegistry& metrics);
   void Loop();
+  void ChangeHold(HoldChange change);
+  bool HasMessage() const REQUIRES_LOCK(mutex_);  // for the engine's thread
   Status CheckLoadLocked(ServiceClass service_class, size_t prompt_tokens, int64_t within_ns)
       REQUIRES_LOCK(mutex_);
 
@@ -74,6 +82,7 @@ class Engine final : public RequestSink {
   EngineLoad load_ GUARDED_BY(mutex_);          // before the last step; submitted_ comes on top
   std::vector<std::unique_ptr<LiveRequest>> submitted_ GUARDED_BY(mutex_);
   std::vector<uint64_t> cancelled_ GUARDED_BY(mutex_);
+  std::vector<HoldChange> hold_changes_ GUARDED_BY(mutex_);  // in the order of the calls
 
   std::thread thread_;  // last: it starts when everything else is there
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <new>
 #include <utility>
 
 #include "base/check.h"
@@ -31,6 +32,7 @@ EngineCore::EngineCore(const EngineOptions& options, BlockPool& pool, StepExecut
   const size_t most_waiting = options_.max_queued + 2 * options_.max_sequences;
   running_.reserve(options_.max_sequences);
   waiting_.reserve(most_waiting);
+  held_.reserve(most_waiting);
   running_views_.reserve(options_.max_sequences);
   waiting_views_.reserve(most_waiting);
   moving_.reserve(options_.max_sequences);
@@ -50,14 +52,42 @@ void EngineCore::Add(std::unique_ptr<LiveRequest> request) {
   PELTON_CHECK(waiting_.empty() || waiting_.back()->sequence.id < request->sequence.id,
                "requests are queued in the order of their ids");
   request->since_ns = request->submitted_ns;
-  request->tenant_place = tenants_.Enter(request->tenant, request->tenant_weight);
+  try {
+    request->tenant_place = tenants_.Enter(request->tenant, request->tenant_weight);
+  } catch (const std::bad_alloc&) {
+    return request->observer->OnFinish({.reason = FinishReason::kError,
+                                        .status = Unavailable("out of memory; try again later"),
+                                        .prompt_tokens = request->sequence.prompt_tokens});
+  }
   if (request->service_class == ServiceClass::kRealtime) last_realtime_ns_ = request->since_ns;
   waiting_.push_back(std::move(request));
   UpdateGauges();
 }
 
-void EngineCore::Cancel(uint64_t id) {
+void EngineCore::Hold(uint64_t id) {
   for (Requests* requests : {&running_, &waiting_}) {
+    for (auto& request : *requests) {
+      if (request->sequence.id != id) continue;
+      if (requests == &running_) LetGoOfBlocks(*request, clock_.NowNs());
+      held_.push_back(std::move(request));
+    }
+    std::erase(*requests, nullptr);
+  }
+  UpdateGauges();
+}
+
+void EngineCore::Resume(uint64_t id) {
+  for (auto& request : held_) {
+    if (request->sequence.id != id) continue;
+    request->since_ns = clock_.NowNs();
+    InsertById(waiting_, std::move(request));
+  }
+  std::erase(held_, nullptr);
+  UpdateGauges();
+}
+
+void EngineCore::Cancel(uint64_t id) {
+  for (Requests* requests : {&running_, &waiting_, &held_}) {
     for (const auto& request : *requests) {
       if (request->sequence.id != id) continue;
       Finish(*request, {.reason = FinishReason::kCancelled,
@@ -69,7 +99,7 @@ void EngineCore::Cancel(uint64_t id) {
 }
 
 void EngineCore::CancelAll(const Status& reason) {
-  for (Requests* requests : {&running_, &waiting_}) {
+  for (Requests* requests : {&running_, &waiting_, &held_}) {
     for (const auto& request : *requests) {
       Finish(*request, {.reason = FinishReason::kCancelled, .status = reason});
     }
@@ -105,7 +135,7 @@ EngineLoad EngineCore::Load() const {
 }
 
 int64_t EngineCore::Step() {
-  if (num_live() == 0) return 0;
+  if (num_ready() == 0) return 0;
   const int64_t start_ns = clock_.NowNs();
   MakePlan(start_ns);
   for (const size_t i : plan_.expired) {
@@ -271,13 +301,17 @@ std::span<const BlockKey> EngineCore::ReusableKeys(const Sequence& sequence) con
   return std::span(sequence.keys).first(std::min(most, sequence.keys.size()));
 }
 
+void EngineCore::LetGoOfBlocks(LiveRequest& request, int64_t now_ns) {
+  request.sequence.DropBlocks();
+  // Generated tokens may fill blocks that are still cached.
+  if (prefix_index_) request.sequence.ExtendKeys(pool_.view().block_tokens);
+  request.since_ns = now_ns;
+}
+
 void EngineCore::ApplyPreemptions(int64_t now_ns) {
   for (const size_t i : plan_.preempted) {
     std::unique_ptr<LiveRequest> request = std::move(running_[i]);
-    request->sequence.DropBlocks();
-    // Generated tokens may fill blocks that are still cached.
-    if (prefix_index_) request->sequence.ExtendKeys(pool_.view().block_tokens);
-    request->since_ns = now_ns;
+    LetGoOfBlocks(*request, now_ns);
     ++request->preemptions;
     metrics_.preemptions.Add();
     moving_.push_back(std::move(request));
@@ -357,6 +391,7 @@ void EngineCore::RemoveFinished(Requests& requests) {
 void EngineCore::UpdateGauges() {
   metrics_.running.Set(static_cast<int64_t>(running_.size()));
   metrics_.waiting.Set(static_cast<int64_t>(waiting_.size()));
+  metrics_.held.Set(static_cast<int64_t>(held_.size()));
   std::array<int64_t, kNumServiceClasses> waiting = {};
   for (const auto& request : waiting_) ++waiting[static_cast<size_t>(request->service_class)];
   for (size_t i = 0; i < waiting.size(); ++i) metrics_.waiting_of_class[i]->Set(waiting[i]);

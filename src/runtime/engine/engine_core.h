@@ -37,11 +37,15 @@ class EngineCore {
   ~EngineCore();
 
   // Queues a prepared request. Requires: ids ascend from call to call; at most max_queued +
-  // max_sequences requests are inside at once.
+  // max_sequences requests are inside at once. Without memory for it the request ends at once.
   void Add(std::unique_ptr<LiveRequest> request);
 
   // Ends a request with kCancelled; an id that has finished already is ignored.
   void Cancel(uint64_t id);
+
+  // RequestSink's. A held request is as a preempted one, but is not planned for.
+  void Hold(uint64_t id);
+  void Resume(uint64_t id);
 
   // Ends every request with kCancelled and this reason.
   void CancelAll(const Status& reason);
@@ -57,7 +61,9 @@ class EngineCore {
 
   size_t num_running() const { return running_.size(); }
   size_t num_waiting() const { return waiting_.size(); }
-  size_t num_live() const { return running_.size() + waiting_.size(); }
+  size_t num_held() const { return held_.size(); }
+  size_t num_ready() const { return running_.size() + waiting_.size(); }  // for a step
+  size_t num_live() const { return num_ready() + held_.size(); }
 
  private:
   using Requests = std::vector<std::unique_ptr<LiveRequest>>;
@@ -75,6 +81,7 @@ class EngineCore {
   void ChooseDrafts();
   void LookUpPrefixes(const ScheduleState& state, int64_t now_ns);
   std::span<const BlockKey> ReusableKeys(const Sequence& sequence) const;
+  void LetGoOfBlocks(LiveRequest& request, int64_t now_ns);
   void ApplyPreemptions(int64_t now_ns);
   void ApplyAdmissions(int64_t now_ns);
   void Start(LiveRequest& request, int64_t now_ns);
@@ -110,6 +117,7 @@ class EngineCore {
 
   Requests running_;  // ascending ids
   Requests waiting_;  // ascending ids
+  Requests held_;     // any order
   Requests moving_;   // scratch: preempted in this step
   std::vector<SequenceView> running_views_;
   std::vector<SequenceView> waiting_views_;

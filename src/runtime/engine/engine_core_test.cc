@@ -271,6 +271,47 @@ TEST(EngineCore, BadRequestsAreRefusedBeforeTheyWait) {
   EXPECT_EQ(fixture.core->num_live(), 0u);
 }
 
+TEST(EngineCore, AHeldRequestGetsNothingAndTakesNothing) {
+  CoreFixture fixture({}, {});
+  const RequestResult alone = fixture.RunAlone(Greedy(Prompt(10), 20));
+  RequestResult held, other;
+  const uint64_t id = fixture.Add(Greedy(Prompt(10), 20), held).value();
+  for (int i = 0; i < 5; ++i) fixture.Step();
+  const size_t before = held.output.size();
+  ASSERT_GT(before, 0u);
+  fixture.core->Hold(id);
+  EXPECT_EQ(fixture.core->num_ready(), 0u);
+  EXPECT_EQ(fixture.core->num_live(), 1u);
+  EXPECT_EQ(fixture.pool->num_available(), 64u);
+  ASSERT_TRUE(fixture.Add(Greedy(Prompt(30, 7), 10), other).ok());
+  while (fixture.core->num_ready() > 0) fixture.Step();
+  EXPECT_EQ(other.output.size(), 10u);
+  EXPECT_EQ(held.output.size(), before);
+  fixture.core->Hold(id);  // once more changes nothing
+  fixture.core->Resume(id);
+  fixture.RunAll();
+  EXPECT_EQ(Ids(held), Ids(alone));
+  EXPECT_EQ(held.reason, FinishReason::kLength);
+  fixture.core->Resume(id);
+  EXPECT_EQ(fixture.pool->num_available(), 64u);
+}
+
+TEST(EngineCore, ARequestCanBeHeldBeforeItStartsAndCancelledThen) {
+  CoreFixture fixture({}, {.max_sequences = 1});
+  RequestResult first, waiting, third;
+  ASSERT_TRUE(fixture.Add(Greedy(Prompt(5), 8), first).ok());
+  const uint64_t id = fixture.Add(Greedy(Prompt(6), 8), waiting).value();
+  fixture.Step();
+  fixture.core->Hold(id);
+  ASSERT_TRUE(fixture.Add(Greedy(Prompt(7), 8), third).ok());
+  while (fixture.core->num_ready() > 0) fixture.Step();
+  EXPECT_EQ(third.output.size(), 8u) << "what is held is in nobody's way";
+  EXPECT_TRUE(waiting.output.empty());
+  fixture.core->Cancel(id);
+  EXPECT_EQ(waiting.reason, FinishReason::kCancelled);
+  EXPECT_EQ(fixture.core->num_live(), 0u);
+}
+
 TEST(EngineCore, AConstraintChoosesAmongTokens) {
   CoreFixture fixture({}, {});
   Request request = Greedy(Prompt(10), 30);

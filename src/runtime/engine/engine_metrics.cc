@@ -96,6 +96,8 @@ EngineMetrics::EngineMetrics(MetricRegistry& registry, size_t max_context)
       finished(FinishedCounters(registry)),
       running(registry.AddGauge("pelton_requests_running", "", "Sequences that hold KV blocks")),
       waiting(registry.AddGauge("pelton_requests_waiting", "", "Sequences that wait to start")),
+      held(registry.AddGauge("pelton_requests_held", "",
+                             "Sequences that wait until their client reads")),
       blocks(registry.AddGauge("pelton_kv_blocks", "", "KV blocks that there are")),
       block_tokens(registry.AddGauge("pelton_kv_block_tokens", "", "Tokens in a KV block")),
       block_bytes(registry.AddGauge("pelton_kv_block_bytes", "", "Bytes of a KV block")),

@@ -34,6 +34,7 @@ struct EngineMetrics {
   std::array<Counter*, kNumFinishReasons> finished;  // by FinishReason
   Gauge& running;
   Gauge& waiting;
+  Gauge& held;
   Gauge& blocks;
   Gauge& block_tokens;
   Gauge& block_bytes;

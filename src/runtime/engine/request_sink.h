@@ -28,6 +28,12 @@ class RequestSink {
   // token. Any number of times, any id that Submit gave.
   virtual void Cancel(uint64_t id) = 0;
 
+  // Gives a request no more tokens until Resume, because nobody takes them; its observer may see
+  // those of one more step. It keeps its place among the requests that are counted, but no memory
+  // of the KV cache; what it read and wrote is found there again or computed again. Ids as Cancel.
+  virtual void Hold(uint64_t id) = 0;
+  virtual void Resume(uint64_t id) = 0;
+
   // Requests that may wait at once; Submit refuses more.
   virtual size_t max_queued() const = 0;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "base/check.h"
 
@@ -14,16 +15,21 @@ uint32_t TenantLedger::Enter(std::string_view tenant, double weight) {
   if (found != places_.end()) {
     place = found->second;
   } else {
+    // Nothing has changed if memory ends on the way.
+    Account account = {.name = std::string(tenant), .requests = 0, .used = true};
     if (unused_.empty()) {
+      shares_.reserve(shares_.size() + 1);
+      accounts_.reserve(accounts_.size() + 1);
+      unused_.reserve(accounts_.size() + 1);  // ForgetOneIdle adds to it, too
       unused_.push_back(static_cast<uint32_t>(shares_.size()));
       shares_.emplace_back();
       accounts_.emplace_back();
     }
     place = unused_.back();
+    places_.emplace(tenant, place);
     unused_.pop_back();
     shares_[place] = {};
-    accounts_[place] = {.name = std::string(tenant), .requests = 0, .used = true};
-    places_.emplace(tenant, place);
+    accounts_[place] = std::move(account);
     ++num_idle_;
   }
   if (accounts_[place].requests == 0) {

@@ -31,6 +31,12 @@ ApiError ApiErrorOf(const Status& status, std::string param) {
   return error;
 }
 
+ApiError OutOfMemory() {
+  return {.status = 503,
+          .message = "the server is out of memory; try again later",
+          .code = "out_of_memory"};
+}
+
 HttpAnswer ErrorAnswer(const ApiError& error, ErrorShape shape, std::vector<HttpHeader> headers) {
   headers.push_back({"Content-Type", "application/json"});
   if (error.status == 503 || error.status == 429) {

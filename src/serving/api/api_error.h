@@ -23,6 +23,9 @@ struct ApiError {
 // succeed later, else 500.
 ApiError ApiErrorOf(const Status& status, std::string param = "");
 
+// For what ended because there was no memory for it: 503 with the code "out_of_memory".
+ApiError OutOfMemory();
+
 // An interface's body of an error; bytes that are not UTF-8 are replaced. Any thread.
 using ErrorShape = std::string (*)(const ApiError& error);
 

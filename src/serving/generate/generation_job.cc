@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -40,6 +41,12 @@ struct ReasoningCount {
     if (reasoning) ++tokens;
   }
 };
+// A stream whose client leaves so many bytes unread gets no more tokens until few are left. A step
+// adds some hundred bytes for each answer, which are no sign of a slow client; 128 answers come to
+// the 64 KiB that a stream may hold.
+constexpr size_t kHoldBytes = 16 << 10;
+constexpr size_t kHoldBytesPerAnswer = 384;
+constexpr size_t kResumeBytes = 4 << 10;
 
 // One request while it runs. The observers of its choices share it; everything happens under its
 // mutex, since the first choices may produce tokens while the last are still being submitted.
@@ -70,8 +77,12 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   std::optional<ApiError> Submit(size_t index);
   Request MakeRequest(size_t index);
   // All of these with the mutex held.
+  void TakeToken(size_t index, const TokenEvent& event);
+  void TakeEnd(size_t index, const FinishEvent& event);
   void Fail(const ApiError& error);
+  void FailForMemory();
   void CancelAll();
+  void HoldWhileUnread();
 
   const LanguageModel& model_;
   const GenerationRequest request_;
@@ -84,6 +95,7 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   std::vector<uint64_t> ids_;          // of the engine's requests
   size_t running_;                     // choices that have not ended
   GenerationUsage usage_;
+  bool held_ = false;  // the engine waits for the client to read
   bool over_ = false;  // answered, failed or left by the client
 };
 
@@ -178,19 +190,6 @@ std::optional<ApiError> GenerationJob::Submit(size_t index) {
 }
 
 void GenerationJob::Start() {
-  if (call_.trace != nullptr) {
-    const int64_t now = MonotonicClock().NowNs();
-    call_.trace->AddPart("read", now, now - call_.request->received_ns);
-    call_.trace->Set("gen_ai.request.model", call_.model->name());
-  }
-  {
-    const std::lock_guard lock(mutex_);
-    if (const auto error = call_.admission->Reserve(MostTokens())) return Fail(*error);
-    for (size_t i = 0; i < request_.choices(); ++i) {
-      if (const std::optional<ApiError> error = Submit(i)) return Fail(*error);
-    }
-    writer_->Begin();
-  }
   call_.response->OnClose([job = weak_from_this()] {
     const std::shared_ptr<GenerationJob> self = job.lock();
     if (self == nullptr) return;
@@ -198,15 +197,56 @@ void GenerationJob::Start() {
     self->over_ = true;
     self->CancelAll();
   });
+  const std::lock_guard lock(mutex_);
+  if (over_) return;
+  try {
+    if (call_.trace != nullptr) {
+      const int64_t now = MonotonicClock().NowNs();
+      call_.trace->AddPart("read", now, now - call_.request->received_ns);
+      call_.trace->Set("gen_ai.request.model", call_.model->name());
+    }
+    if (const auto error = call_.admission->Reserve(MostTokens())) return Fail(*error);
+    ids_.reserve(request_.choices());  // what was submitted is known, whatever happens
+    for (size_t i = 0; i < request_.choices(); ++i) {
+      if (const std::optional<ApiError> error = Submit(i)) return Fail(*error);
+    }
+    writer_->Begin();
+  } catch (const std::bad_alloc&) {
+    FailForMemory();
+  }
 }
 
+// What a token takes of memory may not be there: that ends this request, and no other.
 void GenerationJob::OnToken(size_t index, const TokenEvent& event) {
   const std::lock_guard lock(mutex_);
   if (over_) return;
+  try {
+    TakeToken(index, event);
+  } catch (const std::bad_alloc&) {
+    FailForMemory();
+  }
+}
+
+void GenerationJob::TakeToken(size_t index, const TokenEvent& event) {
   const bool wanted = request_.params.logprobs && !EndsAnswer(event.id);
   const OutputDelta delta = readers_[index].Read(event.text, false);
   reasoning_[index].Add(delta);
   writer_->Delta(index, delta, wanted ? &event : nullptr);
+  HoldWhileUnread();
+}
+
+void GenerationJob::HoldWhileUnread() {
+  const size_t most = kHoldBytes + kHoldBytesPerAnswer * request_.choices();
+  if (held_ || call_.response->buffered() < most) return;
+  held_ = true;
+  for (const uint64_t id : ids_) model_.engine->Hold(id);
+  call_.response->OnDrained(kResumeBytes, [job = weak_from_this()] {
+    const std::shared_ptr<GenerationJob> self = job.lock();
+    if (self == nullptr) return;
+    const std::lock_guard lock(self->mutex_);
+    self->held_ = false;
+    for (const uint64_t id : self->ids_) self->model_.engine->Resume(id);
+  });
 }
 
 void GenerationJob::OnFinish(size_t index, const FinishEvent& event) {
@@ -215,8 +255,15 @@ void GenerationJob::OnFinish(size_t index, const FinishEvent& event) {
   const bool first = index % request_.n == 0;  // a prompt is paid for once
   call_.admission->Use(first ? event.prompt_tokens : 0, first ? event.cached_tokens : 0,
                        event.output_tokens);
-  if (call_.trace != nullptr) TraceChoice(event, call_.trace.get());
-  if (over_) return;
+  try {
+    if (call_.trace != nullptr) TraceChoice(event, call_.trace.get());
+    if (!over_) TakeEnd(index, event);
+  } catch (const std::bad_alloc&) {
+    if (!over_) FailForMemory();
+  }
+}
+
+void GenerationJob::TakeEnd(size_t index, const FinishEvent& event) {
   if (!event.status.ok()) {
     ApiError error = ApiErrorOf(event.status);
     if (event.reason == FinishReason::kError) error.code = "generation_failed";
@@ -228,7 +275,7 @@ void GenerationJob::OnFinish(size_t index, const FinishEvent& event) {
   usage_.reasoning_tokens += reasoning_[index].tokens;
   usage_.accepted_drafts += event.accepted_drafts;
   usage_.rejected_drafts += event.rejected_drafts;
-  if (first) {
+  if (index % request_.n == 0) {
     usage_.prompt_tokens += event.prompt_tokens;
     usage_.cached_tokens += event.cached_tokens;
   }
@@ -245,6 +292,14 @@ void GenerationJob::Fail(const ApiError& error) {
   over_ = true;
   CancelAll();
   writer_->Fail(error);
+}
+
+void GenerationJob::FailForMemory() {
+  try {
+    Fail(OutOfMemory());
+  } catch (const std::bad_alloc&) {
+    call_.response->Abort();
+  }
 }
 
 void GenerationJob::CancelAll() {

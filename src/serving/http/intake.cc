@@ -24,8 +24,8 @@ bool Intake::Push(size_t bytes, std::function<void()> work) {
   {
     const MutexLock lock(mutex_);
     if (stopping_ || queue_.size() >= max_entries_ || bytes > max_bytes_ - bytes_) return false;
-    bytes_ += bytes;
     queue_.push_back({bytes, std::move(work)});
+    bytes_ += bytes;
   }
   wake_.WakeOne();
   return true;
