@@ -121,6 +121,17 @@ void ReadMessages(FieldReader& reader, const Json& messages, Json* out) {
   }
 }
 
+// An error of parameters, which have other names here.
+ApiError OfOptions(ApiError error) {
+  std::string name = error.param;
+  if (name == "repetition_penalty") name = "repeat_penalty";
+  if (name == "penalty_window") name = "repeat_last_n";
+  name = "options." + name;
+  error.message.replace(0, error.param.size(), name);
+  error.param = std::move(name);
+  return error;
+}
+
 std::optional<ApiError> CheckContext(const GenerationRequest& generation, uint32_t context) {
   const size_t prompt = generation.prompts[0].size();
   if (prompt < context) return std::nullopt;
@@ -210,7 +221,7 @@ std::optional<ApiError> ReadOllamaRequest(const LanguageModel& model, std::strin
   }
   reader.RefuseUnknown();
   if (!reader.ok()) return ApiErrorOf(reader.status(), reader.failed_field());
-  if (std::optional<ApiError> error = CheckParams(model, generation.params)) return error;
+  if (const auto error = CheckParams(model, generation.params)) return OfOptions(*error);
   if (request->only_load) return std::nullopt;
   if (raw) {
     generation.prompts.push_back(EncodeRaw(model, text));
