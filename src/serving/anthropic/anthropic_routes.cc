@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "serving/anthropic/anthropic_docs.h"
 #include "serving/anthropic/anthropic_error.h"
 #include "serving/anthropic/messages_request.h"
 #include "serving/anthropic/messages_writer.h"
@@ -60,7 +61,7 @@ void AnswerCountTokens(const ApiCall& call) {
 }  // namespace
 
 RouteSet AnthropicRoutes() {
-  RouteSet set{.root = "/v1/messages", .errors = &AnthropicErrorBody};
+  RouteSet set{.root = "/v1/messages", .errors = &AnthropicErrorBody, .docs = AnthropicDocs()};
   const auto post = [&](const char* path, bool generates, void (*answer)(const ApiCall&)) {
     set.routes.push_back({.method = "POST",
                           .path = path,

@@ -1,7 +1,10 @@
 #include "serving/api/route.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
+
+#include "base/check.h"
 
 namespace pelton {
 namespace {
@@ -31,11 +34,27 @@ void ApiCall::Fail(const ApiError& error) const {
 
 void RouteTable::Add(RouteSet set) {
   if (set.errors == nullptr) set.errors = errors_;
+  for (RouteDocs& docs : set.docs) {
+    PELTON_CHECK(std::ranges::any_of(set.routes,
+                                     [&](const Route& route) {
+                                       return route.method == docs.method &&
+                                              route.path == docs.path;
+                                     }),
+                 "what is described is a route");
+    docs_.push_back(std::move(docs));
+  }
   for (Route& route : set.routes) {
     routes_.push_back(std::move(route));
     route_errors_.push_back(set.errors);
   }
   if (!set.root.empty()) roots_.push_back({std::move(set.root), set.errors});
+}
+
+const RouteDocs* RouteTable::DocsOf(size_t idx) const {
+  for (const RouteDocs& docs : docs_) {
+    if (docs.method == routes_[idx].method && docs.path == routes_[idx].path) return &docs;
+  }
+  return nullptr;
 }
 
 bool RouteTable::Find(std::string_view method, std::string_view path, Match* match) const {

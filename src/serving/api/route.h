@@ -9,6 +9,7 @@
 
 #include "net/http/server.h"
 #include "serving/api/api_error.h"
+#include "serving/api/route_docs.h"
 
 namespace pelton {
 
@@ -66,6 +67,7 @@ struct RouteSet {
   std::string root;
   ErrorShape errors = nullptr;  // null: the table's own
   std::vector<Route> routes;
+  std::vector<RouteDocs> docs = {};  // of its routes, in any order
 };
 
 // Finds routes. Immutable once filled; then any thread.
@@ -74,6 +76,7 @@ class RouteTable {
   // `errors`: the form for paths of no interface.
   explicit RouteTable(ErrorShape errors) : errors_(errors) {}
 
+  // Requires: `set.docs` is about routes of the set.
   void Add(RouteSet set);
 
   struct Match {
@@ -87,6 +90,8 @@ class RouteTable {
   ErrorShape ErrorsOf(std::string_view path) const;
 
   const std::vector<Route>& routes() const { return routes_; }
+  // What is said about the route of this index; null if nothing is.
+  const RouteDocs* DocsOf(size_t idx) const;
 
  private:
   struct Root {
@@ -96,6 +101,7 @@ class RouteTable {
   const ErrorShape errors_;
   std::vector<Route> routes_;
   std::vector<ErrorShape> route_errors_;  // as routes_
+  std::vector<RouteDocs> docs_;
   std::vector<Root> roots_;
 };
 

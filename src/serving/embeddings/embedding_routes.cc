@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "serving/embeddings/embedding_docs.h"
 #include "serving/embeddings/embedding_json.h"
 #include "serving/embeddings/embedding_request.h"
 #include "serving/embeddings/rank_request.h"
@@ -131,7 +132,7 @@ void AnswerPairs(const ApiCall& call, void (*read)(FieldReader&, RankForm*), boo
 }  // namespace
 
 RouteSet EmbeddingRoutes() {
-  RouteSet set;
+  RouteSet set{.docs = EmbeddingDocs()};
   const auto post = [&](const char* path, bool versioned, void (*answer)(const ApiCall&)) {
     set.routes.push_back({.method = "POST",
                           .path = path,

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cstdint>
 #include <iterator>
+#include <new>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -22,6 +23,7 @@
 #include "serving/http/cache_routes.h"
 #include "serving/http/intake.h"
 #include "serving/http/journal_routes.h"
+#include "serving/http/openapi.h"
 #include "serving/http/operator_routes.h"
 #include "serving/http/profile_routes.h"
 #include "serving/journal/request_journal.h"
@@ -111,6 +113,20 @@ struct ApiServer::Impl {
     table.Add(profile.Routes());
     table.Add(JournalRoutes(*journal));
     table.Add(PageRoutes());
+    // A list of what there is, so it needs a key as the routes themselves do.
+    table.Add({.routes = {{.method = "GET",
+                           .path = "/openapi.json",
+                           .answer =
+                               [this](const ApiCall& call) {
+                                 SendJson(*call.response, openapi[tenants.empty() ? 0 : 1]);
+                               }}},
+               .docs = {{.method = "GET",
+                         .path = "/openapi.json",
+                         .summary = "This document",
+                         .answer = R"({"type":"object","required":["openapi","paths"]})"}}});
+    for (const bool keys : {false, true}) {
+      openapi[keys ? 1 : 0] = OpenApiText(table, options.version, keys);
+    }
     for (const Route& route : table.routes()) {
       requests.push_back(&metrics.AddCounter("pelton_http_requests_total",
                                              fmt::format("route=\"{}\"", route.path),
@@ -294,8 +310,28 @@ struct ApiServer::Impl {
                   {{"WWW-Authenticate", "Bearer"}});
   }
 
+  // Memory that is not there ends one request, not the server.
+  template <typename Work>
+  static void Guarded(const ApiCall& call, Work work) {
+    try {
+      work();
+    } catch (const std::bad_alloc&) {
+      try {
+        call.Fail(OutOfMemory());
+      } catch (const std::bad_alloc&) {
+        call.response->Abort();
+      }
+    }
+  }
+
   void Handle(const RequestPtr& request, const ResponsePtr& response) {
-    ApiCall call{request, response, table.ErrorsOf(request->path), ""};
+    const ApiCall call{request, response, table.ErrorsOf(request->path), ""};
+    Guarded(call, [&] { Dispatch(call); });
+  }
+
+  void Dispatch(ApiCall call) {
+    const RequestPtr& request = call.request;
+    const ResponsePtr& response = call.response;
     if (OriginInvited(request->Header("origin"))) {
       for (const HttpHeader& header : InvitedAnswer(request->Header("origin"))) {
         response->AddHeader(header.name, header.value);
@@ -328,7 +364,9 @@ struct ApiServer::Impl {
     }
     call.journal = journal;
     const bool queued =
-        intake->Push(request->body.size(), [this, &route, call] { Work(route, call); });
+        intake->Push(request->body.size(), [this, &route, call] {
+          Guarded(call, [&] { Work(route, call); });
+        });
     if (!queued) FailQueueFull(call);
   }
 
@@ -363,11 +401,14 @@ struct ApiServer::Impl {
                       ApiCall whole = call;
                       whole.model = std::move(opened.language);
                       whole.encoder = std::move(opened.encoder);
-                      if (std::this_thread::get_id() == here) return route.answer(whole);
+                      if (std::this_thread::get_id() == here) {
+                        return Guarded(whole, [&] { route.answer(whole); });
+                      }
                       // What comes after a wait takes its time, too, and other waits are not to
                       // wait for it.
                       const bool queued = intake->Push(whole.request->body.size(), [&route, whole] {
-                        if (!whole.response->closed()) route.answer(whole);
+                        if (whole.response->closed()) return;
+                        Guarded(whole, [&] { route.answer(whole); });
                       });
                       if (!queued) FailQueueFull(whole);
                     }));
@@ -382,6 +423,7 @@ struct ApiServer::Impl {
   ProfileRoutes profile;
   const std::shared_ptr<RequestJournal> journal = std::make_shared<RequestJournal>(kClock);
   RouteTable table{&OpenAiErrorBody};
+  std::array<std::string, 2> openapi;                      // without keys and with
   std::vector<Counter*> requests;                          // that were let in, by route
   std::array<Counter*, std::size(kRefusalNames)> refused;  // by Refusal
   Gauge& connections;                                      // set when the page is written

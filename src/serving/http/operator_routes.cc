@@ -53,7 +53,22 @@ void OperatorRoutes::AnswerReady(const ApiCall& call) {
 }
 
 RouteSet OperatorRoutes::Routes() {
-  RouteSet set;
+  RouteSet set{.docs = {{.method = "GET",
+                         .path = "/health",
+                         .summary = "The process is alive",
+                         .answer = R"({"type":"object","required":["status"]})"},
+                        {.method = "GET",
+                         .path = "/ready",
+                         .summary = "It takes requests, and the engine gets on",
+                         .answer = R"({"type":"object","required":["status"]})"},
+                        {.method = "GET",
+                         .path = "/version",
+                         .summary = "The program's version",
+                         .answer = R"({"type":"object","required":["version"]})"},
+                        {.method = "GET",
+                         .path = "/metrics",
+                         .summary = "Figures as Prometheus reads them",
+                         .media = "text/plain"}}};
   set.routes.push_back(
       {.method = "GET",
        .path = "/health",

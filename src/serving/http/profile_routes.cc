@@ -54,9 +54,15 @@ ProfileRoutes::~ProfileRoutes() {
 }
 
 RouteSet ProfileRoutes::Routes() {
+  static constexpr FieldDocs kQuery[] = {
+      {"seconds", R"({"type":"integer","minimum":1,"maximum":60})", "", true}};
   return {.routes = {{.method = "POST",
                       .path = "/debug/profile",
-                      .answer = [this](const ApiCall& call) { Answer(call); }}}};
+                      .answer = [this](const ApiCall& call) { Answer(call); }}},
+          .docs = {{.method = "POST",
+                    .path = "/debug/profile",
+                    .summary = "A timeline of the next seconds",
+                    .query = kQuery}}};
 }
 
 void ProfileRoutes::Answer(const ApiCall& call) {

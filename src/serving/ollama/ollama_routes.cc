@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "serving/generate/generation_job.h"
+#include "serving/ollama/ollama_docs.h"
 #include "serving/ollama/ollama_error.h"
 #include "serving/ollama/ollama_models.h"
 #include "serving/ollama/ollama_request.h"
@@ -47,7 +48,7 @@ void Generate(ModelDirectory& models, bool chat, const ApiCall& call) {
 }  // namespace
 
 RouteSet OllamaRoutes(ModelDirectory& models, const std::string& version) {
-  RouteSet set{.root = "/api/", .errors = &OllamaErrorBody};
+  RouteSet set{.root = "/api/", .errors = &OllamaErrorBody, .docs = OllamaDocs()};
   const auto generate = [&](const char* path, bool chat) {
     set.routes.push_back(
         {.method = "POST",

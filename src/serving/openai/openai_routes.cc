@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "serving/generate/generation_job.h"
+#include "serving/openai/openai_docs.h"
 #include "serving/openai/openai_error.h"
 #include "serving/openai/openai_request.h"
 #include "serving/openai/openai_writer.h"
@@ -50,7 +51,7 @@ void AnswerModels(const ModelDirectory& models, const ApiCall& call) {
 }  // namespace
 
 RouteSet OpenAiRoutes(const ModelDirectory& models) {
-  RouteSet set{.errors = &OpenAiErrorBody};
+  RouteSet set{.errors = &OpenAiErrorBody, .docs = OpenAiDocs()};
   const auto post = [&](const char* path, std::function<void(const ApiCall&)> answer) {
     set.routes.push_back({.method = "POST",
                           .path = path,

@@ -46,6 +46,10 @@ void SendFile(const ApiCall& call, const Files& files, std::string_view name) {
   call.response->Send(200, headers, packed ? std::string(file->bytes) : Unpacked(*file));
 }
 
+RouteDocs Docs(std::string_view path, std::string_view summary, std::string_view media) {
+  return {.method = "GET", .path = path, .summary = summary, .media = media};
+}
+
 }  // namespace
 
 RouteSet PageRoutes() {
@@ -58,7 +62,9 @@ RouteSet PageRoutes() {
                  {.method = "GET",
                   .path = "/assets/*",
                   .open = true,
-                  .answer = [files](const ApiCall& call) { SendFile(call, *files, call.tail); }}}};
+                  .answer = [files](const ApiCall& call) { SendFile(call, *files, call.tail); }}},
+      .docs = {Docs("/", "The page to chat with", "text/html"),
+               Docs("/assets/*", "Its files", "application/octet-stream")}};
 }
 
 }  // namespace pelton
