@@ -311,10 +311,10 @@ struct ApiServer::Impl {
   }
 
   // Memory that is not there ends one request, not the server.
-  template <typename Work>
-  static void Guarded(const ApiCall& call, Work work) {
+  template <typename Body>
+  static void Guarded(const ApiCall& call, Body body) {
     try {
-      work();
+      body();
     } catch (const std::bad_alloc&) {
       try {
         call.Fail(OutOfMemory());
