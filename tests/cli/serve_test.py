@@ -23,10 +23,11 @@ KEY = "sk-right"
 
 
 class Server:
-    def __init__(self, model, *options):
+    def __init__(self, model, *options, before=None):
+        # `before` runs in the new process.
         self.process = subprocess.Popen(
             [PELTON, "serve", model, "--port", "0", *options],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=before)
         self.banner = self.process.stdout.readline()
         self.port = int(re.search(r":(\d+) ", self.banner).group(1))
 
