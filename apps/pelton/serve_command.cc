@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/memory_reserve.h"
 #include "command.h"
 #include "profile_file.h"
 #include "served_models.h"
@@ -48,6 +49,9 @@ sigset_t ServerSignals() {
   sigaddset(&signals, SIGHUP);
   return signals;
 }
+
+// What requests that run may still need when memory ends, until they have ended.
+constexpr size_t kReserveBytes = 16 << 20;
 
 // As many open files as the system grants: each connection is one.
 void RaiseFileLimit() {
@@ -241,6 +245,7 @@ int Run(const ServeOptions& options, const Configuration& configuration) {
   const sigset_t signals = ServerSignals();
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   RaiseFileLimit();
+  ReserveMemory(kReserveBytes);
   const Result<size_t> memory_bytes = options.served.MemoryBytes();
   if (!memory_bytes.ok()) return Fail(memory_bytes.status());
   // Its thread starts after the signals are blocked.

@@ -326,7 +326,7 @@ void HttpConnection::ReportAccess(bool whole) {
   try {
     CallAccess(whole);
   } catch (const std::bad_alloc&) {
-    // A line less in the log.
+    return;  // a line less in the log
   }
 }
 

@@ -154,7 +154,7 @@ asio::awaitable<void> HttpServer::Impl::AcceptLoop() {
     try {
       co_await AcceptAll();
     } catch (const std::bad_alloc&) {
-      // The connection that came is closed; the next one is waited for.
+      continue;  // the connection that came is closed; the next one is waited for
     }
   }
 }

@@ -139,11 +139,10 @@ TEST(HttpStream, TellsWhenAReaderHasCaughtUp) {
   std::atomic<int> drains{0};
   response->OnDrained(0, [&] { ++drains; });
   EXPECT_TRUE(Eventually([&] { return drains == 1; })) << "nothing waits";
-  // More than the kernel holds.
-  size_t written = 0;
-  while (response->buffered() < (32u << 10)) {
-    ASSERT_TRUE(response->Write(std::string(1000, 'x')));
-    written += 1000;
+  // More than the kernel holds, which takes some time to say that it is full.
+  for (int round = 0; round < 50; ++round) {
+    while (response->buffered() < (32u << 10)) ASSERT_TRUE(response->Write(std::string(1000, 'x')));
+    std::this_thread::sleep_for(milliseconds(2));
   }
   size_t left = 0;
   response->OnDrained(4000, [&] {

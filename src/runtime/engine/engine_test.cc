@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <future>
 #include <memory>
 #include <thread>
@@ -121,6 +122,51 @@ TEST_F(EngineTest, ManyThreadsSubmitAndCancel) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0);
   EXPECT_EQ(odd, 0);
+}
+
+// Holds its request at every few tokens; whoever has the engine resumes it.
+class Pausing final : public RequestObserver {
+ public:
+  Pausing(Engine& engine, std::atomic<uint64_t>& id, std::promise<std::vector<int32_t>>& promise)
+      : engine_(engine), id_(id), promise_(promise) {}
+  void OnToken(const TokenEvent& event) override {
+    ids_.push_back(event.id);
+    if (ids_.size() % 3 == 0) engine_.Hold(id_);
+  }
+  void OnFinish(const FinishEvent&) override { promise_.set_value(ids_); }
+
+ private:
+  Engine& engine_;
+  std::atomic<uint64_t>& id_;
+  std::promise<std::vector<int32_t>>& promise_;
+  std::vector<int32_t> ids_;
+};
+
+TEST_F(EngineTest, RequestsAreHeldAndResumedByOtherThreads) {
+  ASSERT_NO_FATAL_FAILURE(Make({}));
+  std::vector<Request> one;
+  one.push_back(Ask(3, 12, 40));
+  const std::vector<int32_t> want = Ids(RunToCompletion(*engine_, std::move(one))[0]);
+  std::atomic<uint64_t> id{0};
+  std::promise<std::vector<int32_t>> promise;
+  Request request = Ask(3, 12, 40);
+  request.observer = std::make_unique<Pausing>(*engine_, id, promise);
+  id = engine_->Submit(std::move(request)).value();
+  std::future<std::vector<int32_t>> got = promise.get_future();
+  while (got.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
+    engine_->Resume(id);
+  }
+  EXPECT_EQ(got.get(), want);
+}
+
+TEST_F(EngineTest, WhatIsHeldEndsWithTheEngine) {
+  ASSERT_NO_FATAL_FAILURE(Make({}));
+  std::promise<FinishReason> promise;
+  Request request = Ask(1, 10, 80);
+  request.observer = std::make_unique<Promise>(promise);
+  engine_->Hold(engine_->Submit(std::move(request)).value());
+  engine_.reset();
+  EXPECT_NE(promise.get_future().get(), FinishReason::kError);
 }
 
 TEST_F(EngineTest, RefusesWhatDoesNotFitTheQueueAndRecovers) {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/memory_reserve.h"
 #include "serving/anthropic/anthropic_routes.h"
 #include "serving/api/route.h"
 #include "serving/embeddings/embedding_routes.h"
@@ -81,10 +82,11 @@ enum class Refusal : uint8_t {
   kDraining,
   kQueueFull,
   kLoad,
-  kTenant
+  kTenant,
+  kMemory
 };
-constexpr const char* kRefusalNames[] = {"route",    "method",     "key",  "host",  "origin",
-                                         "draining", "queue_full", "load", "tenant"};
+constexpr const char* kRefusalNames[] = {"route",    "method",     "key",  "host",   "origin",
+                                         "draining", "queue_full", "load", "tenant", "memory"};
 
 }  // namespace
 
@@ -268,6 +270,9 @@ struct ApiServer::Impl {
     if (operators.draining() && route.intake) {
       return Refuse(request, Refusal::kDraining,
                     {.status = 503, .message = "the server is shutting down"});
+    }
+    if (route.intake && MemoryIsShort()) {
+      return Refuse(request, Refusal::kMemory, OutOfMemory(), {}, tenant.get());
     }
     if (route.intake && tenant != nullptr) {
       if (const std::optional<ApiError> error = tenant->Check(now)) {
