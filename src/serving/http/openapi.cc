@@ -137,7 +137,7 @@ Json Operation(const Route& route, const RouteDocs& docs, ErrorShape errors, boo
 }  // namespace
 
 std::string OpenApiText(const RouteTable& table, const std::string& version, bool keys) {
-  static const RouteDocs kNothing{};
+  static const RouteDocs nothing{};
   Json paths = Json::object();
   for (size_t i = 0; i < table.routes().size(); ++i) {
     const Route& route = table.routes()[i];
@@ -145,7 +145,7 @@ std::string OpenApiText(const RouteTable& table, const std::string& version, boo
     std::string method = route.method;
     for (char& c : method) c = static_cast<char>(c | 0x20);
     paths[PathOf(route)][method] =
-        Operation(route, docs != nullptr ? *docs : kNothing, table.ErrorsOf(route.path), keys);
+        Operation(route, docs != nullptr ? *docs : nothing, table.ErrorsOf(route.path), keys);
   }
   Json usage = {{"type", "object"},
                 {"required", {"prompt_tokens", "completion_tokens", "total_tokens"}}};
