@@ -10,40 +10,12 @@
 #include <vector>
 
 #include "null_engine.h"
+#include "one_model.h"
 #include "serving/http/api_server.h"
 #include "serving/model/language_model.h"
 
 namespace pelton {
 namespace {
-
-// The only model, which is always there.
-class OneModel final : public ModelDirectory {
- public:
-  // Borrows the model.
-  OneModel(LanguageModel& model, ModelFacts facts)
-      : served_(std::make_shared<const ServedModel>(ServedModel{model, {.name = "null"}})),
-        facts_(std::make_shared<const ModelFacts>(std::move(facts))) {}
-
-  std::vector<ListedModel> List() const override {
-    return {{.called = served_->called, .facts = facts_, .opened = {served_, nullptr}}};
-  }
-  std::shared_ptr<const ServedModel> Only() const override { return served_; }
-  std::string Resolve(std::string_view asked, ModelKind kind, ApiError* error) const override {
-    if (kind == ModelKind::kLanguage && !served_->Refuse(asked)) return served_->name();
-    *error = UnknownModel(asked, *this);
-    return "";
-  }
-  uint64_t Open(const std::string&, size_t, Use use) override {
-    use({served_, nullptr}, {});
-    return 0;
-  }
-  void Leave(uint64_t) override {}
-  void KeepAlive(const std::string&, int64_t) override {}
-
- private:
-  const std::shared_ptr<const ServedModel> served_;
-  const std::shared_ptr<const ModelFacts> facts_;
-};
 
 Status Serve(const std::string& path, uint16_t port) {
   ASSIGN_OR_RETURN(ModelFiles files, OpenModel(path));
@@ -57,7 +29,7 @@ Status Serve(const std::string& path, uint16_t port) {
   model.context_tokens = 4096;
   model.engine = std::make_unique<NullEngine>(ids[0]);
   ASSIGN_OR_RETURN(ModelFacts facts, ReadModelFacts(path));
-  OneModel models(model, std::move(facts));
+  OneModel models(model, std::move(facts), "null");
   const TenantDirectory tenants(metrics);
   ApiServerOptions server_options;
   server_options.http.port = port;

@@ -19,6 +19,7 @@
 #include <string_view>
 #include <thread>
 
+#include "../../bench/serving/one_model.h"
 #include "base/memory_reserve.h"
 #include "serving/http/api_server.h"
 #include "serving/model/language_model.h"
@@ -87,7 +88,9 @@ class AllocationTest : public ::testing::Test {
         kModel, {.threads = 1, .context_tokens = 512, .kv_tokens = 4096, .max_sequences = 4});
     EXPECT_TRUE(model.ok()) << model.status().message();
     model_ = std::move(model).value();
-    directory_ = std::make_unique<SingleModel>(*model_, "tiny");
+    auto facts = ReadModelFacts(kModel);
+    EXPECT_TRUE(facts.ok()) << facts.status().message();
+    directory_ = std::make_unique<OneModel>(*model_, std::move(facts).value(), "tiny");
     tenants_ = std::make_unique<TenantDirectory>(*model_->metrics);
     ApiServerOptions options;
     options.http.port = 0;
@@ -134,7 +137,7 @@ class AllocationTest : public ::testing::Test {
   }
 
   std::unique_ptr<LanguageModel> model_;
-  std::unique_ptr<SingleModel> directory_;
+  std::unique_ptr<OneModel> directory_;
   std::unique_ptr<TenantDirectory> tenants_;
   std::unique_ptr<ApiServer> server_;
   uint16_t port_ = 0;

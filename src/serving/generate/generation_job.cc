@@ -92,8 +92,8 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   const std::unique_ptr<AnswerWriter> writer_;
   std::vector<AnswerReader> readers_;      // of the choices that were submitted
   std::vector<ReasoningCount> reasoning_;  // of the choices
-  std::vector<uint64_t> ids_;          // of the engine's requests
-  size_t running_;                     // choices that have not ended
+  std::vector<uint64_t> ids_;              // of the engine's requests
+  size_t running_;                         // choices that have not ended
   GenerationUsage usage_;
   bool held_ = false;  // the engine waits for the client to read
   bool over_ = false;  // answered, failed or left by the client
@@ -165,7 +165,7 @@ Request GenerationJob::MakeRequest(size_t index) {
       JournalEntry{.request_id = call_.request->id,
                    .choice = index,
                    .path = call_.request->path,
-                   .model = call_.model == nullptr ? "" : call_.model->name,
+                   .model = call_.model == nullptr ? "" : call_.model->name(),
                    .tenant = tenant.name(),
                    .service_class = request.service_class,
                    .prompt_tokens = request.prompt_ids.size()});

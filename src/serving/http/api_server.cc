@@ -368,10 +368,8 @@ struct ApiServer::Impl {
       call.trace->Set("pelton.tenant", tenant->name());
     }
     call.journal = journal;
-    const bool queued =
-        intake->Push(request->body.size(), [this, &route, call] {
-          Guarded(call, [&] { Work(route, call); });
-        });
+    const bool queued = intake->Push(
+        request->body.size(), [this, &route, call] { Guarded(call, [&] { Work(route, call); }); });
     if (!queued) FailQueueFull(call);
   }
 

@@ -41,7 +41,7 @@ bool Read(const StorePtr& store, const ApiCall& call, ResponseRequest* request) 
 void Create(const StorePtr& store, const ApiCall& call) {
   ResponseRequest request;
   if (!Read(store, call, &request)) return;
-  request.form.model = call.model->name;
+  request.form.model = call.model->name();
   ApiCall run = call;
   std::shared_ptr<LocalExchange> exchange;
   if (request.form.background) {
@@ -148,21 +148,21 @@ void Cancel(const StorePtr& store, const ApiCall& call) {
 
 RouteSet ResponseRoutes(const std::shared_ptr<ResponseStore>& store) {
   RouteSet set;
-  const auto add = [&](const char* method, const char* path, bool model, bool generates,
+  const auto add = [&](const char* method, const char* path, RouteAsks asks, bool generates,
                        void (*answer)(const StorePtr&, const ApiCall&)) {
     set.routes.push_back({.method = method,
                           .path = path,
                           .versioned = true,
                           .intake = true,
-                          .model = model,
+                          .asks = asks,
                           .generates = generates,
                           .answer = [store, answer](const ApiCall& c) { answer(store, c); }});
   };
-  add("POST", "/responses", true, true, &Create);
-  add("POST", "/responses/input_tokens", true, false, &CountTokens);
-  add("POST", "/responses/*", false, false, &Cancel);
-  add("GET", "/responses/*", false, false, &Get);
-  add("DELETE", "/responses/*", false, false, &Delete);
+  add("POST", "/responses", RouteAsks::kLanguageModel, true, &Create);
+  add("POST", "/responses/input_tokens", RouteAsks::kLanguageModel, false, &CountTokens);
+  add("POST", "/responses/*", RouteAsks::kNothing, false, &Cancel);
+  add("GET", "/responses/*", RouteAsks::kNothing, false, &Get);
+  add("DELETE", "/responses/*", RouteAsks::kNothing, false, &Delete);
   return set;
 }
 
