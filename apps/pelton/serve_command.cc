@@ -325,7 +325,8 @@ Command ServeCommand() {
       .summary = "answer over HTTP, as OpenAI's interface does",
       .description =
           "Serves models at /v1/chat/completions, /v1/completions, /v1/responses, /v1/models, "
-          "/tokenize and /detokenize, encoders at /v1/embeddings, /v1/rerank and /v1/score, and /health, "
+          "/tokenize and /detokenize, encoders at /v1/embeddings, /v1/rerank and /v1/score, and "
+          "/health, "
           "/ready, /version and /metrics for operators. It listens on "
           "this machine only unless --host says otherwise, which needs a key. SIGTERM or Ctrl-C "
           "refuses new requests and finishes those in progress."};

@@ -183,7 +183,7 @@ class Request {
  private:
   // Without the interpreter's lock, so `handle` was read before: another thread may close it.
   static pelton_code Take(pelton_request* handle, int64_t timeout_ms, std::optional<Event>* event,
-                            Failure* failure) {
+                          Failure* failure) {
     const pelton_event* next = nullptr;
     const pelton_code status = pelton_next(handle, timeout_ms, &next);
     if (status == PELTON_OK) {

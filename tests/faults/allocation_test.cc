@@ -19,8 +19,8 @@
 #include <string_view>
 #include <thread>
 
-#include "../../bench/serving/one_model.h"
 #include "base/memory_reserve.h"
+#include "one_model.h"
 #include "serving/http/api_server.h"
 #include "serving/model/language_model.h"
 

@@ -8,12 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define EXPECT(condition)                                                                  \
-  do {                                                                                     \
-    if (!(condition)) {                                                                    \
+#define EXPECT(condition)                                                                       \
+  do {                                                                                          \
+    if (!(condition)) {                                                                         \
       fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, pelton_last_error()); \
-      exit(1);                                                                             \
-    }                                                                                      \
+      exit(1);                                                                                  \
+    }                                                                                           \
   } while (0)
 
 static const char* const kMessages = "[{\"role\":\"user\",\"content\":\"hello \\\"there\\\"\"}]";

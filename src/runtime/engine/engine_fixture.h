@@ -18,9 +18,7 @@ namespace pelton {
 class Recording final : public RequestObserver {
  public:
   explicit Recording(RequestResult& result) : result_(result) {}
-  void OnStart() override {
-    PELTON_CHECK(!std::exchange(started_, true), "a request starts once");
-  }
+  void OnStart() override { PELTON_CHECK(!std::exchange(started_, true), "a request starts once"); }
   void OnPromptToken(const PromptTokenEvent& event) override {
     PELTON_CHECK(started_, "a request starts before its prompt is read");
     result_.prompt.push_back({event.id, event.logprob, {event.top.begin(), event.top.end()}});
