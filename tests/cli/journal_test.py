@@ -47,9 +47,10 @@ class JournalTest(unittest.TestCase):
                  "service_class": "batch", "state": "length", "prompt_tokens": 3,
                  "output_tokens": 4, "preemptions": 0})
         self.assertEqual(len(self.server.json("/debug/requests?limit=1")["requests"]), 1)
-        for query in ["limit=0", "limit=513", "limit=x", "limit=1&x=2", "x=1"]:
+        for query, param in [("limit=0", "limit"), ("limit=513", "limit"), ("limit=x", "limit"),
+                             ("limit=1&x=2", "x"), ("x=1", "x")]:
             error = self.server.json("/debug/requests?" + query, None, 400)["error"]
-            self.assertEqual(error["param"], "limit", query)
+            self.assertEqual(error["param"], param, query)
 
     def test_what_runs_and_what_waits(self):
         # 128 answers, one at a time: they take long enough to be seen.

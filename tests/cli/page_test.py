@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import tempfile
 import unittest
@@ -47,8 +48,9 @@ class RealModelTest(PageCase):
         self.wait(lambda page: self.ended() and len(self.texts()) == 2)
         self.assertRegex(self.inner_texts(".speed")[0], r"^stopped")
         self.assertGreater(len(self.texts()[1]), 10)
-        self.wait(lambda page: "pelton_requests_running 0" in urllib.request.urlopen(
-            self.url + "/metrics").read().decode())
+        self.wait(lambda page: re.search(r'^pelton_requests_running{model="[^"]+"} 0$',
+                                         urllib.request.urlopen(
+                                             self.url + "/metrics").read().decode(), re.M))
 
     def test_answer_anew_in_a_chat(self):
         self.set_longest(12)

@@ -38,7 +38,7 @@ class ShutdownTest(unittest.TestCase):
                      for i in range(STREAMS)]
             while True:
                 metrics = await get(server.port, "/metrics")
-                if b"pelton_requests_running 0" not in metrics.body:
+                if re.search(rb"^pelton_requests_running{[^\n]*} [1-9]", metrics.body, re.M):
                     break
             begin = time.monotonic()
             server.process.send_signal(signal.SIGTERM)

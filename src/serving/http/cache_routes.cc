@@ -89,7 +89,11 @@ RouteSet CacheRoutes(const ModelDirectory& models, const TenantDirectory& tenant
   return {.routes = {{.method = "GET",
                       .path = "/cache",
                       .versioned = true,
-                      .answer = [&](const ApiCall& call) { AnswerCache(models, tenants, call); }}}};
+                      .answer = [&](const ApiCall& call) { AnswerCache(models, tenants, call); }}},
+          .docs = {{.method = "GET",
+                    .path = "/cache",
+                    .summary = "What the prefix caches hold and how well they do",
+                    .answer = R"({"type":"object","required":["tenants"]})"}}};
 }
 
 }  // namespace pelton

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "serving/api/query.h"
+#include "serving/api/query_fields.h"
 #include "serving/tenant/tenant.h"
 
 namespace pelton {
@@ -13,7 +13,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kUsualLimit = 100;
+constexpr size_t kUsualLimit = 100;
 
 double Milliseconds(int64_t ns) { return static_cast<double>(ns) * 1e-6; }
 
@@ -35,18 +35,17 @@ Json EntryJson(const JournalEntry& entry) {
 }
 
 void Answer(const ApiCall& call, const RequestJournal& journal) {
-  std::optional<int> limit = kUsualLimit;
-  if (!call.request->query.empty()) {
-    limit = QueryNumber(call.request->query, "limit", 1, RequestJournal::kMostEnded);
-  }
-  if (!limit) return call.Fail({.message = "expected ?limit=N, 1 to 512", .param = "limit"});
+  size_t limit = kUsualLimit;
+  QueryFields query(call.request->query);
+  query.Whole("limit", 1, RequestJournal::kMostEnded, &limit);
+  if (const auto error = query.Error()) return call.Fail(*error);
   // The key may have been taken away since the headers came.
   if (call.tenant == nullptr) {
     return call.Fail({.status = 401, .message = "the key is no longer valid"});
   }
   const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
   Json requests = Json::array();
-  for (const JournalEntry& entry : journal.Read(call.tenant->name(), static_cast<size_t>(*limit))) {
+  for (const JournalEntry& entry : journal.Read(call.tenant->name(), limit)) {
     requests.push_back(EntryJson(entry));
   }
   const Json body = {{"now", now.count()}, {"requests", std::move(requests)}};
@@ -56,9 +55,16 @@ void Answer(const ApiCall& call, const RequestJournal& journal) {
 }  // namespace
 
 RouteSet JournalRoutes(const RequestJournal& journal) {
+  static constexpr FieldDocs kQuery[] = {
+      {"limit", R"({"type":"integer","minimum":1,"maximum":512})", "the newest; 100 if absent"}};
   return {.routes = {{.method = "GET",
                       .path = "/debug/requests",
-                      .answer = [&](const ApiCall& call) { Answer(call, journal); }}}};
+                      .answer = [&](const ApiCall& call) { Answer(call, journal); }}},
+          .docs = {{.method = "GET",
+                    .path = "/debug/requests",
+                    .summary = "What the key's requests of late took, and those that run",
+                    .answer = R"({"type":"object","required":["now","requests"]})",
+                    .query = kQuery}}};
 }
 
 }  // namespace pelton

@@ -1,45 +1,16 @@
 #include "serving/http/profile_routes.h"
 
-#include <algorithm>
-#include <charconv>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "runtime/profile/chrome_trace.h"
-#include "serving/api/query.h"
+#include "serving/api/query_fields.h"
 
 namespace pelton {
 namespace {
 
-constexpr int kMostSeconds = 60;
-
-// "seconds=N" and "model=NAME" in any order.
-struct Query {
-  int seconds = 0;  // 0: the query is anything else
-  std::string model;
-};
-
-Query ParseQuery(std::string_view text) {
-  Query query;
-  while (!text.empty()) {
-    const std::string_view part = text.substr(0, text.find('&'));
-    text.remove_prefix(std::min(text.size(), part.size() + 1));
-    const size_t equals = std::min(part.find('='), part.size());
-    const std::string_view name = part.substr(0, equals);
-    const std::string_view value = part.substr(std::min(part.size(), equals + 1));
-    if (name == "model") {
-      query.model = value;
-      continue;
-    }
-    int seconds = 0;
-    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), seconds);
-    const bool whole = error == std::errc() && end == value.data() + value.size();
-    if (name != "seconds" || !whole || seconds < 1 || seconds > kMostSeconds) return {};
-    query.seconds = seconds;
-  }
-  return query;
-}
+constexpr size_t kMostSeconds = 60;
 
 }  // namespace
 
@@ -55,7 +26,8 @@ ProfileRoutes::~ProfileRoutes() {
 
 RouteSet ProfileRoutes::Routes() {
   static constexpr FieldDocs kQuery[] = {
-      {"seconds", R"({"type":"integer","minimum":1,"maximum":60})", "", true}};
+      {"seconds", R"({"type":"integer","minimum":1,"maximum":60})", "", true},
+      {"model", R"({"type":"string"})", "without one the first"}};
   return {.routes = {{.method = "POST",
                       .path = "/debug/profile",
                       .answer = [this](const ApiCall& call) { Answer(call); }}},
@@ -66,17 +38,19 @@ RouteSet ProfileRoutes::Routes() {
 }
 
 void ProfileRoutes::Answer(const ApiCall& call) {
-  const Query query = ParseQuery(call.request->query);
-  if (query.seconds == 0) {
-    return call.Fail(
-        {.message = "expected ?seconds=N, 1 to 60, and perhaps &model=NAME", .param = "seconds"});
-  }
+  size_t seconds = 0;
+  std::string asked;
+  QueryFields query(call.request->query);
+  query.Whole("seconds", 1, kMostSeconds, &seconds);
+  query.String("model", &asked);
+  if (seconds == 0) query.Refuse("seconds", "expected ?seconds=N, 1 to 60");
+  if (const auto error = query.Error()) return call.Fail(*error);
   ApiError error;
-  const std::string name = models_.Resolve(query.model, ModelKind::kLanguage, &error);
+  const std::string name = models_.Resolve(asked, ModelKind::kLanguage, &error);
   if (name.empty()) return call.Fail(error);
-  models_.Open(name, 0, [this, call, query](OpenedModel opened, const ApiError& refusal) {
+  models_.Open(name, 0, [this, call, seconds](OpenedModel opened, const ApiError& refusal) {
     if (opened.empty()) return call.Fail(refusal);
-    Begin(call, std::chrono::seconds(query.seconds), std::move(opened.language));
+    Begin(call, std::chrono::seconds(seconds), std::move(opened.language));
   });
 }
 

@@ -122,10 +122,12 @@ std::vector<ListedModel> ModelPool::List() const {
 }
 
 std::shared_ptr<const ServedModel> ModelPool::Only() const {
+  OpenedModel only;  // an encoder's share is given back here, which takes the lock again
   const MutexLock lock(state_->mutex);
   if (state_->entries.size() != 1 || state_->entries[0]->state != ModelState::kReady)
     return nullptr;
-  return ShareOf(state_, *state_->entries[0], false).language;
+  only = ShareOf(state_, *state_->entries[0], false);
+  return only.language;
 }
 
 std::string ModelPool::Resolve(std::string_view asked, ModelKind kind, ApiError* error) const {

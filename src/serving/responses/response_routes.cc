@@ -12,6 +12,7 @@
 #include "serving/generate/served_model.h"
 #include "serving/request/list_answer.h"
 #include "serving/request/service_terms.h"
+#include "serving/responses/response_docs.h"
 #include "serving/responses/response_request.h"
 #include "serving/responses/response_writer.h"
 #include "serving/tenant/admission.h"
@@ -147,7 +148,7 @@ void Cancel(const StorePtr& store, const ApiCall& call) {
 }  // namespace
 
 RouteSet ResponseRoutes(const std::shared_ptr<ResponseStore>& store) {
-  RouteSet set;
+  RouteSet set{.docs = ResponseDocs()};
   const auto add = [&](const char* method, const char* path, RouteAsks asks, bool generates,
                        void (*answer)(const StorePtr&, const ApiCall&)) {
     set.routes.push_back({.method = method,
