@@ -4,6 +4,7 @@ Usage: shutdown_test.py PELTON, in the root of the sources.
 """
 
 import asyncio
+import re
 import signal
 import time
 import unittest

@@ -11,7 +11,8 @@ constexpr FieldDocs kAsked[] = {
     {"instructions", R"({"type":"string"})", "what stands before the conversation"},
     {"previous_response_id", R"({"type":"string"})", "a stored response that this one follows"},
     {"truncation", R"({"enum":["auto","disabled"]})"},
-    {"text", R"({"type":"object","properties":{"format":{"type":"object","properties":{"type":
+    {"text",
+     R"({"type":"object","properties":{"format":{"type":["object","null"],"properties":{"type":
       {"enum":["text","json_object","json_schema"]}},"required":["type"]}}})",
      "what the answer must be"},
     {"tools", R"({"type":"array","items":{"type":"object","required":["type","name"]}})",
