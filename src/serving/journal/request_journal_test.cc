@@ -101,7 +101,9 @@ TEST(RequestJournal, IsUsedByManyThreads) {
         const uint64_t name = journal.Begin(Asked("x"));
         journal.Started(name);
         journal.FirstToken(name);
-        if (i % 50 == 0) EXPECT_FALSE(journal.Read("", 3).empty());
+        if (i % 50 == 0) {
+          EXPECT_FALSE(journal.Read("", 3).empty());
+        }
         journal.End(name, {.reason = FinishReason::kStop});
       }
     });
