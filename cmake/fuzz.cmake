@@ -1,5 +1,6 @@
 # pelton_fuzz(NAME target SRCS target.cc DEPS ...) builds fuzz/<name> with libFuzzer (preset fuzz);
-# elsewhere its objects, and those only when they are asked for, by the linter's run or by name. Seed inputs live in fuzz/corpus/<name>/, regressions in fuzz/regressions/<name>/.
+# elsewhere its objects, and those only when they are asked for, by the linter's run or by name.
+# Seed inputs live in fuzz/corpus/<name>/, regressions in fuzz/regressions/<name>/.
 function(pelton_fuzz)
   cmake_parse_arguments(A "" "NAME" "SRCS;DEPS;LIBS" ${ARGN})
   if(NOT PELTON_FUZZ)
