@@ -15,8 +15,6 @@
 namespace pelton {
 namespace {
 
-constexpr int64_t kSecondNs = 1'000'000'000;
-
 int64_t NowNs() { return MonotonicClock().NowNs(); }
 
 uint32_t Seconds(int64_t ns) {
@@ -282,31 +280,6 @@ void ModelPool::Stop() {
   }
 }
 
-// The model for which somebody has waited longest.
-ModelPool::Entry* ModelPool::NextToLoad() const {
-  Entry* next = nullptr;
-  for (const auto& entry : state_->entries) {
-    if (entry->state != ModelState::kCold || entry->waiters.empty()) continue;
-    if (next == nullptr || entry->waiters[0].ticket < next->waiters[0].ticket) next = entry.get();
-  }
-  return next;
-}
-
-// A model whose time is over; else *wake_ns is when one's may be, or as it was.
-ModelPool::Entry* ModelPool::NextIdle(int64_t now_ns, int64_t* wake_ns) const {
-  for (const auto& entry : state_->entries) {
-    if (entry->state != ModelState::kReady || entry->KeepNs() < 0) continue;
-    const int64_t since_ns = entry->shares > 0 ? now_ns : entry->last_used_ns;
-    const int64_t end_ns = since_ns + entry->KeepNs();
-    if (entry->MayGo() && end_ns <= now_ns) return entry.get();
-    // One in use says so when it is let go, or is looked at again when its time may be over.
-    if (entry->shares == 0 || entry->KeepNs() >= kSecondNs) {
-      *wake_ns = std::min(*wake_ns, end_ns);
-    }
-  }
-  return nullptr;
-}
-
 void ModelPool::Run() {
   while (true) {
     Entry* idle = nullptr;
@@ -317,12 +290,12 @@ void ModelPool::Run() {
         if (state_->closed) return;
         const int64_t now_ns = NowNs();
         int64_t wake_ns = INT64_MAX;
-        idle = NextIdle(now_ns, &wake_ns);
+        idle = state_->NextIdle(now_ns, &wake_ns);
         if (idle != nullptr) {
           idle->state = ModelState::kUnloading;
           break;
         }
-        next = NextToLoad();
+        next = state_->NextToLoad();
         if (next != nullptr) {
           next->state = ModelState::kLoading;
           break;
@@ -361,22 +334,6 @@ void ModelPool::Unload(Entry& entry, const char* why) {
   entry.counts.unloads.Add();
 }
 
-// What holds the memory, for a refusal.
-std::string ModelPool::HoldersText() const {
-  std::string text;
-  for (const auto& entry : state_->entries) {
-    if (entry->bytes == 0) continue;
-    text += fmt::format("{}\"{}\" {} MiB", text.empty() ? "" : ", ", entry->model.called.name,
-                        DivUp(entry->bytes, size_t{1} << 20));
-    if (entry->model.pinned) {
-      text += " (pinned)";
-    } else if (entry->shares > 0) {
-      text += " (in use)";
-    }
-  }
-  return text.empty() ? "nothing" : text;
-}
-
 Status ModelPool::MakeRoom(const Entry& entry, const MemoryNeed& need) {
   const size_t needed = need.TotalBytes();
   std::vector<Entry*> going;
@@ -392,7 +349,8 @@ Status ModelPool::MakeRoom(const Entry& entry, const MemoryNeed& need) {
       return ResourceExhausted(fmt::format(
           "not enough memory: \"{}\" needs {}, the limit for all models is {} MiB, of which are "
           "held: {}",
-          entry.model.called.name, need.Text(), options_.memory_bytes >> 20, HoldersText()));
+          entry.model.called.name, need.Text(), options_.memory_bytes >> 20,
+          state_->HoldersText()));
     }
     for (const size_t i : *chosen) {
       going.push_back(state_->entries[i].get());
@@ -510,15 +468,16 @@ void ModelPool::WatchWaits() {
         const int64_t now_ns = NowNs();
         int64_t wake_ns = INT64_MAX;
         for (const auto& entry : state_->entries) {
+          const size_t before = ended.size();
           std::erase_if(entry->waiters, [&](Waiter& waiter) {
             if (waiter.until_ns > now_ns) {
               wake_ns = std::min(wake_ns, waiter.until_ns);
               return false;
             }
-            state_->CountOut(*entry, waiter);
             ended.push_back(std::move(waiter));
             return true;
           });
+          for (size_t i = before; i < ended.size(); ++i) state_->CountOut(*entry, ended[i]);
         }
         if (!ended.empty()) break;
         if (wake_ns == INT64_MAX) {

@@ -70,11 +70,8 @@ class ModelPool final : public ModelDirectory {
   struct State;
   class Share;
 
-  // All with the state's lock held.
+  // With the state's lock held.
   static OpenedModel ShareOf(const std::shared_ptr<State>& state, Entry& entry, bool is_use);
-  Entry* NextToLoad() const;
-  Entry* NextIdle(int64_t now_ns, int64_t* wake_ns) const;
-  std::string HoldersText() const;
 
   void Run();
   void WatchWaits();

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
+#include "base/checked_math.h"
 #include "serving/metrics/metrics_text.h"
 
 namespace pelton {
@@ -56,6 +58,44 @@ std::vector<ModelPool::Waiter> ModelPool::State::TakeWaiters(Entry& entry) {
   entry.waiters.clear();
   for (const Waiter& waiter : taken) CountOut(entry, waiter);
   return taken;
+}
+
+ModelPool::Entry* ModelPool::State::NextToLoad() const {
+  Entry* next = nullptr;
+  for (const auto& entry : entries) {
+    if (entry->state != ModelState::kCold || entry->waiters.empty()) continue;
+    if (next == nullptr || entry->waiters[0].ticket < next->waiters[0].ticket) next = entry.get();
+  }
+  return next;
+}
+
+ModelPool::Entry* ModelPool::State::NextIdle(int64_t now_ns, int64_t* wake_ns) const {
+  for (const auto& entry : entries) {
+    if (entry->state != ModelState::kReady || entry->KeepNs() < 0) continue;
+    const int64_t since_ns = entry->shares > 0 ? now_ns : entry->last_used_ns;
+    const int64_t end_ns = since_ns + entry->KeepNs();
+    if (entry->MayGo() && end_ns <= now_ns) return entry.get();
+    // One in use says so when it is let go, or is looked at again when its time may be over.
+    if (entry->shares == 0 || entry->KeepNs() >= kSecondNs) {
+      *wake_ns = std::min(*wake_ns, end_ns);
+    }
+  }
+  return nullptr;
+}
+
+std::string ModelPool::State::HoldersText() const {
+  std::string text;
+  for (const auto& entry : entries) {
+    if (entry->bytes == 0) continue;
+    text += fmt::format("{}\"{}\" {} MiB", text.empty() ? "" : ", ", entry->model.called.name,
+                        DivUp(entry->bytes, size_t{1} << 20));
+    if (entry->model.pinned) {
+      text += " (pinned)";
+    } else if (entry->shares > 0) {
+      text += " (in use)";
+    }
+  }
+  return text.empty() ? "nothing" : text;
 }
 
 }  // namespace pelton

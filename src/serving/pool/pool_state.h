@@ -18,6 +18,8 @@ namespace pelton {
 
 enum class ModelState : uint8_t { kCold, kLoading, kReady, kUnloading };
 
+inline constexpr int64_t kSecondNs = 1'000'000'000;
+
 // A model in memory as its users see it.
 struct ModelPool::Resident {
   Resident(LoadedModel model, const ServedName& called);
@@ -94,6 +96,12 @@ struct ModelPool::State {
   // Takes an entry's waiters out.
   std::vector<Waiter> TakeWaiters(Entry& entry) REQUIRES_LOCK(mutex);
   void CountOut(Entry& entry, const Waiter& waiter) REQUIRES_LOCK(mutex);
+  // The model for which somebody has waited longest.
+  Entry* NextToLoad() const REQUIRES_LOCK(mutex);
+  // A model whose time is over; else *wake_ns is when one's may be, or as it was.
+  Entry* NextIdle(int64_t now_ns, int64_t* wake_ns) const REQUIRES_LOCK(mutex);
+  // What holds the memory, for a refusal.
+  std::string HoldersText() const REQUIRES_LOCK(mutex);
 };
 
 }  // namespace pelton
