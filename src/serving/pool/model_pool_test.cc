@@ -275,7 +275,7 @@ TEST_F(ModelPoolTest, AFailureIsToldAndTriedAgainLater) {
 TEST_F(ModelPoolTest, WaitsAreBoundedAndMayBeGivenUp) {
   options_.max_waiting = 2;
   options_.max_waiting_bytes = 100;
-  options_.max_wait_ns = 50 * kMs;
+  options_.max_wait_ns = 3000 * kMs;
   Start();
   test_loader_->Hold(true);
   uint64_t ticket = 0;
