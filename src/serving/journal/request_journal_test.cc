@@ -95,6 +95,7 @@ TEST(RequestJournal, IsUsedByManyThreads) {
   MonotonicClock clock;
   RequestJournal journal(clock);
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < 500; ++i) {
