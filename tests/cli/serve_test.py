@@ -159,7 +159,7 @@ class CompletionTest(unittest.TestCase):
                 body = json.dumps({"prompt": [1, 2], "max_tokens": 2, field: value})
                 started = time.monotonic()
                 status, text, _ = self.server.ask("/v1/completions", body.encode())
-                self.assertLess(time.monotonic() - started, 30)  # sanitizers are slow
+                self.assertLess(time.monotonic() - started, 5)
                 if status == 200:  # a value that the field may have
                     continue
                 error = json.loads(text)["error"]
@@ -213,7 +213,7 @@ class CompletionTest(unittest.TestCase):
         members = ",".join(f'"{i}":1' for i in range(500000))
         started = time.monotonic()
         self.server.json("/v1/completions", ("{" + members + "}").encode(), 400)
-        self.assertLess(time.monotonic() - started, 30)  # it took minutes once
+        self.assertLess(time.monotonic() - started, 5)  # it took minutes once
         # This model has no chat template.
         message = {"messages": [{"role": "user", "content": "x"}]}
         error = self.server.json("/v1/chat/completions", message, 400)["error"]
@@ -307,7 +307,7 @@ class EndTest(unittest.TestCase):
     def test_a_signal_lets_answers_finish(self):
         server = Server(MODEL, "--parallel", "4", "--drain-seconds", "120")
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            fields = {"prompt": [1, 2], "max_tokens": 300, "ignore_eos": True, "n": 40}
+            fields = {"prompt": [1, 2], "max_tokens": 1000, "ignore_eos": True, "n": 40}
             answer = pool.submit(server.json, "/v1/completions", fields)
             while server.metric("pelton_requests_running") == 0:
                 time.sleep(0.005)
