@@ -61,7 +61,7 @@ bool SameFloat(const std::byte* a, const std::byte* b) {
   float x, y;
   std::memcpy(&x, a, 4);
   std::memcpy(&y, b, 4);
-  return std::memcmp(&x, &y, 4) == 0 || (std::isnan(x) && std::isnan(y));
+  return std::memcmp(a, b, 4) == 0 || (std::isnan(x) && std::isnan(y));
 }
 
 // Bits, except that one NaN is as good as another. Quantised rows hold words of four values, f32

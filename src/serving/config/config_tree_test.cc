@@ -12,7 +12,7 @@ namespace {
 // One line for each value: "a.b[0] = text @line:column".
 void Print(const ConfigNode& node, const std::string& name, std::string* out) {
   for (const auto& [key, value] : node.members) {
-    Print(value, name.empty() ? key : name + "." + key, out);
+    Print(value, name.empty() ? key : fmt::format("{}.{}", name, key), out);
   }
   for (size_t i = 0; i < node.items.size(); ++i) {
     Print(node.items[i], fmt::format("{}[{}]", name, i), out);
