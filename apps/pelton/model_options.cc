@@ -3,10 +3,24 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <cstdlib>
 
+#include "serving/hub/hub.h"
 #include "serving/model/model_store.h"
 
 namespace pelton {
+
+namespace {
+
+std::string FromEnvironment(const char* name, const std::string& otherwise) {
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): before threads
+  return value != nullptr && *value != '\0' ? value : otherwise;
+}
+
+}  // namespace
+
+std::string HubAddress() { return FromEnvironment("HF_ENDPOINT", PullOptions().hub); }
+std::string HubToken() { return FromEnvironment("HF_TOKEN", ""); }
 
 Result<size_t> ParseSize(const char* option, const std::string& text) {
   constexpr double kMost = 0x1p50;

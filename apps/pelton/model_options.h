@@ -43,4 +43,8 @@ struct ModelOptions {
 // powers of 1024. InvalidArgument, naming the option.
 Result<size_t> ParseSize(const char* option, const std::string& text);
 
+// The hub that HF_ENDPOINT names, and the token HF_TOKEN, else the usual one and none.
+std::string HubAddress();
+std::string HubToken();
+
 }  // namespace pelton

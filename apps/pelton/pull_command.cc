@@ -1,7 +1,5 @@
 #include <fmt/format.h>
 
-#include <cstdlib>
-
 #include "command.h"
 #include "model_options.h"
 #include "serving/hub/hub.h"
@@ -13,15 +11,10 @@ namespace {
 
 constexpr int64_t kMaxStallSeconds = 3600;
 
-std::string FromEnvironment(const char* name, const std::string& otherwise) {
-  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): before threads
-  return value != nullptr && *value != '\0' ? value : otherwise;
-}
-
 struct PullCommandOptions {
   std::string what;
   std::string models_folder = DefaultModelsFolder();
-  std::string hub = FromEnvironment("HF_ENDPOINT", PullOptions().hub);
+  std::string hub = HubAddress();
   int64_t stall_seconds = kStallSeconds;
   bool quiet = false;
 };
@@ -41,7 +34,7 @@ int Run(const PullCommandOptions& options) {
                                             options.stall_seconds, kMaxStallSeconds)));
   }
   const Result<std::string> path = PullModel(what, {.hub = options.hub,
-                                                    .token = FromEnvironment("HF_TOKEN", ""),
+                                                    .token = HubToken(),
                                                     .folder = options.models_folder,
                                                     .quiet = options.quiet,
                                                     .stall_seconds = options.stall_seconds});

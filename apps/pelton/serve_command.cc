@@ -31,6 +31,8 @@ struct ServeOptions {
   int64_t response_store_mb = 64;
   int64_t response_store_max = 4096;
   int64_t stall_seconds = 60;
+  std::string batch_folder;
+  int64_t batch_store_mb = 1024;
   std::string log_format = "text";
   std::string log_level = "info";
   std::string metrics_compat = "none";
@@ -84,6 +86,8 @@ Result<ApiServerOptions> ServerOptions(const ServeOptions& options) {
   out.max_queued = static_cast<size_t>(options.served.max_queued);
   out.stored_responses = {static_cast<size_t>(options.response_store_mb) << 20,
                           static_cast<size_t>(options.response_store_max)};
+  out.batches.folder = options.batch_folder;
+  out.batches.files.max_bytes = static_cast<uint64_t>(options.batch_store_mb) << 20;
   return out;
 }
 
@@ -180,6 +184,12 @@ void PrintCurl(const std::string& url, const ListedModel& model, bool has_keys) 
 // What is served, and a request to begin with.
 void PrintBanner(const std::vector<ListedModel>& models, const std::string& url, int64_t parallel,
                  size_t memory_bytes, bool has_keys) {
+  if (models.empty()) {
+    fmt::print("no model is served at {} yet; POST /api/pull fetches one\n\nCtrl-C ends it.\n",
+               url);
+    std::fflush(stdout);
+    return;
+  }
   const ListedModel& first = models[0];
   const bool one_language = first.kind == ModelKind::kLanguage && !first.opened.empty() &&
                             std::none_of(models.begin() + 1, models.end(), [](const auto& model) {
@@ -209,7 +219,8 @@ void PrintBanner(const std::vector<ListedModel>& models, const std::string& url,
 Status CheckOptions(const ServeOptions& options, const Configuration& configuration) {
   RETURN_IF_ERROR(options.served.Check(configuration));
   for (const auto& [name, value] : {std::pair("response-store-mb", options.response_store_mb),
-                                    std::pair("response-store-max", options.response_store_max)}) {
+                                    std::pair("response-store-max", options.response_store_max),
+                                    std::pair("batch-store-mb", options.batch_store_mb)}) {
     if (value < 0 || value > 1 << 20) {
       return InvalidArgument(fmt::format("--{}: found {}, expected 0 to 1048576", name, value));
     }
@@ -242,6 +253,7 @@ int Run(const ServeOptions& options, const Configuration& configuration) {
   if (const Status status = CheckOptions(options, configuration); !status.ok()) return Fail(status);
   Result<ApiServerOptions> server_options = ServerOptions(options);
   if (!server_options.ok()) return Fail(server_options.status());
+  const PullOptions pull{.hub = HubAddress(), .token = HubToken()};  // before threads
   const sigset_t signals = ServerSignals();
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   RaiseFileLimit();
@@ -290,6 +302,15 @@ int Run(const ServeOptions& options, const Configuration& configuration) {
     if (!opened.ok()) return Fail(opened.status());
     profiled = std::move(opened).value();
     profiled->model.profile->Start();
+  }
+  if (options.served.manage_store) {
+    server_options->store = {.pool = &pool,
+                             .folder = options.served.model.models_folder,
+                             .pull = pull,
+                             .declare = [&](const std::string& name, const std::string& path) {
+                               return options.served.DeclareStored(name, path, *memory_bytes,
+                                                                   store ? &*store : nullptr);
+                             }};
   }
   Result<std::unique_ptr<ApiServer>> server =
       ApiServer::Start(std::move(server_options).value(), pool, tenants, metrics);
@@ -358,6 +379,10 @@ Command ServeCommand() {
       "access", &options->origins);
   add("--served-model-name,--alias", "NAME", "the model's name in answers [its file's]", "model",
       &options->served.name);
+  add("--manage-store", "",
+      "serve every model of the store, and let keys that may administer fetch, copy and delete "
+      "there",
+      "model", &options->served.manage_store);
   add("--embedding-model", "MODEL",
       "an encoder beside the model, for embeddings; minilm is one; may be given again", "model",
       &options->served.encoders);
@@ -373,6 +398,12 @@ Command ServeCommand() {
       &options->response_store_max);
   add("--stall-seconds", "N", "how long a client may leave what waits for it unread [60]",
       "resources", &options->stall_seconds);
+  add("--batch-folder", "DIR",
+      "where /v1/files and /v1/batches keep their files, also for a later start; without it there "
+      "are none",
+      "resources", &options->batch_folder);
+  add("--batch-store-mb", "N", "how much these files may take [1024]", "resources",
+      &options->batch_store_mb);
   add("--log-format", "FORMAT", "lines on stderr as text or json [text]", "log",
       &options->log_format);
   command.options.back().choices = {"text", "json"};

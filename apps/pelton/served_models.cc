@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "serving/model/model_store.h"
 #include "serving/request/duration.h"
 
 namespace pelton {
@@ -110,6 +111,7 @@ struct Declaration {
   ModelOptions model;
   PooledModel pooled;
   bool must_be_encoder = false;
+  bool may_be_broken = false;  // then it is left out
 };
 
 Result<Declaration> Declare(const ServedModelsOptions& options, const ModelEntry& entry,
@@ -141,13 +143,32 @@ Result<Declaration> Declare(const ServedModelsOptions& options, const ModelEntry
   return out;
 }
 
+// What the store holds besides; names that are declared already mean those.
+Status AddStored(const ServedModelsOptions& options, int64_t keep_alive_ns,
+                 std::vector<Declaration>* out) {
+  std::set<std::string> taken;
+  for (const Declaration& each : *out) {
+    taken.insert(each.pooled.called.name);
+    taken.insert(each.pooled.called.aliases.begin(), each.pooled.called.aliases.end());
+  }
+  for (const StoredModel& stored : ListStore(options.model.models_folder)) {
+    if (taken.contains(stored.name) || !CheckName(stored.name).ok()) continue;
+    ModelEntry entry{.model = options.model, .name = stored.name};
+    entry.model.model = stored.path;
+    ASSIGN_OR_RETURN(Declaration declared, Declare(options, entry, keep_alive_ns));
+    declared.may_be_broken = true;
+    out->push_back(std::move(declared));
+  }
+  return OkStatus();
+}
+
 // The models that the options and the list declare. With more than one MODEL, or a list, they are
 // loaded when they are asked for.
 Result<std::vector<Declaration>> Declarations(const ServedModelsOptions& options,
                                               const Configuration& configuration) {
   const ConfigNode* const list = configuration.Find("models");
   const bool has_list = list != nullptr && list->kind == ConfigNode::Kind::kList;
-  const bool several = has_list || options.models.size() > 1;
+  const bool several = has_list || options.models.size() > 1 || options.manage_store;
   ASSIGN_OR_RETURN(const int64_t keep_alive_ns,
                    KeepAlive(options.keep_alive, several ? kDefaultKeepAliveNs : kKeepForever));
   if (!options.name.empty() && options.models.size() != 1) {
@@ -183,6 +204,7 @@ Result<std::vector<Declaration>> Declarations(const ServedModelsOptions& options
     }
   }
   for (const std::string& model : options.encoders) RETURN_IF_ERROR(add(model, "", true));
+  if (options.manage_store) RETURN_IF_ERROR(AddStored(options, keep_alive_ns, &out));
   std::set<std::string> names;
   for (const Declaration& each : out) {
     std::vector<std::string> own = each.pooled.called.aliases;
@@ -256,7 +278,10 @@ Result<std::vector<PooledModel>> ServedModelsOptions::Declared(const Configurati
   std::vector<PooledModel> out;
   for (Declaration& each : declarations) {
     ASSIGN_OR_RETURN(const std::string path, each.model.Path());
-    ASSIGN_OR_RETURN(ModelFacts facts, ReadModelFacts(path));
+    Result<ModelFacts> read = ReadModelFacts(path);
+    if (!read.ok() && each.may_be_broken) continue;
+    if (!read.ok()) return read.status();
+    ModelFacts facts = std::move(read).value();
     if (each.must_be_encoder && !facts.encoder) {
       return Unimplemented(
           fmt::format("{}: embeddings of {} are not supported, expected an encoder (bert)", path,
@@ -266,12 +291,29 @@ Result<std::vector<PooledModel>> ServedModelsOptions::Declared(const Configurati
     each.pooled.facts = std::make_shared<const ModelFacts>(std::move(facts));
     out.push_back(std::move(each.pooled));
   }
-  if (out.empty()) {
+  if (out.empty() && !manage_store) {
     return InvalidArgument(
         "expected MODEL, on the command line or as \"model\" or \"models\" in the --config file");
   }
   ShareMemory(memory_bytes, &out);
   return out;
+}
+
+Result<PooledModel> ServedModelsOptions::DeclareStored(const std::string& stored_name,
+                                                       const std::string& path, size_t memory_bytes,
+                                                       PrefixStore* store) const {
+  ASSIGN_OR_RETURN(const int64_t keep_alive_ns, KeepAlive(keep_alive, kDefaultKeepAliveNs));
+  ModelEntry entry{.model = model, .name = stored_name};
+  entry.model.model = path;
+  ASSIGN_OR_RETURN(Declaration declared, Declare(*this, entry, keep_alive_ns));
+  ASSIGN_OR_RETURN(ModelFacts facts, ReadModelFacts(path));
+  PooledModel& pooled = declared.pooled;
+  pooled.facts = std::make_shared<const ModelFacts>(std::move(facts));
+  pooled.load.store = store;
+  // Others are there already.
+  pooled.load.memory_bytes = memory_bytes;
+  pooled.load.most_kv_bytes = memory_bytes / 4;
+  return std::move(pooled);
 }
 
 Result<std::optional<PrefixStoreOptions>> ServedModelsOptions::Store() const {

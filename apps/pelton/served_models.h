@@ -22,6 +22,7 @@ struct ServedModelsOptions {
   std::string memory;
   std::string store_folder;
   std::string store_limit;
+  bool manage_store = false;
   int64_t parallel = 32;
   int64_t max_queued = 1024;
   int64_t realtime_step_ms = kDefaultPolicies[0].step_ns / 1'000'000;
@@ -40,6 +41,9 @@ struct ServedModelsOptions {
   // They share `memory_bytes`, and the store, which may be null.
   Result<std::vector<PooledModel>> Declared(const Configuration& configuration, size_t memory_bytes,
                                             PrefixStore* store) const;
+  // How a model of the store is served that the server was not started with.
+  Result<PooledModel> DeclareStored(const std::string& stored_name, const std::string& path,
+                                    size_t memory_bytes, PrefixStore* store) const;
   // --memory, or what the system has.
   Result<size_t> MemoryBytes() const;
 };

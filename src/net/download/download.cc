@@ -159,12 +159,13 @@ size_t OnBody(char* data, size_t size, size_t count, void* user) {
   return bytes;
 }
 
+// Called about each second also while nothing comes.
 int OnProgress(void* user, curl_off_t total, curl_off_t, curl_off_t, curl_off_t) {
   const auto* t = static_cast<const Transfer*>(user);
-  if (*t->progress && t->checked && total > 0) {
-    (*t->progress)(t->done, t->offset + static_cast<uint64_t>(total));
-  }
-  return 0;
+  if (!*t->progress) return 0;
+  const uint64_t all =
+      t->checked && total > 0 ? t->offset + static_cast<uint64_t>(total) : uint64_t{0};
+  return (*t->progress)(t->done, all) ? 0 : 1;
 }
 
 Status CannotWrite(const std::string& path, int error) {

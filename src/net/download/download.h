@@ -9,8 +9,9 @@
 
 namespace pelton {
 
-// Bytes that are there, and of how many; total is 0 while it is unknown.
-using DownloadProgress = std::function<void(uint64_t done, uint64_t total)>;
+// Told of the bytes that are there, and of how many (0 while that is unknown). False ends the
+// transfer; what has come is kept.
+using DownloadProgress = std::function<bool(uint64_t done, uint64_t total)>;
 
 // A transfer ends if it is almost still for so long.
 inline constexpr long kStallSeconds = 60;
@@ -28,9 +29,10 @@ struct DownloadRequest {
 // Fetches a file over HTTP. What arrives goes to PATH.part, which a later call continues where the
 // server can (and starts anew where it cannot); the file gets its name only when it is complete and
 // its checksum is right. Proxies are taken from the environment, as curl does. Unavailable if the
-// server cannot be reached, stalls or breaks off, or if another process fetches the same file;
-// NotFound for 404, InvalidArgument for other refusals, DataLoss if size, range or checksum differ
-// (the part is then deleted), ResourceExhausted if the file cannot be written. Blocks; any thread.
+// server cannot be reached, stalls or breaks off, if `progress` ends it, or if another process
+// fetches the same file; NotFound for 404, InvalidArgument for other refusals, DataLoss if size,
+// range or checksum differ (the part is then deleted), ResourceExhausted if the file cannot be
+// written. Blocks; any thread.
 Status Download(const DownloadRequest& request);
 
 struct TextRequest {

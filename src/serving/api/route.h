@@ -55,6 +55,7 @@ struct Route {
   bool intake = false;
   RouteAsks asks = RouteAsks::kNothing;  // the model that the body's "model" names; needs intake
   bool generates = false;                // is refused before its body is read if the engine is full
+  size_t max_body = 0;                   // of intake; 0: the server's own limit
   std::function<void(const ApiCall&)> answer;
   // Answers what needs no model in memory, where a route asks one; whether it did. `name` is the
   // model's. May be empty.

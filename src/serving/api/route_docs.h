@@ -23,6 +23,7 @@ struct RouteDocs {
   std::string_view summary;
   // Tables of the body's fields, none twice. No other field is taken.
   std::vector<std::span<const FieldDocs>> body = {};
+  std::string_view body_media = "application/json";
   std::string_view answer = "{}";               // JSON schema of the body of status 200, as JSON
   std::string_view media = "application/json";  // of status 200
   std::string_view events = "";                 // media type of a streamed answer; empty: none

@@ -160,6 +160,7 @@ Request GenerationJob::MakeRequest(size_t index) {
   request.service_class =
       std::max(request.service_class,
                ParseServiceClass(limits.service_class).value_or(ServiceClass::kStandard));
+  if (call_.admission->background()) request.service_class = ServiceClass::kBackground;
   request.observer = std::make_unique<ChoiceObserver>(
       shared_from_this(), index, call_.journal,
       JournalEntry{.request_id = call_.request->id,

@@ -18,6 +18,7 @@
 #include "base/memory_reserve.h"
 #include "serving/anthropic/anthropic_routes.h"
 #include "serving/api/route.h"
+#include "serving/batch/file_routes.h"
 #include "serving/embeddings/embedding_routes.h"
 #include "serving/generate/served_model.h"
 #include "serving/http/access_log.h"
@@ -92,24 +93,29 @@ constexpr const char* kRefusalNames[] = {"route",    "method",     "key",  "host
 
 struct ApiServer::Impl {
   Impl(ApiServerOptions opts, ModelDirectory& directory, const TenantDirectory& known,
-       MetricRegistry& metrics)
+       MetricRegistry& metrics, std::unique_ptr<BatchService> opened_batches)
       : options(std::move(opts)),
         models(directory),
         registry(metrics),
         tenants(known),
         operators(directory, options.version, [this] { return MetricsPage(); }),
         profile(directory),
+        store(options.store),
         connections(metrics.AddGauge("pelton_http_connections", "", "Open connections")),
         active(metrics.AddGauge("pelton_http_requests_active", "",
                                 "Requests that were let in and are not answered yet")),
+        batches(std::move(opened_batches)),
         intake(std::make_unique<Intake>(options.intake_threads, options.max_queued,
                                         options.max_queued_bytes)) {
     // Each interface brings its own routes.
     table.Add(OpenAiRoutes(models));
     table.Add(EmbeddingRoutes());
     table.Add(ResponseRoutes(std::make_shared<ResponseStore>(options.stored_responses, metrics)));
+    table.Add(FileRoutes(batches.get()));
+    table.Add(BatchRoutes(batches.get()));
     table.Add(AnthropicRoutes());
     table.Add(OllamaRoutes(models, options.version));
+    table.Add(store.Routes());
     table.Add(operators.Routes());
     table.Add(CacheRoutes(models, tenants));
     table.Add(profile.Routes());
@@ -284,7 +290,8 @@ struct ApiServer::Impl {
         return Refuse(request, Refusal::kLoad, *error, {}, tenant.get());
       }
     }
-    return {.max_body = route.intake ? options.http.max_body : size_t{0}};
+    const size_t limit = route.max_body > 0 ? route.max_body : options.http.max_body;
+    return {.max_body = route.intake ? limit : size_t{0}};
   }
 
   // Before the body is read, and long before it becomes tokens: whether the only model can take the
@@ -367,9 +374,37 @@ struct ApiServer::Impl {
     if (call.trace != nullptr && !tenant->name().empty()) {
       call.trace->Set("pelton.tenant", tenant->name());
     }
+    Queue(route, call);
+  }
+
+  // Answers a request of a batch's, which needs no key: its tenant is known.
+  void HandleOfBatch(const RequestPtr& request, const ResponsePtr& response,
+                     const std::shared_ptr<Tenant>& tenant) {
+    const ApiCall call{request, response, table.ErrorsOf(request->path), ""};
+    Guarded(call, [&] { DispatchOfBatch(call, tenant); });
+  }
+
+  void DispatchOfBatch(ApiCall call, const std::shared_ptr<Tenant>& tenant) {
+    RouteTable::Match match;
+    const bool found = table.Find(call.request->method, call.request->path, &match);
+    if (!found || !table.routes()[match.idx].intake) {
+      return call.Fail({.status = 404, .message = "not found"});
+    }
+    if (MemoryIsShort()) return call.Fail(OutOfMemory());
+    ApiError refusal;
+    call.tenant = tenant;
+    call.admission = Admission::Enter(tenant, call.request, call.response, options.audit, &refusal);
+    if (call.admission == nullptr) return call.Fail(refusal);
+    call.admission->RunInBackground();
+    Queue(table.routes()[match.idx], call);
+  }
+
+  // Hands a request that was let in to the intake.
+  void Queue(const Route& route, ApiCall call) {
     call.journal = journal;
-    const bool queued = intake->Push(
-        request->body.size(), [this, &route, call] { Guarded(call, [&] { Work(route, call); }); });
+    const bool queued = intake->Push(call.request->body.size(), [this, &route, call] {
+      Guarded(call, [&] { Work(route, call); });
+    });
     if (!queued) FailQueueFull(call);
   }
 
@@ -424,6 +459,7 @@ struct ApiServer::Impl {
   const TenantDirectory& tenants;
   OperatorRoutes operators;
   ProfileRoutes profile;
+  StoreRoutes store;
   const std::shared_ptr<RequestJournal> journal = std::make_shared<RequestJournal>(kClock);
   RouteTable table{&OpenAiErrorBody};
   std::array<std::string, 2> openapi;                      // without keys and with
@@ -431,12 +467,15 @@ struct ApiServer::Impl {
   std::array<Counter*, std::size(kRefusalNames)> refused;  // by Refusal
   Gauge& connections;                                      // set when the page is written
   Gauge& active;
+  std::unique_ptr<BatchService> batches;  // may be null; stopped before the intake ends
   std::unique_ptr<Intake> intake;
   std::unique_ptr<HttpServer> server;  // last: it ends first
 };
 
 ApiServer::ApiServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-ApiServer::~ApiServer() = default;
+ApiServer::~ApiServer() {
+  if (impl_->batches != nullptr) impl_->batches->Stop();
+}
 
 Result<std::unique_ptr<ApiServer>> ApiServer::Start(ApiServerOptions options,
                                                     ModelDirectory& models,
@@ -459,7 +498,12 @@ Result<std::unique_ptr<ApiServer>> ApiServer::Start(ApiServerOptions options,
       return InvalidArgument("pages of any origin (*) are let in with keys only");
     }
   }
-  auto impl = std::make_unique<Impl>(std::move(options), models, tenants, metrics);
+  std::unique_ptr<BatchService> batches;
+  if (!options.batches.folder.empty()) {
+    ASSIGN_OR_RETURN(batches, BatchService::Open(options.batches, metrics));
+  }
+  auto impl =
+      std::make_unique<Impl>(std::move(options), models, tenants, metrics, std::move(batches));
   Impl* const self = impl.get();
   ASSIGN_OR_RETURN(impl->server,
                    HttpServer::Start(
@@ -468,12 +512,25 @@ Result<std::unique_ptr<ApiServer>> ApiServer::Start(ApiServerOptions options,
                          self->Handle(request, response);
                        },
                        [self](const HttpRequest& request) { return self->Check(request); }));
+  if (self->batches != nullptr) {
+    self->batches->Start(
+        [self](const RequestPtr& request, const ResponsePtr& response,
+               const std::shared_ptr<Tenant>& tenant) {
+          self->HandleOfBatch(request, response, tenant);
+        },
+        [self](const std::string& identity) {
+          return self->tenants.FindIdentity(identity, TenantTime::Now().unix_seconds);
+        });
+  }
   return std::unique_ptr<ApiServer>(new ApiServer(std::move(impl)));
 }
 
 std::string ApiServer::url() const { return impl_->server->url(); }
 
-void ApiServer::Drain() { impl_->operators.Drain(); }
+void ApiServer::Drain() {
+  impl_->operators.Drain();
+  if (impl_->batches != nullptr) impl_->batches->Stop();
+}
 
 void ApiServer::Stop(std::chrono::milliseconds grace) {
   Drain();

@@ -117,8 +117,8 @@ Json Operation(const Route& route, const RouteDocs& docs, ErrorShape errors, boo
     operation["parameters"] = std::move(parameters);
   }
   if (!docs.body.empty()) {
-    operation["requestBody"] = {
-        {"required", true}, {"content", {{"application/json", {{"schema", BodySchema(docs)}}}}}};
+    Json content = {{std::string(docs.body_media), {{"schema", BodySchema(docs)}}}};
+    operation["requestBody"] = {{"required", true}, {"content", std::move(content)}};
   }
   Json content = Json::object();
   const std::string media(docs.media);

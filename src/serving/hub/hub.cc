@@ -151,13 +151,20 @@ bool IsWebAddress(std::string_view text) {
 DownloadProgress ProgressLine(const std::string& name, bool quiet) {
   if (quiet || ::isatty(STDERR_FILENO) != 1) return {};
   return [name, last = uint64_t{1000}](uint64_t done, uint64_t total) mutable {
-    const uint64_t percent = total == 0 ? 0 : done * 100 / total;
-    if (percent == last) return;
+    if (total == 0) return true;
+    const uint64_t percent = done * 100 / total;
+    if (percent == last) return true;
     last = percent;
     std::fprintf(stderr, "\r%s  %3llu %% of %.0f MB%s", name.c_str(),
                  static_cast<unsigned long long>(percent), static_cast<double>(total) / 1e6,
                  percent == 100 ? "\n" : "");
+    return true;
   };
+}
+
+DownloadProgress ProgressOf(const HubFile& file, const PullOptions& options) {
+  if (!options.progress) return ProgressLine(file.name, options.quiet);
+  return [&](uint64_t done, uint64_t) { return options.progress(file, done); };
 }
 
 Result<std::string> PullFile(const HubFile& file, const std::string& url,
@@ -172,10 +179,11 @@ Result<std::string> PullFile(const HubFile& file, const std::string& url,
   DownloadRequest request{.url = url,
                           .path = path,
                           .bearer_token = options.token,
-                          .progress = ProgressLine(file.name, options.quiet),
+                          .progress = ProgressOf(file, options),
                           .stall_seconds = options.stall_seconds};
   if (file.bytes > 0) request.bytes = file.bytes;
   if (!file.sha256.empty()) request.sha256 = file.sha256;
+  if (options.progress && !options.progress(file, 0)) return Cancelled("the pull was given up");
   RETURN_IF_ERROR(Download(request));
   return path;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,11 +36,15 @@ struct HubFile {
 // says, and for a split model of which parts are missing.
 Result<std::vector<HubFile>> ChooseHubFiles(std::string_view list_json, const HubName& name);
 
+// Told how far a file is; false ends the pull, which may be gone on with.
+using PullProgress = std::function<bool(const HubFile& file, uint64_t done)>;
+
 struct PullOptions {
   std::string hub = "https://huggingface.co";
-  std::string token;   // for private repositories; only the hub gets it
-  std::string folder;  // where models are kept
-  bool quiet = false;  // no progress on stderr
+  std::string token;      // for private repositories; only the hub gets it
+  std::string folder;     // where models are kept
+  bool quiet = false;     // no progress on stderr
+  PullProgress progress;  // instead of a line on stderr; may be empty
   long stall_seconds = kStallSeconds;
 };
 

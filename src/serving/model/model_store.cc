@@ -86,4 +86,102 @@ std::string DefaultModelsFolder() {
   return std::string(home != nullptr ? home : ".") + "/.cache/pelton/models";
 }
 
+bool IsStoreName(std::string_view name) {
+  return !name.empty() && name.size() <= 200 && name[0] != '.' &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '.' || c == '_' || c == '-';
+         });
+}
+
+namespace {
+
+Result<StoredModel> FindInStore(const std::string& folder, const std::string& name) {
+  for (StoredModel& stored : ListStore(folder)) {
+    if (stored.name == name) return std::move(stored);
+  }
+  return NotFound(fmt::format("model \"{}\": is not in the store", name));
+}
+
+// The files of a stored model: itself, or all parts of a split one ("NAME-00001-of-00003.gguf").
+std::vector<fs::path> FilesOf(const StoredModel& stored) {
+  const fs::path path = stored.path;
+  const std::string stem = path.stem().string();
+  constexpr size_t kSuffix = std::string_view("-00001-of-00003").size();
+  const std::string of = stem.size() > kSuffix ? stem.substr(stem.size() - 9) : "";
+  if (!of.starts_with("-of-")) return {path};
+  const std::string begin = stem.substr(0, stem.size() - kSuffix + 1);
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(path.parent_path(), error)) {
+    const std::string other = entry.path().stem().string();
+    if (entry.path().extension() == ".gguf" && other.size() == stem.size() &&
+        other.starts_with(begin) && other.ends_with(of)) {
+      files.push_back(entry.path());
+    }
+  }
+  return files;
+}
+
+Status LinkFolder(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::create_directory(to, error);
+  for (const auto& entry : fs::directory_iterator(from, error)) {
+    if (error) break;
+    std::error_code skipped;
+    if (entry.is_regular_file(skipped)) {
+      fs::create_hard_link(entry.path(), to / entry.path().filename(), error);
+    }
+    if (error) break;
+  }
+  if (!error) return OkStatus();
+  std::error_code ignored;
+  fs::remove_all(to, ignored);
+  return InvalidArgument(fmt::format("{}: cannot be made: {}", to.string(), error.message()));
+}
+
+}  // namespace
+
+Result<StoredModel> CopyInStore(const std::string& folder, const std::string& from,
+                                const std::string& to) {
+  ASSIGN_OR_RETURN(const StoredModel stored, FindInStore(folder, from));
+  if (!IsStoreName(to) || to.ends_with(".gguf")) {
+    return InvalidArgument(
+        fmt::format("destination: found \"{}\", expected a name of letters, digits and \"._-\"",
+                    to.substr(0, 100)));
+  }
+  if (FindInStore(folder, to).ok()) {
+    return InvalidArgument(fmt::format("destination: \"{}\" is in the store already", to));
+  }
+  const fs::path path = stored.path;
+  std::error_code error;
+  if (fs::is_directory(path, error)) {
+    RETURN_IF_ERROR(LinkFolder(path, fs::path(folder) / to));
+    return FindInStore(folder, to);
+  }
+  if (FilesOf(stored).size() > 1) {
+    return Unimplemented(
+        fmt::format("source: \"{}\" is split into parts, which are not copied", from));
+  }
+  fs::create_hard_link(path, fs::path(folder) / (to + ".gguf"), error);
+  if (error) return InvalidArgument(fmt::format("{}: cannot be made: {}", to, error.message()));
+  return FindInStore(folder, to);
+}
+
+Status RemoveFromStore(const std::string& folder, const std::string& name) {
+  ASSIGN_OR_RETURN(const StoredModel stored, FindInStore(folder, name));
+  std::error_code error;
+  const fs::file_status status = fs::symlink_status(stored.path, error);
+  if (fs::is_directory(status)) {
+    fs::remove_all(stored.path, error);  // follows no links
+  } else {
+    for (const fs::path& file : FilesOf(stored)) {
+      if (!error) fs::remove(file, error);  // of a link the link itself
+    }
+  }
+  if (error)
+    return InvalidArgument(fmt::format("{}: cannot be removed: {}", name, error.message()));
+  return OkStatus();
+}
+
 }  // namespace pelton

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -26,6 +27,19 @@ Result<std::string> ResolveModel(const std::string& model, const std::string& st
 // The user's own store: $XDG_CACHE_HOME/pelton/models. No thread may change the environment
 // meanwhile.
 std::string DefaultModelsFolder();
+
+// Whether a name may become a file's in the store: 1 to 200 letters, digits and "._-", not
+// beginning with ".".
+bool IsStoreName(std::string_view name);
+
+// Another name for a model of the store, without another copy of its data: hard links to its files.
+// NotFound if `from` is not in the store; InvalidArgument if `to` is no name or is taken.
+Result<StoredModel> CopyInStore(const std::string& folder, const std::string& from,
+                                const std::string& to);
+
+// Takes a model's files out of the store; all parts of a split one. Whoever has them open keeps
+// them. NotFound if it is not there. Nothing outside the folder is touched, whatever links lead to.
+Status RemoveFromStore(const std::string& folder, const std::string& name);
 
 // Names that ResolveModel knows beside paths.
 std::vector<std::string> KnownModelNames(const std::string& store_folder);

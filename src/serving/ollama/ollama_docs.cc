@@ -35,6 +35,23 @@ constexpr FieldDocs kShow[] = {
     {"verbose", R"({"type":"boolean"})"},
 };
 
+constexpr FieldDocs kPull[] = {
+    {"model", R"({"type":"string"})", "hf.co/USER/REPO:QUANT"},
+    {"name", R"({"type":"string"})", "the same"},
+    {"stream", R"({"type":"boolean"})", "true unless it is said otherwise"},
+    {"insecure", R"({"enum":[false]})"},
+};
+
+constexpr FieldDocs kCopy[] = {
+    {"source", R"({"type":"string","minLength":1})", "a name in the store", true},
+    {"destination", R"({"type":"string","minLength":1})", "another name for it", true},
+};
+
+constexpr FieldDocs kDelete[] = {
+    {"model", R"({"type":"string"})", "a name in the store"},
+    {"name", R"({"type":"string"})", "the same"},
+};
+
 constexpr std::string_view kAnswer =
     R"({"type":"object","required":["model","created_at","done"],
         "properties":{"model":{"type":"string"},"done":{"const":true}}})";
@@ -67,6 +84,25 @@ std::vector<RouteDocs> OllamaDocs() {
            .path = "/api/version",
            .summary = "The program's version",
            .answer = R"({"type":"object","required":["version"]})"}};
+}
+
+std::vector<RouteDocs> StoreDocs() {
+  return {{.method = "POST",
+           .path = "/api/pull",
+           .summary = "Fetches a model into the store and serves it",
+           .body = {kPull},
+           .answer = R"({"type":"object","required":["status"]})",
+           .events = "application/x-ndjson"},
+          {.method = "POST",
+           .path = "/api/copy",
+           .summary = "Another name for a model of the store",
+           .body = {kCopy}},
+          {.method = "DELETE",
+           .path = "/api/delete",
+           .summary = "Takes a model out of the store",
+           .body = {kDelete}},
+          {.method = "POST", .path = "/api/create", .summary = "Is refused"},
+          {.method = "POST", .path = "/api/push", .summary = "Is refused"}};
 }
 
 }  // namespace pelton

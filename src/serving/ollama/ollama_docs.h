@@ -8,5 +8,7 @@ namespace pelton {
 
 // What /openapi.json says about OllamaRoutes.
 std::vector<RouteDocs> OllamaDocs();
+// What it says about StoreRoutes.
+std::vector<RouteDocs> StoreDocs();
 
 }  // namespace pelton

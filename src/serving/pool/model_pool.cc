@@ -65,7 +65,10 @@ class ModelPool::Share {
 
 ModelPool::ModelPool(const ModelPoolOptions& options, std::vector<PooledModel> models,
                      std::unique_ptr<ModelLoader> loader, MetricRegistry& metrics)
-    : options_(options), loader_(std::move(loader)), state_(std::make_shared<State>()) {
+    : options_(options),
+      loader_(std::move(loader)),
+      metrics_(metrics),
+      state_(std::make_shared<State>()) {
   metrics.AddGauge("pelton_model_memory_limit_bytes", "", "Memory for all models together")
       .Set(static_cast<int64_t>(options_.memory_bytes));
   {
@@ -99,6 +102,7 @@ std::vector<ListedModel> ModelPool::List() const {
   std::vector<ListedModel> list;
   const MutexLock lock(state_->mutex);
   for (const auto& entry : state_->entries) {
+    if (entry->removed) continue;
     ListedModel listed{.called = entry->model.called,
                        .kind = entry->model.kind(),
                        .facts = entry->model.facts,
@@ -122,9 +126,10 @@ std::vector<ListedModel> ModelPool::List() const {
 std::shared_ptr<const ServedModel> ModelPool::Only() const {
   OpenedModel only;  // an encoder's share is given back here, which takes the lock again
   const MutexLock lock(state_->mutex);
-  if (state_->entries.size() != 1 || state_->entries[0]->state != ModelState::kReady)
-    return nullptr;
-  only = ShareOf(state_, *state_->entries[0], false);
+  if (state_->entries.size() != 1) return nullptr;
+  Entry& entry = *state_->entries[0];
+  if (entry.removed || entry.state != ModelState::kReady) return nullptr;
+  only = ShareOf(state_, entry, false);
   return only.language;
 }
 
@@ -133,6 +138,7 @@ std::string ModelPool::Resolve(std::string_view asked, ModelKind kind, ApiError*
   {
     const MutexLock lock(state_->mutex);
     for (const auto& entry : state_->entries) {
+      if (entry->removed) continue;
       const ServedName& called = entry->model.called;
       const bool fits = entry->model.kind() == kind;
       any |= fits;
@@ -245,6 +251,34 @@ void ModelPool::KeepAlive(const std::string& name, int64_t ns) {
   state_->wake.WakeOne();
 }
 
+Status ModelPool::Add(PooledModel model) {
+  const MutexLock lock(state_->mutex);
+  std::vector<std::string> names = model.called.aliases;
+  names.push_back(model.called.name);
+  for (const std::string& name : names) {
+    if (state_->Find(name) == nullptr) continue;
+    return InvalidArgument(fmt::format("model: \"{}\" is served already", name));
+  }
+  state_->entries.push_back(std::make_shared<Entry>(std::move(model), metrics_));
+  return OkStatus();
+}
+
+Status ModelPool::Remove(const std::string& name) {
+  std::vector<Waiter> ended;
+  {
+    const MutexLock lock(state_->mutex);
+    Entry* const entry = state_->Find(name);
+    if (entry == nullptr) return NotFound(fmt::format("model: \"{}\" is not served", name));
+    entry->removed = true;
+    ended = state_->TakeWaiters(*entry);
+    state_->wake.WakeOne();
+  }
+  for (const Waiter& waiter : ended) {
+    waiter.done(Unavailable("the model was taken away"), 1);
+  }
+  return OkStatus();
+}
+
 void ModelPool::Close() {
   std::vector<Waiter> ended;
   {
@@ -288,6 +322,7 @@ void ModelPool::Run() {
       const MutexLock lock(state_->mutex);
       while (true) {
         if (state_->closed) return;
+        state_->Forget();
         const int64_t now_ns = NowNs();
         int64_t wake_ns = INT64_MAX;
         idle = state_->NextIdle(now_ns, &wake_ns);

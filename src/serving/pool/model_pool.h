@@ -54,6 +54,13 @@ class ModelPool final : public ModelDirectory {
   void Leave(uint64_t ticket) override;
   void KeepAlive(const std::string& name, int64_t ns) override;
 
+  // Another model from here on. InvalidArgument if one of its names is taken. Requires: it has its
+  // facts.
+  Status Add(PooledModel model);
+  // Nobody finds the model from here on. Waits for it end; who uses it goes on, and then it leaves
+  // memory. NotFound.
+  Status Remove(const std::string& name);
+
   // Ends every wait and a load in progress, and opens nothing from here on; what is open stays.
   // When this returns no callback runs any more. Not from a callback.
   void Close();
@@ -84,6 +91,7 @@ class ModelPool final : public ModelDirectory {
 
   const ModelPoolOptions options_;
   const std::unique_ptr<ModelLoader> loader_;
+  MetricRegistry& metrics_;
   // Shares keep it, so that they can be given back when the pool has gone.
   const std::shared_ptr<State> state_;
   std::atomic<bool> cancelled_{false};

@@ -42,9 +42,15 @@ ModelCounts::ModelCounts(MetricRegistry& registry, const std::string& name)
 
 ModelPool::Entry* ModelPool::State::Find(std::string_view asked) const {
   for (const auto& entry : entries) {
-    if (entry->model.called.Is(asked)) return entry.get();
+    if (!entry->removed && entry->model.called.Is(asked)) return entry.get();
   }
   return nullptr;
+}
+
+void ModelPool::State::Forget() {
+  std::erase_if(entries, [](const auto& entry) {
+    return entry->removed && entry->state == ModelState::kCold && entry->shares == 0;
+  });
 }
 
 void ModelPool::State::CountOut(Entry& entry, const Waiter& waiter) {

@@ -63,6 +63,7 @@ struct ModelPool::Entry {
   size_t shares = 0;
   int64_t last_used_ns = 0;
   int64_t keep_alive_ns;
+  bool removed = false;  // nobody finds it; it is forgotten once nobody uses it
   bool leaving = false;  // goes as soon as nobody uses it, unless somebody asks for it before
   std::vector<Waiter> waiters;
   Status failure;  // of the last load
@@ -76,9 +77,10 @@ struct ModelPool::Entry {
   std::optional<MemoryNeed> need;  // the pool's thread only
 
   // Below 0: for ever.
-  int64_t KeepNs() const { return model.pinned ? -1 : leaving ? 0 : keep_alive_ns; }
+  int64_t KeepNs() const { return removed ? 0 : model.pinned ? -1 : leaving ? 0 : keep_alive_ns; }
   bool MayGo() const {
-    return state == ModelState::kReady && shares == 0 && !model.pinned && waiters.empty();
+    return state == ModelState::kReady && shares == 0 && (removed || !model.pinned) &&
+           waiters.empty();
   }
 };
 
@@ -93,6 +95,8 @@ struct ModelPool::State {
   std::vector<std::shared_ptr<Entry>> entries GUARDED_BY(mutex);
 
   Entry* Find(std::string_view asked) const REQUIRES_LOCK(mutex);
+  // Lets go of removed models that are out of use.
+  void Forget() REQUIRES_LOCK(mutex);
   // Takes an entry's waiters out.
   std::vector<Waiter> TakeWaiters(Entry& entry) REQUIRES_LOCK(mutex);
   void CountOut(Entry& entry, const Waiter& waiter) REQUIRES_LOCK(mutex);

@@ -35,6 +35,10 @@ class Admission {
   // Sets tokens aside before the request runs, and puts the rates into the answer's headers. The
   // refusal if the tenant has not so many. At most once.
   std::optional<ApiError> Reserve(uint64_t tokens);
+  // Nobody waits for the request: it gets what nobody else needs. Before it runs.
+  void RunInBackground() { background_ = true; }
+  bool background() const { return background_; }
+
   // Adds to what was used.
   void Use(uint64_t prompt_tokens, uint64_t cached_tokens, uint64_t output_tokens);
 
@@ -46,6 +50,7 @@ class Admission {
   const std::shared_ptr<const HttpRequest> request_;
   const std::shared_ptr<HttpResponse> response_;
   AuditLog* const audit_;
+  bool background_ = false;
   Mutex mutex_;
   std::string model_ GUARDED_BY(mutex_);
   uint64_t reserved_ GUARDED_BY(mutex_) = 0;

@@ -158,12 +158,13 @@ bool TenantDirectory::empty() const {
   return index_->empty();
 }
 
+std::shared_ptr<const TenantDirectory::Index> TenantDirectory::Current() const {
+  const MutexLock lock(mutex_);
+  return index_;
+}
+
 std::shared_ptr<Tenant> TenantDirectory::Find(std::string_view key, int64_t unix_seconds) const {
-  std::shared_ptr<const Index> index;
-  {
-    const MutexLock lock(mutex_);
-    index = index_;
-  }
+  const std::shared_ptr<const Index> index = Current();
   const KeyDigest digest = DigestOf(key);
   const auto [begin, end] = index->equal_range(FirstBytes(digest));
   for (auto it = begin; it != end; ++it) {
@@ -185,6 +186,16 @@ std::vector<std::shared_ptr<Tenant>> TenantDirectory::List() const {
   list.reserve(by_name.size());
   for (auto& [name, tenant] : by_name) list.push_back(std::move(tenant));
   return list;
+}
+
+std::shared_ptr<Tenant> TenantDirectory::FindIdentity(const std::string& identity,
+                                                      int64_t unix_seconds) const {
+  if (empty()) return identity == anonymous_->identity() ? anonymous_ : nullptr;
+  const std::shared_ptr<const Index> index = Current();
+  for (const auto& [word, entry] : *index) {
+    if (unix_seconds < entry.until && entry.tenant->identity() == identity) return entry.tenant;
+  }
+  return nullptr;
 }
 
 }  // namespace pelton

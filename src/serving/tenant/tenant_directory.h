@@ -46,6 +46,8 @@ class TenantDirectory {
   std::shared_ptr<Tenant> Find(std::string_view key, int64_t unix_seconds) const;
   // Everybody who has a key now, by name; who asks without one where nobody needs it.
   std::vector<std::shared_ptr<Tenant>> List() const;
+  // The tenant with this identity, if he has a key that is valid, or is who asks without one.
+  std::shared_ptr<Tenant> FindIdentity(const std::string& identity, int64_t unix_seconds) const;
   // Who asks where nobody needs a key: no limits, an empty salt.
   const std::shared_ptr<Tenant>& anonymous() const { return anonymous_; }
 
@@ -62,6 +64,7 @@ class TenantDirectory {
     bool operator==(const FileStamp&) const = default;
   };
 
+  std::shared_ptr<const Index> Current() const;
   TenantMetrics MetricsFor(const std::string& name) REQUIRES_LOCK(mutex_);
   void Publish(const std::vector<TenantSpec>& specs) REQUIRES_LOCK(mutex_);
   Status Load();
