@@ -3,10 +3,10 @@
 
     bench/serving/speculate.py [--rounds 5] [--threads 2] [--clients 1,4] MODEL
 
-Three texts: code to be written out again; random words gone on with greedily, where a small
-model soon repeats itself; and the same sampled with a seed, where it does not. The answers of both
-servers must be equal. The ratio is the median of those of
-the rounds; above 1 the guesses pay.
+Four texts: code to be written out again; random words gone on with greedily, where a small model
+soon repeats itself; the same sampled with a seed, where it does not; and JSON of a schema, whose
+names are known before. The answers of both servers must be equal. The ratio is the median of those
+of the rounds; above 1 the guesses pay.
 """
 import argparse
 import asyncio
@@ -30,12 +30,22 @@ PROMPTS = {
     "code": lambda seed: f"# Version {seed}\n{CODE}\n# The same functions again:\n{CODE[:150]}",
     "words": lambda seed: load.prompt(seed, 200),
     "words, sampled": lambda seed: load.prompt(seed, 200),
+    "schema": lambda seed: load.prompt(seed, 200),
 }
+# Strings that the model may not go on with for ever.
+NAME = {"type": "string", "pattern": "^[A-Za-z ]{1,20}$"}
+SCHEMA = {"type": "array", "minItems": 4, "maxItems": 4, "items": {
+    "type": "object", "additionalProperties": False,
+    "properties": {"first_name": NAME, "family_name": NAME, "year_of_birth": {
+        "type": "integer", "minimum": 1900, "maximum": 2020}, "is_married": {"type": "boolean"}},
+    "required": ["first_name", "family_name", "year_of_birth", "is_married"]}}
 
 
-async def ask(port, prompt, temperature):
-    data = json.dumps({"prompt": prompt, "max_tokens": TOKENS, "temperature": temperature,
-                       "seed": 1, "ignore_eos": True}).encode()
+async def ask(port, prompt, text):
+    fields = {"guided_json": SCHEMA, "max_tokens": 400} if text == "schema" else {
+        "max_tokens": TOKENS, "ignore_eos": True}
+    data = json.dumps({"prompt": prompt, "temperature": 1 if "sampled" in text else 0, "seed": 1,
+                       **fields}).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
                  b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
@@ -44,9 +54,9 @@ async def ask(port, prompt, temperature):
     return json.loads(answer.partition(b"\r\n\r\n")[2])
 
 
-async def together(port, prompts, temperature):
+async def together(port, prompts, text):
     started = time.perf_counter()
-    answers = await asyncio.gather(*(ask(port, prompt, temperature) for prompt in prompts))
+    answers = await asyncio.gather(*(ask(port, prompt, text) for prompt in prompts))
     seconds = time.perf_counter() - started
     usage = [answer["usage"] for answer in answers]
     details = [one.get("completion_tokens_details", {}) for one in usage]
@@ -83,16 +93,15 @@ def main():
         for mode, port in ports.items():
             servers[mode] = serve(options.model, mode, options.threads, port)
             for text, make in PROMPTS.items():
-                asyncio.run(together(port, [make(f"warm {text}")], 0))
+                asyncio.run(together(port, [make(f"warm {text}")], text))
         for text, make in PROMPTS.items():
-            temperature = 1 if "sampled" in text else 0
             for clients in map(int, options.clients.split(",")):
                 seen = {mode: [] for mode in ports}
                 for number in range(options.rounds):
                     prompts = [make(f"{number}/{client}/{clients}") for client in range(clients)]
                     order = list(ports) if number % 2 == 0 else list(reversed(ports))
                     for mode in order:
-                        seen[mode].append(asyncio.run(together(ports[mode], prompts, temperature)))
+                        seen[mode].append(asyncio.run(together(ports[mode], prompts, text)))
                 for plain, guessed in zip(seen["off"], seen["auto"]):
                     if plain["texts"] != guessed["texts"]:
                         raise SystemExit(f"the answers differ: {plain['texts']} {guessed['texts']}")

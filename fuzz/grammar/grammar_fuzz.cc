@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "text/grammar/foresight.h"
 #include "text/grammar/grammar.h"
 #include "text/grammar/test_vocabulary.h"
 
@@ -20,6 +22,19 @@ namespace {
 constexpr size_t kVocab = 300;
 constexpr size_t kSteps = 24;
 constexpr auto kMostTime = std::chrono::seconds(10);  // sanitizers included
+
+// What is foreseen may follow, and looking changes nothing.
+void CheckForesight(GrammarMatcher& matcher, const Tokenizer& tokenizer,
+                    const std::vector<uint32_t>& mask, const std::vector<int32_t>& allowed) {
+  GrammarForesight foresight(tokenizer);
+  std::array<int32_t, 4> ids{};
+  const size_t count = foresight.Look(matcher, mask, ids);
+  std::vector<uint32_t> after(mask.size());
+  if (!matcher.FillMask(after)) return;
+  PELTON_CHECK(after == mask, "looking ahead changes nothing");
+  if (count == 0) return;
+  PELTON_CHECK(std::ranges::find(allowed, ids[0]) != allowed.end(), "what is foreseen is allowed");
+}
 
 // Follows the grammar with the choices of `random`; the text so far.
 void Follow(const std::shared_ptr<const CompiledGrammar>& grammar, const Tokenizer& tokenizer,
@@ -46,12 +61,12 @@ void Follow(const std::shared_ptr<const CompiledGrammar>& grammar, const Tokeniz
       PELTON_CHECK(!matcher.Accept(forbidden), "what a mask forbids is not accepted");
     }
     if (allowed.empty()) return;
+    CheckForesight(matcher, tokenizer, mask, allowed);
     random = random * 1664525u + 1013904223u;
     const int32_t id = allowed[(random >> 8) % allowed.size()];
     PELTON_CHECK(matcher.Accept(id), "what a mask allows is accepted");
     text += tokenizer.Piece(id);
   }
-  (void)matcher.ForcedText();
 }
 
 void RunOne(std::string_view input) {

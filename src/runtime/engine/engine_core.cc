@@ -149,7 +149,7 @@ int64_t EngineCore::Step() {
     parts_.push_back({.request = request,
                       .count = run.count,
                       .logit_rows = 0,
-                      .drafts = request->drafter.Drafts(request->sequence.tokens, run.drafts)});
+                      .drafts = request->Drafts(run.drafts)});
   }
   ApplyPreemptions(start_ns);
   ApplyAdmissions(start_ns);
@@ -232,9 +232,7 @@ void EngineCore::ChooseDrafts() {
   for (size_t i = 0; i < running_.size(); ++i) {
     const Sequence& sequence = running_[i]->sequence;
     if (running_views_[i].known_tokens - running_views_[i].computed_tokens != 1) continue;
-    // The masks of several tokens in a row would hold up the step that they are to speed up.
-    if (running_[i]->output.constraint) continue;
-    const size_t worth = running_[i]->drafter.WorthDrafting(sequence.tokens, cost, decoding);
+    const size_t worth = running_[i]->WorthDrafting(cost, decoding);
     // The last token of an answer needs no row of its own.
     const size_t left =
         sequence.max_tokens - std::min(sequence.max_tokens, sequence.tokens.size() + 1);

@@ -17,7 +17,8 @@ double Seconds(int64_t ns) { return static_cast<double>(ns) * 1e-9; }
 void EngineCore::StartMasks() {
   to_fill_.clear();
   for (const StepPart& part : parts_) {
-    if (part.request->output.constraint && part.logit_rows > 0) {
+    const ConstrainedOutput& output = part.request->output;
+    if (output.constrained() && !output.filled() && part.logit_rows > 0) {
       to_fill_.push_back(&part.request->output);
     }
   }
@@ -26,16 +27,14 @@ void EngineCore::StartMasks() {
 
 bool EngineCore::AdvanceConstraint(LiveRequest& request, int32_t id) {
   ConstrainedOutput& output = request.output;
-  output.filled = false;
-  output.sound = output.constraint->Accept(id);
   // Whether anything may follow is known from the next mask, which is worth its time only here.
-  if (output.sound && output.constraint->MayEnd()) output.Fill();
-  if (!output.sound) {
+  if (output.Accept(id) && output.MayEnd() && !output.filled()) output.Fill();
+  if (!output.sound()) {
     Finish(request, {.reason = FinishReason::kError,
                      .status = Internal("the output's constraint could not be followed")});
     return true;
   }
-  if (!output.filled || !output.IsExhausted()) return false;
+  if (!output.filled() || !output.IsExhausted()) return false;
   Finish(request, {.reason = FinishReason::kStop});
   return true;
 }
@@ -85,11 +84,13 @@ void EngineCore::FinishDrafts(const StepPart& part, size_t first_logit_row,
   }
   request.rejected_drafts += part.drafts.size();  // until they are found right
   for (size_t i = 0;; ++i) {
+    // Taken now: once a constraint's guess is wrong, it may look ahead anew.
+    const int32_t guess = i < part.drafts.size() ? part.drafts[i] : -1;
     ++sequence.computed_tokens;
     Publish(sequence);
     if (!ReportNextToken(request, row(i))) return Fail(request);
     if (request.finished) return;
-    if (i == part.drafts.size() || sequence.tokens.back() != part.drafts[i]) break;
+    if (sequence.tokens.back() != guess) break;
     ++request.accepted_drafts;
     --request.rejected_drafts;
     metrics_.accepted_drafts.Add();
@@ -131,13 +132,14 @@ bool EngineCore::ReportNextToken(LiveRequest& request, std::span<float> row) {
   }
   const bool may_end = sequence.output_tokens() + 1 > sequence.params.min_tokens;
   ConstrainedOutput& output = request.output;
-  if (output.constraint) {
-    PELTON_CHECK(output.filled,
-                 "masks are filled while the step runs, and nothing is guessed here");
-    if (!output.sound) return false;
-    if (output.constraint->MayEnd()) {
+  std::span<uint32_t> mask;
+  if (output.constrained()) {
+    PELTON_CHECK(output.filled(), "masks are filled while the step runs, or before it for drafts");
+    if (!output.sound()) return false;
+    mask = output.mask();
+    if (output.MayEnd()) {
       for (const int32_t end : request.end_ids) {
-        output.mask[static_cast<size_t>(end) / 32] |= 1u << (end % 32);
+        mask[static_cast<size_t>(end) / 32] |= 1u << (end % 32);
       }
     }
   }
@@ -147,7 +149,7 @@ bool EngineCore::ReportNextToken(LiveRequest& request, std::span<float> row) {
        .seed = sequence.seed,
        .tokens = sequence.tokens,
        .forbidden = may_end ? std::span<const int32_t>() : std::span(request.end_ids),
-       .allowed = output.mask});
+       .allowed = mask});
   if (!id) return false;
   TokenEvent event{.id = *id, .text = {}, .logprob = 0, .top = {}};
   if (sequence.params.logprobs) {
@@ -181,7 +183,7 @@ bool EngineCore::ReportNextToken(LiveRequest& request, std::span<float> row) {
     Finish(request, {.reason = FinishReason::kStop, .stop_id = *id});
   } else if (stops) {
     Finish(request, {.reason = FinishReason::kStop, .stop_string = request.stop_matcher.matched()});
-  } else if (output.constraint && AdvanceConstraint(request, *id)) {
+  } else if (output.constrained() && AdvanceConstraint(request, *id)) {
     return true;
   } else if (sequence.tokens.size() == sequence.max_tokens) {
     Finish(request, {.reason = FinishReason::kLength});

@@ -61,7 +61,8 @@ class LetterDecoder final : public TextDecoder {
 };
 
 // For tests: token i may come next if i % 3 is the number of tokens so far, modulo 3; the output
-// may end from `may_end` tokens on and must after `most`.
+// may end from `may_end` tokens on and must after `most`. It foresees some tokens, mostly wrong
+// ones.
 class TurnConstraint final : public OutputConstraint {
  public:
   TurnConstraint(size_t may_end, size_t most) : may_end_(may_end), most_(most) {}
@@ -73,7 +74,16 @@ class TurnConstraint final : public OutputConstraint {
     return true;
   }
   bool Accept(int32_t id) override { return static_cast<size_t>(id) % 3 == count_++ % 3; }
+  void Retract(size_t count) override { count_ -= count; }
   bool MayEnd() const override { return count_ >= may_end_; }
+  size_t Foresee(std::span<const uint32_t>, std::span<int32_t> ids) override {
+    for (size_t i = 0; i < ids.size(); ++i) {
+      ids[i] = static_cast<int32_t>((count_ + i) % 3 + 3 * (count_ % 2));
+    }
+    // At times one that is not allowed.
+    if (count_ % 5 == 4) ids[1] += 1;
+    return count_ % 4 == 3 ? 0 : ids.size();
+  }
 
  private:
   const size_t may_end_;

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/checked_math.h"
 #include "runtime/schedule/request_fit.h"
+#include "runtime/speculate/draft_worth.h"
 
 namespace pelton {
 
@@ -15,7 +16,7 @@ LiveRequest::LiveRequest(Request request)
     : decoder(std::move(request.decoder)),
       observer(std::move(request.observer)),
       stop_matcher(request.params.stop_strings),
-      output{.constraint = std::move(request.constraint), .mask = {}},
+      output(std::move(request.constraint)),
       start_deadline_ns(request.start_deadline_ns),
       service_class(request.service_class),
       tenant(std::move(request.tenant)),
@@ -25,6 +26,22 @@ LiveRequest::LiveRequest(Request request)
   sequence.prompt_tokens = sequence.tokens.size();
   decoded.reserve(256);
   text.reserve(256 + SamplingParams::kMaxStopStringBytes);
+}
+
+size_t LiveRequest::WorthDrafting(const StepCost& cost, const StepShape& decoding) const {
+  if (!output.constrained()) return drafter.WorthDrafting(sequence.tokens, cost, decoding);
+  const double least = LeastProbability(sequence.tokens.size(), cost, decoding);
+  size_t count = 0;
+  double probability = output.right();
+  for (; count < output.guesses().size() && probability >= least; ++count) {
+    probability *= output.right();
+  }
+  return count;
+}
+
+std::span<const int32_t> LiveRequest::Drafts(size_t count) const {
+  return output.constrained() ? output.guesses().first(count)
+                              : drafter.Drafts(sequence.tokens, count);
 }
 
 bool LiveRequest::Ends(int32_t id) const {
@@ -58,7 +75,7 @@ Result<std::unique_ptr<LiveRequest>> PrepareRequest(Request request, const Reque
   if (!sequence.params.ignore_eos) live->end_ids = limits.options.eos_ids;
   live->end_ids.insert(live->end_ids.end(), sequence.params.stop_ids.begin(),
                        sequence.params.stop_ids.end());
-  if (live->output.constraint) live->output.mask.resize(DivUp(limits.vocab_size, size_t{32}));
+  live->output.Reserve(limits.vocab_size, limits.options.speculate);
   sequence.tokens.reserve(max_tokens);
   sequence.blocks.Reserve(DivUp(max_tokens, block_tokens));
   if (limits.options.prefix_cache) {

@@ -3,13 +3,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
 #include "graph/execute/step_executor.h"
+#include "runtime/engine/constrained_output.h"
 #include "runtime/engine/engine_options.h"
-#include "runtime/engine/mask_filler.h"
 #include "runtime/engine/request.h"
 #include "runtime/sequence/sequence.h"
 #include "runtime/sequence/stop_matcher.h"
@@ -23,6 +24,11 @@ struct LiveRequest {
   explicit LiveRequest(Request request);
 
   bool started() const { return started_ns >= 0; }
+  // How many guesses are worth a row of the next step each, and the first `count` of them. Tokens
+  // that a constraint foresees; without one, what the text repeats: the masks of such guesses would
+  // hold up the step that they are to speed up.
+  size_t WorthDrafting(const StepCost& cost, const StepShape& decoding) const;
+  std::span<const int32_t> Drafts(size_t count) const;
   // Whether `id` ends the output.
   bool Ends(int32_t id) const;
 
@@ -30,7 +36,7 @@ struct LiveRequest {
   std::unique_ptr<TextDecoder> decoder;
   std::unique_ptr<RequestObserver> observer;
   StopMatcher stop_matcher;
-  ConstrainedOutput output;      // its constraint is null if there is none
+  ConstrainedOutput output;
   std::vector<int32_t> end_ids;  // the model's end tokens, unless ignored, and the stop ids
   int64_t start_deadline_ns;
   ServiceClass service_class;  // more urgent than asked for once it has waited for long

@@ -38,7 +38,7 @@ void MaskFiller::Loop() {
       outputs = outputs_;
     }
     for (ConstrainedOutput* output : outputs) {
-      if (!output->filled) output->Fill();
+      if (!output->filled()) output->Fill();
     }
     {
       const MutexLock lock(mutex_);

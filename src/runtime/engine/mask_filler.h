@@ -1,35 +1,12 @@
 #pragma once
 
-#include <cstdint>
-#include <memory>
 #include <span>
 #include <thread>
-#include <vector>
 
 #include "base/mutex.h"
-#include "runtime/sample/output_constraint.h"
+#include "runtime/engine/constrained_output.h"
 
 namespace pelton {
-
-// A constraint and the mask of the token that comes next.
-struct ConstrainedOutput {
-  std::unique_ptr<OutputConstraint> constraint;
-  std::vector<uint32_t> mask;
-  bool filled = false;  // for the next token
-  bool sound = true;
-
-  void Fill() {
-    sound = constraint->FillMask(mask);
-    filled = true;
-  }
-  // Whether no token may follow. Requires: filled.
-  bool IsExhausted() const {
-    for (const uint32_t word : mask) {
-      if (word != 0) return false;
-    }
-    return true;
-  }
-};
 
 // Fills masks on a thread of its own while the model computes: they depend on the tokens only. The
 // thread starts with the first mask.

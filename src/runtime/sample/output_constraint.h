@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -15,8 +16,13 @@ class OutputConstraint {
   virtual bool FillMask(std::span<uint32_t> mask) = 0;
   // Goes on with a token that the mask allowed. False if it is broken.
   virtual bool Accept(int32_t id) = 0;
+  // Takes back the last `count` tokens that were accepted.
+  virtual void Retract(size_t count) = 0;
   // Whether the output may end here.
   virtual bool MayEnd() const = 0;
+  // Where only one text may follow: the tokens that it will most likely come in, written to the
+  // begin of `ids`; returns how many, 0 if there is a choice. `mask` is what FillMask gives here.
+  virtual size_t Foresee(std::span<const uint32_t> mask, std::span<int32_t> ids) = 0;
 };
 
 }  // namespace pelton

@@ -2,12 +2,13 @@
 
 #include <algorithm>
 
+#include "runtime/speculate/draft_worth.h"
+
 namespace pelton {
 namespace {
 
 constexpr size_t kLongestSearched = 16;  // a longer match is as good
 constexpr float kLearn = 0.04f;          // weight of one guess in the moving share
-constexpr double kMargin = 1.15;         // a draft must pay more than it costs
 
 }  // namespace
 
@@ -55,13 +56,8 @@ void NgramDrafter::Search(std::span<const int32_t> tokens) {
 
 size_t NgramDrafter::WorthDrafting(std::span<const int32_t> tokens, const StepCost& cost,
                                    const StepShape& decoding) const {
-  if (source_ == 0 || decoding.decode_rows == 0 || !cost.known()) return 0;
-  const double token_ns = cost.Of(decoding) / static_cast<double>(decoding.decode_rows);
-  StepShape row;
-  row.Add(tokens.size(), 1, true);
-  StepCost marginal = cost;
-  marginal.fixed_ns = 0;
-  const double least = kMargin * marginal.Of(row) / token_ns;
+  if (source_ == 0) return 0;
+  const double least = LeastProbability(tokens.size(), cost, decoding);
   const size_t most = std::min(kMaxDrafts, tokens.size() - source_);
   double probability = 1;
   for (size_t count = 0; count < most; ++count) {

@@ -32,7 +32,7 @@ Request EngineRequest(const LanguageModel& model, const GenerationRequest& reque
   asked.service_class = request.terms.service_class;
   asked.first_token_within_ns = request.terms.first_token_within_ns;
   asked.decoder = MakeTextDecoder(model, !NeedsControlTokens(model, request));
-  if (request.grammar) asked.constraint = MakeConstraint(request.grammar);
+  if (request.grammar) asked.constraint = MakeConstraint(request.grammar, *model.tokenizer);
   return asked;
 }
 

@@ -3,20 +3,26 @@
 #include <utility>
 
 #include "serving/generate/tool_grammar.h"
+#include "text/grammar/foresight.h"
 
 namespace pelton {
 namespace {
 
 class GrammarConstraint final : public OutputConstraint {
  public:
-  explicit GrammarConstraint(std::shared_ptr<const CompiledGrammar> grammar)
-      : matcher_(std::move(grammar)) {}
+  GrammarConstraint(std::shared_ptr<const CompiledGrammar> grammar, const Tokenizer& tokenizer)
+      : matcher_(std::move(grammar)), foresight_(tokenizer) {}
   bool FillMask(std::span<uint32_t> mask) override { return matcher_.FillMask(mask); }
   bool Accept(int32_t id) override { return matcher_.Accept(id); }
+  void Retract(size_t count) override { matcher_.Retract(count); }
   bool MayEnd() const override { return matcher_.IsComplete(); }
+  size_t Foresee(std::span<const uint32_t> mask, std::span<int32_t> ids) override {
+    return foresight_.Look(matcher_, mask, ids);
+  }
 
  private:
   GrammarMatcher matcher_;
+  GrammarForesight foresight_;
 };
 
 // The reasoning that comes first, as a structural tag's format; null if there is none.
@@ -84,8 +90,9 @@ std::optional<ApiError> CompileOutput(const LanguageModel& model, GenerationRequ
   return std::nullopt;
 }
 
-std::unique_ptr<OutputConstraint> MakeConstraint(std::shared_ptr<const CompiledGrammar> grammar) {
-  return std::make_unique<GrammarConstraint>(std::move(grammar));
+std::unique_ptr<OutputConstraint> MakeConstraint(std::shared_ptr<const CompiledGrammar> grammar,
+                                                 const Tokenizer& tokenizer) {
+  return std::make_unique<GrammarConstraint>(std::move(grammar), tokenizer);
 }
 
 }  // namespace pelton

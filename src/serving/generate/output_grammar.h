@@ -17,7 +17,8 @@ namespace pelton {
 // requests.
 std::optional<ApiError> CompileOutput(const LanguageModel& model, GenerationRequest* request);
 
-// A fresh output of a compiled grammar, for the engine.
-std::unique_ptr<OutputConstraint> MakeConstraint(std::shared_ptr<const CompiledGrammar> grammar);
+// A fresh output of a compiled grammar, for the engine. Borrows the tokenizer.
+std::unique_ptr<OutputConstraint> MakeConstraint(std::shared_ptr<const CompiledGrammar> grammar,
+                                                 const Tokenizer& tokenizer);
 
 }  // namespace pelton

@@ -258,13 +258,12 @@ bool GrammarMatcher::AcceptText(std::string_view text) {
 
 bool GrammarMatcher::IsComplete() const { return !impl_->broken && impl_->matcher.IsCompleted(); }
 
-std::string GrammarMatcher::ForcedText() {
-  if (impl_->broken) return "";
+void GrammarMatcher::Retract(size_t count) {
+  if (impl_->broken || count == 0) return;
   try {
-    return impl_->matcher.FindJumpForwardString();
+    impl_->matcher.Rollback(static_cast<int>(count));
   } catch (const std::exception&) {
     impl_->broken = true;
-    return "";
   }
 }
 

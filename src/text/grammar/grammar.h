@@ -79,12 +79,12 @@ class GrammarMatcher {
   bool FillMask(std::span<uint32_t> mask);
   // Goes on with a token. False if the grammar does not allow it; then nothing changes.
   bool Accept(int32_t id);
-  // The same for bytes of text.
+  // Takes back what the last `count` calls of Accept and AcceptText accepted.
+  void Retract(size_t count);
+  // The same as Accept for bytes of text.
   bool AcceptText(std::string_view text);
   // Whether what was accepted is a whole output. It may still go on if the mask is not empty.
   bool IsComplete() const;
-  // The text that must follow whatever the model wants; empty if there is a choice.
-  std::string ForcedText();
 
  private:
   struct Impl;

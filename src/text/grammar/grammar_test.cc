@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "text/grammar/foresight.h"
 #include "text/grammar/test_vocabulary.h"
 
 namespace pelton {
@@ -51,11 +54,44 @@ TEST_F(GrammarTest, MasksHoldWhatMayFollow) {
   EXPECT_TRUE(Allowed(matcher).empty());
 }
 
-TEST_F(GrammarTest, TextThatMustFollowIsKnown) {
-  GrammarMatcher matcher(Compile(Kind::kRegex, "colou?r: [a-z]"));
-  EXPECT_EQ(matcher.ForcedText(), "colo");
-  ASSERT_TRUE(matcher.AcceptText("color"));
-  EXPECT_EQ(matcher.ForcedText(), ": ");
+TEST_F(GrammarTest, TextThatMustFollowIsForeseen) {
+  GrammarMatcher matcher(Compile(Kind::kRegex, "colou?r: [a-z]<end>"));
+  GrammarForesight foresight(*tokenizer_);
+  std::array<int32_t, 8> ids{};
+  const auto look = [&](size_t most) {
+    std::vector<uint32_t> mask((kVocab + 31) / 32);
+    EXPECT_TRUE(matcher.FillMask(mask));
+    const size_t count = foresight.Look(matcher, mask, std::span(ids).first(most));
+    std::string text;
+    for (size_t i = 0; i < count; ++i) text += tokenizer_->Piece(ids[i]);
+    std::vector<uint32_t> after(mask.size());
+    EXPECT_TRUE(matcher.FillMask(after));
+    EXPECT_EQ(after, mask) << "looking changes nothing";
+    return text;
+  };
+  EXPECT_EQ(look(8), "colo");
+  EXPECT_EQ(look(3), "co") << "a text that was cut may go on in its last token";
+  ASSERT_TRUE(matcher.AcceptText("colo"));
+  EXPECT_EQ(look(8), "") << "there is a choice";
+  ASSERT_TRUE(matcher.AcceptText("r"));
+  EXPECT_EQ(look(8), ": ");
+  ASSERT_TRUE(matcher.AcceptText(": a"));
+  EXPECT_EQ(look(8), "<end>") << "text, not the token";
+  ASSERT_TRUE(matcher.AcceptText("<end>"));
+  EXPECT_EQ(look(8), "") << "nothing may follow";
+}
+
+TEST_F(GrammarTest, AControlTokenThatMustFollowIsForeseen) {
+  GrammarMatcher matcher(
+      Compile(Kind::kStructuralTag,
+              R"({"type":"structural_tag","format":{"type":"sequence","elements":[
+          {"type":"token","token":257},{"type":"const_string","value":"xy"}]}})"));
+  GrammarForesight foresight(*tokenizer_);
+  std::array<int32_t, 8> ids{};
+  std::vector<uint32_t> mask((kVocab + 31) / 32);
+  ASSERT_TRUE(matcher.FillMask(mask));
+  EXPECT_EQ(foresight.Look(matcher, mask, ids), 1u);
+  EXPECT_EQ(ids[0], 257);
 }
 
 TEST_F(GrammarTest, ControlTokensAreNoText) {
