@@ -203,10 +203,7 @@ class Conversation {
 StreamedAnswer StreamAnswer(const LanguageModel& model, const PromptRequest& prompt) {
   const InterruptGuard guard;
   Printer printer;
-  Request request;
-  request.prompt_ids = prompt.prompt_ids;
-  request.params = prompt.params;
-  request.decoder = MakeTextDecoder(model);
+  Request request = EngineRequest(model, prompt);
   request.observer = std::make_unique<PrintingObserver>(&printer);
   const Result<uint64_t> id = model.engine->Submit(std::move(request));
   StreamedAnswer answer;

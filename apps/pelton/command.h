@@ -37,6 +37,8 @@ struct Command {
   std::string summary;      // one line
   std::string description;  // what the man page says, a few sentences
   std::vector<Option> options;
+  // Long names of the options that --help shows; --help=all shows all. Empty: all.
+  std::vector<std::string> everyday = {};
   // Runs it with the options' targets filled in; the exit code (docs/commands.md lists them).
   std::function<int()> run;
   // Keeps the options' targets alive.

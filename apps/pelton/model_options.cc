@@ -94,9 +94,10 @@ void ModelOptions::AddRuntime(std::vector<Option>* options) {
                       .choices = {"on", "off"}});
   options->push_back({.names = "--speculate",
                       .value = "MODE",
-                      .help = "guess next tokens from what stood in the text before and check them "
-                              "in one step, where that pays: ngram, off, or auto for ngram where "
-                              "the answer cannot change by it [auto]",
+                      .help = "guess next tokens from what stood in the text before, or from the "
+                              "form that the answer must have, and check them in one step, where "
+                              "that pays: ngram, off, or auto for ngram where the answer cannot "
+                              "change by it [auto]",
                       .group = "plan",
                       .target = &speculate,
                       .choices = {"auto", "ngram", "off"}});

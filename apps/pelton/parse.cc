@@ -45,6 +45,50 @@ std::string Capitalized(std::string text) {
   return text;
 }
 
+constexpr size_t kHelpWidth = 100;
+constexpr size_t kHelpColumn = 33;
+
+// The text in lines of kHelpWidth, all but the first after `indent` blanks.
+std::string Wrapped(std::string_view text, size_t indent) {
+  std::string lines;
+  for (size_t room = kHelpWidth - indent; text.size() > room;) {
+    const size_t blank = std::min(text.rfind(' ', room), text.find(' ', room));
+    if (blank == std::string_view::npos) break;
+    lines += fmt::format("{}\n{:<{}}", text.substr(0, blank), "", indent);
+    text.remove_prefix(blank + 1);
+  }
+  return lines.append(text) + "\n";
+}
+
+std::string LeftOf(const Option& option) {
+  if (option.positional()) return option.value;
+  return option.names + (option.value.empty() ? "" : " " + option.value);
+}
+
+std::string HelpOf(const Option& option) {
+  if (option.choices.empty()) return option.help;
+  return fmt::format("{} ({})", option.help, fmt::join(option.choices, ", "));
+}
+
+bool Wanted(const Command& command, const Option& option, std::string_view filter) {
+  if (filter == "all") return true;
+  if (filter.empty()) {
+    return command.everyday.empty() || option.positional() ||
+           std::ranges::find(command.everyday, option.LongName()) != command.everyday.end();
+  }
+  return LeftOf(option).find(filter) != std::string::npos ||
+         HelpOf(option).find(filter) != std::string::npos ||
+         option.group.find(filter) != std::string::npos;
+}
+
+std::string OptionLines(const Option& option) {
+  const std::string left = LeftOf(option);
+  const std::string help = Wrapped(HelpOf(option), kHelpColumn);
+  if (left.size() + 3 <= kHelpColumn)
+    return fmt::format("  {:<{}} {}", left, kHelpColumn - 3, help);
+  return fmt::format("  {}\n{:<{}}{}", left, "", kHelpColumn, help);
+}
+
 // The verb meant by an unknown word, as a question; else nothing.
 std::string Suggestion(std::string_view word) {
   std::vector<std::string> names;
@@ -92,7 +136,7 @@ int RunVerb(const Command& command, int argc, char** argv) {
       if (word == "--") break;
       if (word == "-h" || word == "--help" || word.rfind("--help=", 0) == 0) {
         const std::string filter(word.size() > 7 ? word.substr(7) : "");
-        std::fputs(HelpText(command, filter == "all" ? "" : filter).c_str(), stdout);
+        std::fputs(HelpText(command, filter).c_str(), stdout);
         return kExitOk;
       }
     }
@@ -129,38 +173,26 @@ std::string HelpText(const Command& command, std::string_view filter) {
     std::string name = option.value;
     usage += option.required ? " " + name : " [" + name + "]";
   }
-  std::string text = fmt::format("{}\n\nUsage: {} [OPTIONS]\n", command.description, usage);
-  const auto lines_of = [&](const std::string& group) {
-    std::string lines;
-    for (const Option& option : command.options) {
-      if (option.group != group) continue;
-      const std::string left =
-          option.positional() ? option.value
-                              : option.names + (option.value.empty() ? "" : " " + option.value);
-      std::string help = option.help;
-      if (!option.choices.empty()) help += fmt::format(" ({})", fmt::join(option.choices, ", "));
-      if (!filter.empty() && left.find(filter) == std::string::npos &&
-          help.find(filter) == std::string::npos && group.find(filter) == std::string::npos) {
-        continue;
-      }
-      lines += left.size() <= 30 ? fmt::format("  {:<30} {}\n", left, help)
-                                 : fmt::format("  {}\n  {:<30} {}\n", left, "", help);
-    }
-    return lines;
-  };
+  std::string text = Wrapped(command.description, 0);
+  text += fmt::format("\nUsage: {} [OPTIONS]\n", usage);
   std::vector<std::string> groups;
+  std::map<std::string, std::string> lines;  // by group
+  size_t shown = 0;
   for (const Option& option : command.options) {
-    if (std::find(groups.begin(), groups.end(), option.group) == groups.end()) {
-      groups.push_back(option.group);
-    }
+    if (!Wanted(command, option, filter)) continue;
+    ++shown;
+    if (!lines.contains(option.group)) groups.push_back(option.group);
+    lines[option.group] += OptionLines(option);
   }
   for (const std::string& group : groups) {
-    const std::string lines = lines_of(group);
-    if (!lines.empty()) text += fmt::format("\n{}:\n{}", Capitalized(group), lines);
+    text += fmt::format("\n{}:\n{}", Capitalized(group), lines[group]);
   }
-  return text +
-         "\nEvery option may be set by an environment variable: --ctx is PELTON_CTX, and so on.\n"
-         "--help=WORD shows the options that mention a word.\n";
+  text += "\nEvery option may be set by an environment variable: --ctx is PELTON_CTX, and so on.\n";
+  if (shown < command.options.size()) {
+    text += fmt::format("--help=all shows all {} options, ", command.options.size());
+    return text + "--help=WORD those that mention a word.\n";
+  }
+  return text + "--help=WORD shows the options that mention a word.\n";
 }
 
 int ParseAndRun(int argc, char** argv) {

@@ -10,7 +10,8 @@ namespace pelton {
 // environment before default. Wrong usage: one sentence on stderr, exit code 2.
 int ParseAndRun(int argc, char** argv);
 
-// What --help prints: all of it, or with `filter` only options that contain the word.
+// What --help prints: the everyday options; with the filter "all" all of them, with another word
+// those that contain it.
 std::string HelpText(const Command& command, std::string_view filter);
 std::string OverviewText();
 

@@ -7,7 +7,6 @@
 #include "model_options.h"
 #include "profile_file.h"
 #include "request_options.h"
-#include "serving/request/prompt.h"
 
 namespace pelton {
 namespace {
@@ -32,21 +31,13 @@ int Run(const ProfileOptions& options) {
   if (!opened.ok()) return Fail(opened.status());
   const LanguageModel& model = **opened;
   if (model.tokenizer == nullptr) return Fail(InvalidArgument("the model has no tokenizer"));
-  PromptRequest request;
-  Result<SamplingParams> params = options.request.Params(model);
-  if (!params.ok()) return Fail(params.status());
-  request.params = *std::move(params);
-  if (options.request.raw || !model.chat_template) {
-    request.prompt_ids = EncodeRaw(model, options.prompt);
-  } else {
-    Result<std::vector<int32_t>> ids =
-        EncodeChat(model, {.messages = OneQuestion(options.request.system, options.prompt)});
-    if (!ids.ok()) return Fail(ids.status());
-    request.prompt_ids = *std::move(ids);
-  }
+  const Result<RequestDefaults> defaults = options.request.Defaults(model);
+  if (!defaults.ok()) return Fail(defaults.status());
+  const Result<PromptRequest> request = RequestOf(model, *defaults, options.prompt);
+  if (!request.ok()) return Fail(request.status());
   model.profile->Start();
   const std::vector<RequestResult> results =
-      RunRequests(model, std::vector<PromptRequest>(count, request));
+      RunRequests(model, std::vector<PromptRequest>(count, *request));
   const ProfileRecord record = model.profile->Stop();
   for (const RequestResult& result : results) {
     if (!result.status.ok()) return Fail(result.status);

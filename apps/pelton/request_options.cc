@@ -4,11 +4,14 @@
 
 #include <algorithm>
 #include <charconv>
+#include <fstream>
 
 #include "serving/request/sampling_fields.h"
 
 namespace pelton {
 namespace {
+
+constexpr size_t kMostConstraintBytes = 1 << 20;
 
 template <typename T>
 bool ParseWhole(std::string_view text, T* out) {
@@ -22,6 +25,21 @@ Result<uint32_t> Count(std::string_view name, double value) {
         fmt::format("{}: found {}, expected a whole number from 0 on", name, value));
   }
   return static_cast<uint32_t>(value);
+}
+
+// An option's text, or the file that it names.
+Result<std::string> TextOrFile(const char* option, const std::string& value, bool is_text) {
+  if (is_text) return value;
+  std::ifstream file(value, std::ios::binary);
+  if (!file) return NotFound(fmt::format("{}: {}: cannot be read", option, value));
+  std::string text(kMostConstraintBytes + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(file.gcount()));
+  if (text.size() > kMostConstraintBytes) {
+    return InvalidArgument(
+        fmt::format("{}: {}: expected at most {} bytes", option, value, kMostConstraintBytes));
+  }
+  return text;
 }
 
 }  // namespace
@@ -64,6 +82,12 @@ void RequestOptions::Add(std::vector<Option>* options) {
   add("--stop-id", "ID", "end the answer after this token; may be given again", "generation",
       &stop_ids);
   add("--ignore-eos", "", "go on after the model's end token", "generation", &ignore_eos);
+  add("-j,--json-schema", "SCHEMA",
+      "the answer is JSON that this schema allows: its text, or a file of it", "generation",
+      &json_schema);
+  add("--grammar", "GBNF", "the answer is what this grammar allows: its text, or a file of it",
+      "generation", &grammar);
+  add("--regex", "REGEX", "the whole answer matches this expression", "generation", &regex);
   add("--logprobs", "N", "log-probabilities of each token and of the N best", "output", &logprobs);
   add("--prompt-logprobs", "N", "the same for the prompt", "output", &prompt_logprobs);
 }
@@ -119,6 +143,34 @@ Result<SamplingParams> RequestOptions::Params(const LanguageModel& model) const 
   }
   RETURN_IF_ERROR(params.Validate(model.files.config.vocab));
   return params;
+}
+
+Result<std::optional<GrammarSource>> RequestOptions::Constraint() const {
+  if (!json_schema.empty() + !grammar.empty() + !regex.empty() > 1) {
+    return InvalidArgument("expected at most one of --json-schema, --grammar and --regex");
+  }
+  using Kind = GrammarSource::Kind;
+  std::optional<GrammarSource> source;
+  if (!regex.empty()) source = {.kind = Kind::kRegex, .text = regex};
+  if (!json_schema.empty()) {
+    // No file is called so, and a schema without braces is not worth its name.
+    ASSIGN_OR_RETURN(std::string text, TextOrFile("--json-schema", json_schema,
+                                                  json_schema.find('{') != std::string::npos));
+    source = {.kind = Kind::kJsonSchema, .text = std::move(text)};
+  }
+  if (!grammar.empty()) {
+    ASSIGN_OR_RETURN(std::string text,
+                     TextOrFile("--grammar", grammar, grammar.find("::=") != std::string::npos));
+    source = {.kind = Kind::kEbnf, .text = std::move(text)};
+  }
+  return source;
+}
+
+Result<RequestDefaults> RequestOptions::Defaults(const LanguageModel& model) const {
+  RequestDefaults defaults{.params = {}, .system = system, .raw = raw, .constraint = std::nullopt};
+  ASSIGN_OR_RETURN(defaults.params, Params(model));
+  ASSIGN_OR_RETURN(defaults.constraint, Constraint());
+  return defaults;
 }
 
 Result<std::vector<int32_t>> ParseIds(const std::string& text) {

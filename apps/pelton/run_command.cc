@@ -9,7 +9,7 @@
 #include "command.h"
 #include "model_options.h"
 #include "request_options.h"
-#include "serving/request/prompt.h"
+#include "serving/request/field_reader.h"
 
 namespace pelton {
 namespace {
@@ -29,30 +29,17 @@ std::string ToLine(const Json& json) {
 }
 
 Result<PromptRequest> OneRequest(const RunOptions& options, const LanguageModel& model) {
-  PromptRequest request;
-  ASSIGN_OR_RETURN(request.params, options.request.Params(model));
-  if (!options.prompt_ids.empty()) {
-    ASSIGN_OR_RETURN(request.prompt_ids, ParseIds(options.prompt_ids));
-    return request;
-  }
-  if (model.tokenizer == nullptr) {
-    return InvalidArgument("the model has no tokenizer; give --prompt-ids");
-  }
-  if (options.request.raw || !model.chat_template) {
-    request.prompt_ids = EncodeRaw(model, options.prompt);
-    return request;
-  }
-  ASSIGN_OR_RETURN(
-      request.prompt_ids,
-      EncodeChat(model, {.messages = OneQuestion(options.request.system, options.prompt)}));
-  return request;
+  ASSIGN_OR_RETURN(const RequestDefaults defaults, options.request.Defaults(model));
+  if (options.prompt_ids.empty()) return RequestOf(model, defaults, options.prompt);
+  ASSIGN_OR_RETURN(std::vector<int32_t> ids, ParseIds(options.prompt_ids));
+  return RequestOf(model, defaults, std::move(ids));
 }
 
 int RunFile(const RunOptions& options, const LanguageModel& model) {
-  const Result<SamplingParams> defaults = options.request.Params(model);
+  const Result<RequestDefaults> defaults = options.request.Defaults(model);
   if (!defaults.ok()) return Fail(defaults.status());
-  const Result<std::vector<PromptRequest>> requests = ReadRequests(
-      options.prompts_file, model, *defaults, options.request.system, options.request.raw);
+  const Result<std::vector<PromptRequest>> requests =
+      ReadRequests(options.prompts_file, model, *defaults);
   if (!requests.ok()) return Fail(requests.status());
   const std::vector<RequestResult> results = RunRequests(model, *requests);
   int code = kExitOk;
@@ -96,9 +83,12 @@ int Run(const RunOptions& options) {
   if (batch) return RunFile(options, **model);
   if (!options.prompt.empty() || !options.prompt_ids.empty()) return RunOnce(options, **model);
   if (options.json) return Fail(InvalidArgument("--json: expected a prompt"));
-  const Result<SamplingParams> params = options.request.Params(**model);
-  if (!params.ok()) return Fail(params.status());
-  return Chat(**model, *params, options.request.system);
+  const Result<RequestDefaults> defaults = options.request.Defaults(**model);
+  if (!defaults.ok()) return Fail(defaults.status());
+  if (defaults->constraint) {
+    return Fail(InvalidArgument("--json-schema, --grammar and --regex: expected a prompt"));
+  }
+  return Chat(**model, defaults->params, defaults->system);
 }
 
 }  // namespace
@@ -110,8 +100,10 @@ Command RunCommand() {
       .summary = "answer a prompt, or chat",
       .description =
           "Answers PROMPT and exits; without a prompt it chats. --prompts runs a file of requests, "
-          "one JSON object a line with prompt, messages or prompt_ids and any sampling field, as "
-          "one continuous batch. --json prints one object a request, in the order of the input."};
+          "one JSON object a line with prompt, messages or prompt_ids, any sampling field and what "
+          "the answer must be (response_format, json_schema, guided_regex and so on, as over "
+          "HTTP), as one "
+          "continuous batch. --json prints one object a request, in the order of the input."};
   options->model.AddModel(&command.options);
   command.options.push_back({.names = "prompt",
                              .value = "PROMPT",
@@ -141,6 +133,8 @@ Command RunCommand() {
                              .help = "sequences that run at once with --prompts [32]",
                              .group = "resources",
                              .target = &options->parallel});
+  command.everyday = {"prompts", "system",      "max-tokens", "temperature", "top-p", "seed",
+                      "stop",    "json-schema", "json",       "threads",     "ctx"};
   command.run = [options] { return Run(*options); };
   command.storage = options;
   return command;

@@ -347,10 +347,9 @@ Command ServeCommand() {
       .description =
           "Serves models at /v1/chat/completions, /v1/completions, /v1/responses, /v1/models, "
           "/tokenize and /detokenize, encoders at /v1/embeddings, /v1/rerank and /v1/score, and "
-          "/health, "
-          "/ready, /version and /metrics for operators. It listens on "
-          "this machine only unless --host says otherwise, which needs a key. SIGTERM or Ctrl-C "
-          "refuses new requests and finishes those in progress."};
+          "/health, /ready, /version and /metrics for operators. It listens on this machine only "
+          "unless --host says otherwise, which needs a key. SIGTERM or Ctrl-C refuses new requests "
+          "and finishes those in progress."};
   options->served.AddModels(&command.options);
   command.configuration = std::make_shared<Configuration>();
   command.configuration->own_names = {"models"};
@@ -423,6 +422,10 @@ Command ServeCommand() {
       "observing", &options->otlp_endpoint);
   add("--trace-ratio", "R", "of the requests without a traceparent, how many are traced [1]",
       "observing", &options->trace_ratio);
+  command.everyday = {
+      "models",      "served-model-name", "embedding-model", "host",    "port", "api-key",
+      "tenant-file", "tls-cert",          "tls-key",         "threads", "ctx",  "memory",
+      "parallel",    "keep-alive",        "config"};
   command.configured = command.options;
   add("--config", "FILE",
       "YAML, or TOML as .toml, with these options by their long names; the command line and the "

@@ -69,6 +69,31 @@ class RunTest(unittest.TestCase):
         for token in out[-1]["logprobs"]:
             self.assertEqual(len(token["top"]), 3)
 
+    def test_an_answer_keeps_to_a_form(self):
+        schema = {"type": "array", "items": {"enum": ["alpha", "beta"]}, "minItems": 2,
+                  "maxItems": 3}
+        with tempfile.TemporaryDirectory() as folder:
+            schema_file, prompts = os.path.join(folder, "schema.json"), os.path.join(folder, "p")
+            with open(schema_file, "w", encoding="utf-8") as file:
+                json.dump(schema, file)
+            with open(prompts, "w", encoding="utf-8") as file:
+                file.write(lines([{"prompt": "of the", "guided_regex": "(ab){3,5}"},
+                                  {"prompt": "of the", "json_schema": schema}]))
+            for given in (schema_file, json.dumps(schema)):
+                for mode in ("ngram", "off"):
+                    value = json.loads(pelton("run", MODEL, "of the", "-j", given, "--seed", 3,
+                                              "--temperature", 1, "--speculate", mode))
+                    self.assertTrue(2 <= len(value) <= 3 and set(value) <= {"alpha", "beta"})
+            out = pelton("run", MODEL, "--prompts", prompts, "--temperature", 1).splitlines()
+            self.assertRegex(out[0], "^(ab){3,5}$")
+            self.assertIn(json.loads("".join(out[1:]))[0], ["alpha", "beta"])
+            self.assertRegex(pelton("run", MODEL, "x", "--regex", "x[yz]"), "^x[yz]\n$")
+            self.assertRegex(pelton("run", MODEL, "x", "--grammar", 'root ::= "one" | "two"'),
+                             "^(one|two)\n$")
+            for wrong in (("--regex", "("), ("-j", folder + "/none"), ("--grammar", "root ::= "),
+                          ("--regex", "a", "-j", "{}")):
+                pelton("run", MODEL, "x", *wrong, code=2)
+
     def test_a_seed_repeats_a_draw(self):
         draw = lambda seed: json.loads(
             pelton("run", MODEL, "of the", "--json", "--seed", seed, "--temperature", 1,
