@@ -109,8 +109,7 @@ Result<std::vector<PromptRequest>> ReadRequests(const std::string& path, const L
   if (!file) return NotFound(path + ": cannot be read");
   std::vector<PromptRequest> requests;
   const Status status = ForEachLine(file, [&](const std::string& line) -> Status {
-    ASSIGN_OR_RETURN(const Json object, ParseJson(line));
-    if (!object.is_object()) return InvalidArgument("expected a JSON object");
+    ASSIGN_OR_RETURN(const Json object, ParseObject(line));
     GenerationRequest request = Begin(defaults);
     FieldReader reader(object);
     ReadSamplingFields(reader, &request.params);

@@ -134,9 +134,8 @@ ApiError Renamed(ApiError error) {
 
 std::optional<ApiError> ReadMessagesRequest(const LanguageModel& model, std::string_view body,
                                             bool counting, MessagesRequest* request) {
-  const Result<Json> object = ParseJson(body);
+  const Result<Json> object = ParseObject(body);
   if (!object.ok()) return ApiErrorOf(object.status());
-  if (!object->is_object()) return ApiError{.message = "expected a JSON object"};
   GenerationRequest& generation = request->generation;
   generation.call_id_prefix = "toolu_";
   generation.params = AdvisedParams(model.files.config.sampling, kDefaultTemperature);

@@ -6,7 +6,7 @@
 #include <unordered_set>
 #include <utility>
 
-#include "serving/request/field_reader.h"
+#include "serving/request/body_fields.h"
 
 namespace pelton {
 namespace {
@@ -29,31 +29,23 @@ void CheckBody(FieldReader& reader, const Json& body) {
 
 std::optional<ApiError> ReadBatchLine(std::string_view line, std::string_view endpoint,
                                       BatchLine* out) {
-  const Result<Json> object = ParseJson(line);
-  if (!object.ok()) return ApiErrorOf(object.status());
-  if (!object->is_object()) return ApiError{.message = "expected a JSON object"};
-  FieldReader reader(*object);
-  std::string method, url;
-  reader.String("custom_id", &out->custom_id);
-  if (out->custom_id.empty() || out->custom_id.size() > kMostIdBytes) {
-    reader.Fail("custom_id", fmt::format("1 to {} bytes of text", kMostIdBytes));
-  }
-  reader.String("method", &method);
-  if (method != "POST") reader.Fail("method", "\"POST\"");
-  reader.String("url", &url);
-  if (url != endpoint) {
-    reader.Fail("url", fmt::format("the batch's endpoint \"{}\"", endpoint));
-  }
-  const Json* body = reader.Find("body");
-  if (body == nullptr || !body->is_object()) {
-    reader.Fail("body", "an object");
-  } else {
+  return ReadBody(line, [&](FieldReader& reader) {
+    std::string method, url;
+    reader.String("custom_id", &out->custom_id);
+    if (out->custom_id.empty() || out->custom_id.size() > kMostIdBytes) {
+      reader.Fail("custom_id", fmt::format("1 to {} bytes of text", kMostIdBytes));
+    }
+    reader.String("method", &method);
+    if (method != "POST") reader.Fail("method", "\"POST\"");
+    reader.String("url", &url);
+    if (url != endpoint) {
+      reader.Fail("url", fmt::format("the batch's endpoint \"{}\"", endpoint));
+    }
+    const Json* body = reader.Find("body");
+    if (body == nullptr || !body->is_object()) return reader.Fail("body", "an object");
     CheckBody(reader, *body);
     out->body = ToText(*body);
-  }
-  reader.RefuseUnknown();
-  if (!reader.ok()) return ApiErrorOf(reader.status(), reader.failed_field());
-  return std::nullopt;
+  });
 }
 
 std::vector<BatchProblem> CheckBatchInput(std::string_view text, std::string_view endpoint,

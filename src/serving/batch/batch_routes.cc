@@ -9,6 +9,7 @@
 #include "serving/api/query_fields.h"
 #include "serving/batch/batch_docs.h"
 #include "serving/batch/file_routes.h"
+#include "serving/request/body_fields.h"
 #include "serving/request/list_answer.h"
 #include "serving/request/metadata_field.h"
 #include "serving/tenant/admission.h"
@@ -40,24 +41,19 @@ void ReadOutputExpiry(FieldReader& reader, Batch* batch) {
 }
 
 std::optional<ApiError> ReadBatch(std::string_view body, Batch* batch) {
-  const Result<Json> object = ParseJson(body);
-  if (!object.ok()) return ApiErrorOf(object.status());
-  if (!object->is_object()) return ApiError{.message = "expected a JSON object"};
-  FieldReader reader(*object);
-  std::string window;
-  reader.String("input_file_id", &batch->input_file);
-  if (batch->input_file.empty()) reader.Fail("input_file_id", "the id of a file");
-  reader.String("endpoint", &batch->endpoint);
-  if (std::ranges::find(kEndpoints, batch->endpoint) == std::end(kEndpoints)) {
-    reader.Fail("endpoint", fmt::format("{}", fmt::join(kEndpoints, " or ")));
-  }
-  reader.String("completion_window", &window);
-  if (window != "24h") reader.Fail("completion_window", "\"24h\"");
-  ReadMetadata(reader, &batch->metadata);
-  ReadOutputExpiry(reader, batch);
-  reader.RefuseUnknown();
-  if (!reader.ok()) return ApiErrorOf(reader.status(), reader.failed_field());
-  return std::nullopt;
+  return ReadBody(body, [&](FieldReader& reader) {
+    std::string window;
+    reader.String("input_file_id", &batch->input_file);
+    if (batch->input_file.empty()) reader.Fail("input_file_id", "the id of a file");
+    reader.String("endpoint", &batch->endpoint);
+    if (std::ranges::find(kEndpoints, batch->endpoint) == std::end(kEndpoints)) {
+      reader.Fail("endpoint", fmt::format("{}", fmt::join(kEndpoints, " or ")));
+    }
+    reader.String("completion_window", &window);
+    if (window != "24h") reader.Fail("completion_window", "\"24h\"");
+    ReadMetadata(reader, &batch->metadata);
+    ReadOutputExpiry(reader, batch);
+  });
 }
 
 void Create(BatchService& batches, const ApiCall& call) {

@@ -13,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/file_write.h"
 #include "base/mapped_file.h"
 
 namespace pelton {
@@ -21,24 +22,6 @@ namespace {
 constexpr std::string_view kRecordEnd = ".json";
 constexpr std::string_view kDraftEnd = ".draft";
 constexpr size_t kMostRecordBytes = 1 << 20;
-
-Status ErrnoStatus(const std::string& path, const char* what) {
-  std::string message =
-      fmt::format("{}: cannot be {}: {}", path, what, std::generic_category().message(errno));
-  return errno == ENOSPC || errno == EDQUOT || errno == EFBIG
-             ? ResourceExhausted(std::move(message))
-             : InvalidArgument(std::move(message));
-}
-
-Status WriteAll(int fd, std::string_view text, const std::string& path) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(fd, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return ErrnoStatus(path, "written");
-    text.remove_prefix(static_cast<size_t>(written));
-  }
-  return OkStatus();
-}
 
 // Names of the folder's entries, sorted; what cannot be read is not there.
 std::vector<std::string> EntriesOf(const std::string& path) {
@@ -55,9 +38,9 @@ std::vector<std::string> EntriesOf(const std::string& path) {
 }  // namespace
 
 Result<std::unique_ptr<RecordFolder>> RecordFolder::Open(const std::string& path) {
-  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return ErrnoStatus(path, "made");
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return FileError(path, "made");
   struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) return ErrnoStatus(path, "used");
+  if (::stat(path.c_str(), &info) != 0) return FileError(path, "used");
   if (!S_ISDIR(info.st_mode)) return InvalidArgument(path + ": is not a folder");
   if ((info.st_mode & 077) != 0) {
     return InvalidArgument(
@@ -66,7 +49,7 @@ Result<std::unique_ptr<RecordFolder>> RecordFolder::Open(const std::string& path
   }
   const std::string lock = path + "/lock";
   const int fd = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return ErrnoStatus(lock, "used");
+  if (fd < 0) return FileError(lock, "used");
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     ::close(fd);
     return Unavailable(path + ": another server uses this folder");
@@ -83,12 +66,12 @@ Status RecordFolder::Write(const std::string& name, const Json& record) const {
   const std::string path = PathOf(name + std::string(kRecordEnd));
   const std::string draft = PathOf(name + std::string(kDraftEnd));
   const int fd = ::open(draft.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return ErrnoStatus(draft, "written");
+  if (fd < 0) return FileError(draft, "written");
   Status status = WriteAll(fd, ToText(record) + "\n", draft);
-  if (status.ok() && ::fsync(fd) != 0) status = ErrnoStatus(draft, "written");
+  if (status.ok() && ::fsync(fd) != 0) status = FileError(draft, "written");
   ::close(fd);
   if (status.ok() && ::rename(draft.c_str(), path.c_str()) != 0) {
-    status = ErrnoStatus(path, "written");
+    status = FileError(path, "written");
   }
   if (!status.ok()) ::unlink(draft.c_str());
   return status;
@@ -127,7 +110,7 @@ std::vector<std::string> RecordFolder::Files(std::string_view prefix) const {
 
 Result<std::unique_ptr<GrowingFile>> GrowingFile::Open(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return ErrnoStatus(path, "written");
+  if (fd < 0) return FileError(path, "written");
   struct stat info {};
   if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
     ::close(fd);
@@ -142,7 +125,7 @@ GrowingFile::~GrowingFile() { ::close(fd_); }
 Status GrowingFile::Append(std::string_view text) {
   if (Status status = WriteAll(fd_, text, path_); !status.ok()) {
     // What came through is taken back.
-    if (::ftruncate(fd_, static_cast<off_t>(bytes_)) != 0) return ErrnoStatus(path_, "cut");
+    if (::ftruncate(fd_, static_cast<off_t>(bytes_)) != 0) return FileError(path_, "cut");
     return status;
   }
   bytes_ += text.size();
@@ -155,20 +138,20 @@ Status GrowingFile::CutLine() {
   while (end > 0) {
     const uint64_t begin = end > block.size() ? end - block.size() : 0;
     const ssize_t got = ::pread(fd_, block.data(), end - begin, static_cast<off_t>(begin));
-    if (got != static_cast<ssize_t>(end - begin)) return ErrnoStatus(path_, "read");
+    if (got != static_cast<ssize_t>(end - begin)) return FileError(path_, "read");
     const std::string_view text(block.data(), static_cast<size_t>(got));
     const size_t line_end = text.rfind('\n');
     end = line_end == std::string_view::npos ? begin : begin + line_end + 1;
     if (line_end != std::string_view::npos) break;
   }
   if (end == bytes_) return OkStatus();
-  if (::ftruncate(fd_, static_cast<off_t>(end)) != 0) return ErrnoStatus(path_, "cut");
+  if (::ftruncate(fd_, static_cast<off_t>(end)) != 0) return FileError(path_, "cut");
   bytes_ = end;
   return OkStatus();
 }
 
 Status GrowingFile::Sync() const {
-  return ::fsync(fd_) == 0 ? OkStatus() : ErrnoStatus(path_, "written");
+  return ::fsync(fd_) == 0 ? OkStatus() : FileError(path_, "written");
 }
 
 }  // namespace pelton

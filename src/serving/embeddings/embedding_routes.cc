@@ -9,6 +9,7 @@
 #include "serving/embeddings/embedding_request.h"
 #include "serving/embeddings/rank_request.h"
 #include "serving/generate/served_model.h"
+#include "serving/request/body_fields.h"
 #include "serving/tenant/admission.h"
 
 namespace pelton {
@@ -17,20 +18,9 @@ namespace {
 // Reads the body's object; false, and the error is sent, if it is refused.
 template <typename Form>
 bool ReadForm(const ApiCall& call, void (*read)(FieldReader&, Form*), Form* form) {
-  const Result<Json> object = ParseJson(call.request->body);
-  if (!object.ok()) {
-    call.Fail(ApiErrorOf(object.status()));
-    return false;
-  }
-  if (!object->is_object()) {
-    call.Fail({.message = "expected a JSON object"});
-    return false;
-  }
-  FieldReader reader(*object);
-  read(reader, form);
-  reader.RefuseUnknown();
-  if (!reader.ok()) {
-    call.Fail(ApiErrorOf(reader.status(), reader.failed_field()));
+  if (const auto error =
+          ReadBody(call.request->body, [&](FieldReader& reader) { read(reader, form); })) {
+    call.Fail(*error);
     return false;
   }
   if (form->model.empty() || call.encoder->called.Is(form->model)) return true;

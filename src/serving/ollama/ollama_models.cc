@@ -64,9 +64,8 @@ void AnswerRunning(const ModelDirectory& models, const ApiCall& call) {
 }
 
 void AnswerShow(const ModelDirectory& models, const ApiCall& call) {
-  const Result<Json> object = ParseJson(call.request->body);
+  const Result<Json> object = ParseObject(call.request->body);
   if (!object.ok()) return call.Fail(ApiErrorOf(object.status()));
-  if (!object->is_object()) return call.Fail({.message = "expected a JSON object"});
   FieldReader reader(*object);
   std::string name;
   bool verbose = false;

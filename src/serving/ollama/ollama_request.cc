@@ -179,9 +179,8 @@ std::string WithoutLatest(std::string name) {
 
 std::optional<ApiError> ReadOllamaRequest(const LanguageModel& model, std::string_view body,
                                           bool chat, OllamaRequest* request) {
-  const Result<Json> object = ParseJson(body);
+  const Result<Json> object = ParseObject(body);
   if (!object.ok()) return ApiErrorOf(object.status());
-  if (!object->is_object()) return ApiError{.message = "expected a JSON object"};
   GenerationRequest& generation = request->generation;
   request->chat = chat;
   generation.params = AdvisedParams(model.files.config.sampling, kDefaultTemperature);

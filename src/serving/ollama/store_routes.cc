@@ -10,7 +10,7 @@
 #include "serving/ollama/ollama_docs.h"
 #include "serving/ollama/ollama_error.h"
 #include "serving/ollama/ollama_request.h"
-#include "serving/request/field_reader.h"
+#include "serving/request/body_fields.h"
 #include "serving/tenant/admission.h"
 
 namespace pelton {
@@ -26,25 +26,6 @@ std::string HubNameOf(std::string_view asked) {
     return "hf:" + std::string(asked.substr(prefix.size()));
   }
   return "";
-}
-
-// Reads the body's object with `read`; false, and the error is sent, if it is refused.
-bool Read(const ApiCall& call, const std::function<void(FieldReader&)>& read) {
-  const Result<Json> object = ParseJson(call.request->body);
-  if (!object.ok()) {
-    call.Fail(ApiErrorOf(object.status()));
-    return false;
-  }
-  if (!object->is_object()) {
-    call.Fail({.message = "expected a JSON object"});
-    return false;
-  }
-  FieldReader reader(*object);
-  read(reader);
-  reader.RefuseUnknown();
-  if (reader.ok()) return true;
-  call.Fail(ApiErrorOf(reader.status(), reader.failed_field()));
-  return false;
 }
 
 void ReadName(FieldReader& reader, std::string* name) {
@@ -113,14 +94,14 @@ bool StoreRoutes::Allowed(const ApiCall& call) const {
 void StoreRoutes::AnswerPull(const ApiCall& call) {
   std::string asked;
   bool stream = true, insecure = false;
-  const bool read = Read(call, [&](FieldReader& reader) {
+  const auto error = ReadBody(call.request->body, [&](FieldReader& reader) {
     ReadName(reader, &asked);
     reader.Bool("stream", &stream);
     reader.Bool("insecure", &insecure);
     if (insecure) reader.Fail("insecure", "false");
     if (HubNameOf(asked).empty()) reader.Fail("model", "hf.co/USER/REPO:QUANT");
   });
-  if (!read) return;
+  if (error) return call.Fail(*error);
   const MutexLock lock(mutex_);
   std::erase_if(pulls_, [](const std::unique_ptr<Pull>& pull) {
     if (!pull->over.load()) return false;
@@ -205,12 +186,12 @@ Status StoreRoutes::ServeStored(const std::string& name, const std::string& path
 
 void StoreRoutes::AnswerCopy(const ApiCall& call) {
   std::string source, destination;
-  const bool read = Read(call, [&](FieldReader& reader) {
+  const auto error = ReadBody(call.request->body, [&](FieldReader& reader) {
     reader.String("source", &source);
     reader.String("destination", &destination);
     if (source.empty()) reader.Fail("source", "the name of a model");
   });
-  if (!read) return;
+  if (error) return call.Fail(*error);
   const Result<StoredModel> copy = CopyInStore(access_.folder, WithoutLatest(std::move(source)),
                                                WithoutLatest(std::move(destination)));
   if (!copy.ok()) {
@@ -224,7 +205,9 @@ void StoreRoutes::AnswerCopy(const ApiCall& call) {
 
 void StoreRoutes::AnswerDelete(const ApiCall& call) {
   std::string name;
-  if (!Read(call, [&](FieldReader& reader) { ReadName(reader, &name); })) return;
+  const auto error =
+      ReadBody(call.request->body, [&](FieldReader& reader) { ReadName(reader, &name); });
+  if (error) return call.Fail(*error);
   name = WithoutLatest(std::move(name));
   // An alias means the model behind it; a model that is not of the store only looks like one by its
   // name, and stays.

@@ -155,9 +155,8 @@ void ReadChatLogprobs(FieldReader& reader, SamplingParams* params) {
 
 std::optional<ApiError> ReadChatRequest(const LanguageModel& model, std::string_view body,
                                         OpenAiRequest* request) {
-  const Result<Json> object = ParseJson(body);
+  const Result<Json> object = ParseObject(body);
   if (!object.ok()) return ApiErrorOf(object.status());
-  if (!object->is_object()) return ApiError{.message = "expected a JSON object"};
   GenerationRequest& generation = request->generation;
   request->form.chat = true;
   generation.params = AdvisedParams(model.files.config.sampling, kDefaultTemperature);
@@ -183,9 +182,8 @@ std::optional<ApiError> ReadChatRequest(const LanguageModel& model, std::string_
 
 std::optional<ApiError> ReadCompletionRequest(const LanguageModel& model, std::string_view body,
                                               OpenAiRequest* request) {
-  const Result<Json> object = ParseJson(body);
+  const Result<Json> object = ParseObject(body);
   if (!object.ok()) return ApiErrorOf(object.status());
-  if (!object->is_object()) return ApiError{.message = "expected a JSON object"};
   GenerationRequest& generation = request->generation;
   request->form.chat = false;
   generation.prompt_field = "prompt";

@@ -4,27 +4,9 @@
 #include "serving/request/prompt.h"
 
 namespace pelton {
-namespace {
-
-// The object of a body; null, and the error is sent, if there is none.
-std::optional<Json> ReadObject(const ApiCall& call) {
-  Result<Json> object = ParseJson(call.request->body);
-  if (!object.ok()) {
-    call.Fail(ApiErrorOf(object.status()));
-    return std::nullopt;
-  }
-  if (!object->is_object()) {
-    call.Fail({.message = "expected a JSON object"});
-    return std::nullopt;
-  }
-  return std::move(object).value();
-}
-
-}  // namespace
-
 void AnswerTokenize(const LanguageModel& model, const ApiCall& call) {
-  std::optional<Json> object = ReadObject(call);
-  if (!object) return;
+  const Result<Json> object = ParseObject(call.request->body);
+  if (!object.ok()) return call.Fail(ApiErrorOf(object.status()));
   FieldReader reader(*object);
   std::string ignored_model, prompt, content;
   bool add_special = true, add_generation_prompt = true;
@@ -63,8 +45,8 @@ void AnswerTokenize(const LanguageModel& model, const ApiCall& call) {
 }
 
 void AnswerDetokenize(const LanguageModel& model, const ApiCall& call) {
-  std::optional<Json> object = ReadObject(call);
-  if (!object) return;
+  const Result<Json> object = ParseObject(call.request->body);
+  if (!object.ok()) return call.Fail(ApiErrorOf(object.status()));
   FieldReader reader(*object);
   std::string ignored_model;
   std::vector<int32_t> ids;

@@ -58,6 +58,12 @@ Result<Json> ParseJson(std::string_view text) {
   return value;
 }
 
+Result<Json> ParseObject(std::string_view text) {
+  ASSIGN_OR_RETURN(Json value, ParseJson(text));
+  if (!value.is_object()) return InvalidArgument("expected a JSON object");
+  return value;
+}
+
 std::string ToText(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -20,6 +20,8 @@ using Json = nlohmann::ordered_json;
 // `text` as JSON. InvalidArgument if it is none, nested deeper than 64, or has objects of so many
 // members (4096 of one are allowed) that reading them would not stay linear in the text.
 Result<Json> ParseJson(std::string_view text);
+// The same for an object; InvalidArgument if it is something else.
+Result<Json> ParseObject(std::string_view text);
 
 // `value` as JSON text in which bytes that are not UTF-8 became U+FFFD; never throws.
 std::string ToText(const Json& value);

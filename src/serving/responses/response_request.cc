@@ -84,9 +84,8 @@ ApiError Renamed(ApiError error, const Json& object) {
 std::optional<ApiError> ReadResponseRequest(const LanguageModel& model, std::string_view body,
                                             const std::string& tenant, ResponseStore& store,
                                             ResponseRequest* request) {
-  const Result<Json> object = ParseJson(body);
+  const Result<Json> object = ParseObject(body);
   if (!object.ok()) return ApiErrorOf(object.status());
-  if (!object->is_object()) return ApiError{.message = "expected a JSON object"};
   ResponseFields fields;
   fields.generation.terms = request->generation.terms;
   fields.generation.prompt_field = "input";

@@ -13,8 +13,8 @@
 #include <chrono>
 #include <cstdio>
 #include <set>
-#include <system_error>
 
+#include "base/file_write.h"
 #include "serving/request/field_reader.h"
 
 namespace pelton {
@@ -103,11 +103,6 @@ Json LimitsJson(Json json, const TenantLimits& limits) {
   return json;
 }
 
-Status ErrnoStatus(const std::string& path, const char* what) {
-  return InvalidArgument(
-      fmt::format("{}: cannot be {}: {}", path, what, std::generic_category().message(errno)));
-}
-
 // Closes a descriptor at the end of a scope.
 struct OpenFile {
   int fd;
@@ -115,17 +110,6 @@ struct OpenFile {
     if (fd >= 0) ::close(fd);
   }
 };
-
-Status WriteAll(int fd, std::string_view text, const std::string& path) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(fd, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return ErrnoStatus(path, "written");
-    text.remove_prefix(static_cast<size_t>(written));
-  }
-  if (::fsync(fd) != 0) return ErrnoStatus(path, "written");
-  return OkStatus();
-}
 
 }  // namespace
 
@@ -216,10 +200,10 @@ Result<std::vector<TenantSpec>> ReadTenantFile(const std::string& path) {
   const OpenFile file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) {
     if (errno == ENOENT) return NotFound(path + ": there is no such file");
-    return ErrnoStatus(path, "read");
+    return FileError(path, "read");
   }
   struct stat info {};
-  if (::fstat(file.fd, &info) != 0) return ErrnoStatus(path, "read");
+  if (::fstat(file.fd, &info) != 0) return FileError(path, "read");
   if (!S_ISREG(info.st_mode)) return InvalidArgument(path + ": is not a regular file");
   if ((info.st_mode & 077) != 0) {
     return InvalidArgument(
@@ -231,7 +215,7 @@ Result<std::vector<TenantSpec>> ReadTenantFile(const std::string& path) {
   while (text.size() <= kMaxFileBytes) {
     const ssize_t got = ::read(file.fd, buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return ErrnoStatus(path, "read");
+    if (got < 0) return FileError(path, "read");
     if (got == 0) break;
     text.append(buffer.data(), static_cast<size_t>(got));
   }
@@ -245,11 +229,12 @@ Status WriteTenantFile(const std::string& path, const std::vector<TenantSpec>& t
   Status status;
   {
     const OpenFile file{::open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
-    if (file.fd < 0) return ErrnoStatus(draft, "written");
+    if (file.fd < 0) return FileError(draft, "written");
     status = WriteAll(file.fd, TenantFileText(tenants), draft);
+    if (status.ok() && ::fsync(file.fd) != 0) status = FileError(draft, "written");
   }
   if (status.ok() && ::rename(draft.c_str(), path.c_str()) != 0) {
-    status = ErrnoStatus(path, "written");
+    status = FileError(path, "written");
   }
   if (!status.ok()) ::unlink(draft.c_str());
   return status;
