@@ -23,6 +23,9 @@ function(pelton_isa_kernels target)
       -ffp-contract=off -fno-math-errno $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
     target_compile_definitions(${obj} PRIVATE KERNEL_ISA=${isa}
       KERNEL_SIMD_HEADER="kernels/cpu/simd/${isa}.h")
+    if(isa MATCHES "^amx")  # matrix products on tiles, the processor's or emulated ones
+      target_compile_definitions(${obj} PRIVATE KERNEL_TILES)
+    endif()
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:${obj}>)
     if(NOT PELTON_SANITIZE AND NOT PELTON_FUZZ)  # both add symbols of their own
       add_test(NAME isa_symbols_${obj}

@@ -11,3 +11,12 @@ pelton_isa_kernels(kernels_matmul
   FILES cpu/matmul.kernel.cc cpu/matmul_dot_simple.kernel.cc cpu/matmul_dot_five.kernel.cc
         cpu/matmul_dot_super.kernel.cc cpu/matmul_fma.kernel.cc
   ISAS generic avx2 avx512)
+pelton_isa_kernels(kernels_matmul
+  FILES cpu/matmul.kernel.cc cpu/matmul_dot_simple.kernel.cc cpu/matmul_dot_five.kernel.cc
+        cpu/matmul_dot_super.kernel.cc
+  ISAS amx)
+# The same source on emulated tiles, for tests on machines without AMX.
+pelton_isa_kernels(kernels_matmul_test
+  FILES cpu/matmul.kernel.cc cpu/matmul_dot_simple.kernel.cc cpu/matmul_dot_five.kernel.cc
+        cpu/matmul_dot_super.kernel.cc
+  ISAS amx_emulated amx_emulated_avx512)

@@ -14,6 +14,14 @@
 namespace pelton::cpu::KERNEL_ISA {
 namespace {
 
+#if defined(KERNEL_TILES)
+constexpr size_t kTileAlign = 16;
+#else
+constexpr size_t kTileAlign = 12;  // register tiles have 6 or 12 rows
+using FmaFn = void (*)(const std::byte*, size_t, const FmaRows&, float*, size_t,
+                       std::byte*) noexcept;
+#endif
+
 // What the rows' activations contribute beside the integer dot products; see DotRows.
 void ComputeFactors(const QuantizedRows& x, size_t row, const PanelFormat& format, float* out) {
   const size_t blocks = QuantizedRows::PaddedCols(x.cols) / QuantizedRows::kBlock;
@@ -47,8 +55,6 @@ void ComputeFactors(const QuantizedRows& x, size_t row, const PanelFormat& forma
 
 using DotFn = void (*)(const std::byte*, size_t, const DotRows&, float*, size_t,
                        std::byte*) noexcept;
-using FmaFn = void (*)(const std::byte*, size_t, const FmaRows&, float*, size_t,
-                       std::byte*) noexcept;
 
 DotFn DotFor(DType dtype) {
   switch (dtype) {
@@ -64,21 +70,24 @@ DotFn DotFor(DType dtype) {
       return DotPanelPair<DType::kQ8_0>;
     case DType::kIQ4_NL:
       return DotPanelPair<DType::kIQ4_NL>;
-    case DType::kQ2_K:
-      return DotPanelPair<DType::kQ2_K>;
-    case DType::kQ3_K:
-      return DotPanelPair<DType::kQ3_K>;
     case DType::kQ4_K:
       return DotPanelPair<DType::kQ4_K>;
     case DType::kQ5_K:
       return DotPanelPair<DType::kQ5_K>;
+#if !defined(KERNEL_TILES)  // tiles take formats with one scale a block
+    case DType::kQ2_K:
+      return DotPanelPair<DType::kQ2_K>;
+    case DType::kQ3_K:
+      return DotPanelPair<DType::kQ3_K>;
     case DType::kQ6_K:
       return DotPanelPair<DType::kQ6_K>;
+#endif
     default:
       return nullptr;
   }
 }
 
+#if !defined(KERNEL_TILES)  // and activations of 8 bits
 FmaFn FmaFor(DType dtype) {
   switch (dtype) {
     case DType::kF32:
@@ -113,6 +122,7 @@ FmaFn FmaFor(DType dtype) {
       return nullptr;
   }
 }
+#endif
 
 // Of any format, as PanelBytes of packed_weights.h, which this object may not call.
 size_t BytesOfPanel(const PanelFormat& format, DType dtype, size_t cols) {
@@ -157,11 +167,11 @@ void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scra
   const QuantizedRows x = {const_cast<std::byte*>(args.x_quantized), cols};
   const size_t factor_stride = (cols + kBlockCols - 1) / kBlockCols * FactorWords(format);
 
-  // Nearly equal blocks of rows that begin at whole register tiles of 6 or 12 rows.
-  static_assert(kMatmulRowBlock % 12 == 0);
+  // Nearly equal blocks of rows that begin at whole tiles.
+  static_assert(kMatmulRowBlock % kTileAlign == 0);
   const size_t row_blocks = (all_rows + kMatmulRowBlock - 1) / kMatmulRowBlock;
   const auto block_start = [&](size_t i) {
-    const size_t start = (all_rows * i / row_blocks + 11) / 12 * 12;
+    const size_t start = (all_rows * i / row_blocks + kTileAlign - 1) / kTileAlign * kTileAlign;
     return start < all_rows ? start : all_rows;
   };
   for (size_t i = 0; i < row_blocks; ++i) {
@@ -179,10 +189,12 @@ void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scra
           const DotRows dot_rows = {x.Values(row), QuantizedRows::TermBytes(cols), factors,
                                     factor_stride, rows};
           DotFor(dtype)(panels, cols, dot_rows, y + 32 * pair, y_stride, piece);
-        } else {
-          const FmaRows fma_rows = {args.x_f32 + row * args.x_stride, args.x_stride, rows};
-          FmaFor(dtype)(panels, cols, fma_rows, y + 32 * pair, y_stride, piece);
+          continue;
         }
+#if !defined(KERNEL_TILES)
+        const FmaRows fma_rows = {args.x_f32 + row * args.x_stride, args.x_stride, rows};
+        FmaFor(dtype)(panels, cols, fma_rows, y + 32 * pair, y_stride, piece);
+#endif
       }
       if (terms == 2) AddTerms(rows / 2, y, y_stride);
       FinishUnit(args, unit, columns, row / terms, rows / terms, y, y_stride);

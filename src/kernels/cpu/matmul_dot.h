@@ -3,31 +3,11 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/cpu/matmul_panels.h"
-#include "kernels/cpu/matmul_rows.h"
-#include "kernels/cpu/panel_decode.h"
+#include "kernels/cpu/matmul_dot_piece.h"
 
-// Matmul with 8-bit activations. Every path below does, for one output and per scale of a block,
-// in the order of the blocks and of their halves:
-//   dot = term + sum code * x              (term: -zero * sum x; integers, any order)
-//   acc = fma(scale_w * scale_x, dot, acc)
-//   acc = fma(minimum_w, term, acc)        (with a minimum; then dot starts at 0)
+// Matmul with 8-bit activations in vector registers.
 
 namespace pelton::cpu::KERNEL_ISA {
-
-// The float half of the arithmetic above.
-template <bool kMinimum>
-inline F32x16 AddScaled(F32x16 acc, I32x16 dot, F32x16 scale, const F32x16* minimum,
-                        const float* factors, int sub) {
-  acc = Fma(Mul(scale, SetF32(factors[0])), ToF32(dot), acc);
-  if constexpr (kMinimum) acc = Fma(*minimum, SetF32(factors[1 + sub]), acc);
-  return acc;
-}
-template <bool kMinimum>
-inline I32x16 FirstTerm(const float* factors, int sub) {
-  if constexpr (kMinimum) return ZeroI32();
-  return SetI32(LoadInt(factors + 1 + sub));
-}
 
 // One panel and R rows: each block of weights is decoded once into registers and used by every
 // row. The panel is one sequential stream.
@@ -112,49 +92,6 @@ void DotFew(const std::byte* panel, size_t blocks, const DotRows& rows, float* y
   PELTON_UNROLL
   for (int r = 0; r < R; ++r) StoreF32(y + r * y_stride, acc[r]);
 }
-
-// A decoded block of a pair of panels: f32 scales [subs][2 panels][16], minima likewise where the
-// format has them, then quads [8][2 panels] of plain codes.
-template <int kSubs, bool kMinimum>
-struct DecodedBlock {
-  static constexpr size_t kMinima = kSubs * 128;
-  static constexpr size_t kQuads = kSubs * 128 * (kMinimum ? 2 : 1);
-  static constexpr size_t kBytes = kQuads + 1024;
-};
-inline constexpr size_t kDotPieceBlocks = 16;  // 512 columns: 18 to 24 KB, inside the L1 cache
-
-// Blocks [first, first + count) of one panel into `out` (already at the panel's place in a pair).
-// `first` begins a group.
-template <DType kDType>
-void DecodePiece(const std::byte* group, size_t count, size_t blocks_left, std::byte* out) {
-  using C = PanelCodes<kDType>;
-  using D = DecodedBlock<C::kSubs, C::kMinimum>;
-  for (size_t done = 0; done < count; done += C::kGroup) {
-    const size_t n = blocks_left - done < C::kGroup ? blocks_left - done : C::kGroup;
-    const std::byte* codes = group + C::HeaderBytes(n);
-    for (size_t b = 0; b < n; ++b, codes += C::kCodeBytes, out += D::kBytes) {
-      PELTON_UNROLL
-      for (int s = 0; s < C::kSubs; ++s) {
-        StoreF32(reinterpret_cast<float*>(out + s * 128), SubScale<kDType>(group, b, s));
-        if constexpr (C::kMinimum) {
-          StoreF32(reinterpret_cast<float*>(out + D::kMinima + s * 128),
-                   SubMinimum<kDType>(group, n, b, s));
-        }
-      }
-      ForEachQuadPair<kDType>(codes, [&](int i, Quad w0, Quad w1) {
-        StoreQuad(out + D::kQuads + i * 128, C::kWide ? WidePrepared(w0) : w0);
-        StoreQuad(out + D::kQuads + (i + 4) * 128, C::kWide ? WidePrepared(w1) : w1);
-      });
-    }
-    group = codes;
-  }
-}
-
-// Cache lines to fetch while arithmetic runs, `per_block` in each block of a tile.
-struct PrefetchStream {
-  const std::byte* at;
-  size_t per_block;
-};
 
 // R rows by P panels over a decoded piece of `blocks` blocks; adds to y unless `first`.
 template <int kSubs, bool kMinimum, bool kWide, int R, int P>
@@ -245,36 +182,6 @@ void DotTileOf(size_t r, const std::byte* w, size_t blocks, const DotRows& rows,
   }
 }
 
-// Fetches the pieces that follow of both panels while the tiles of a piece run.
-class NextPiece {
- public:
-  NextPiece(const std::byte* panel0, const std::byte* panel1, size_t bytes, size_t tiles,
-            size_t tile_blocks)
-      : starts_{panel0, panel1},
-        lines_((bytes + 63) / 64),
-        per_block_((2 * lines_ + tiles * tile_blocks - 1) / (tiles * tile_blocks)),
-        per_tile_(per_block_ * tile_blocks) {}
-
-  PrefetchStream ForTile() {
-    if (panel_ < 2 && line_ >= lines_) {
-      ++panel_;
-      line_ = 0;
-    }
-    if (panel_ == 2) return {starts_[0], 0};
-    const PrefetchStream stream{starts_[panel_] + line_ * 64, per_block_};
-    line_ += per_tile_;
-    return stream;
-  }
-
- private:
-  const std::byte* starts_[2];
-  size_t lines_;  // of each panel
-  size_t per_block_;
-  size_t per_tile_;
-  int panel_ = 0;
-  size_t line_ = 0;
-};
-
 // Many rows: a piece of both panels is decoded once, then every tile of rows sweeps it.
 template <DType kDType>
 void DotMany(const std::byte* panels, size_t blocks, const DotRows& rows, float* y, size_t y_stride,
@@ -288,8 +195,9 @@ void DotMany(const std::byte* panels, size_t blocks, const DotRows& rows, float*
     const size_t left = blocks - done;
     const size_t count = left < kDotPieceBlocks ? left : kDotPieceBlocks;
     const std::byte* at = panels + C::PanelBytes(done);
-    DecodePiece<kDType>(at, count, left, piece);
-    DecodePiece<kDType>(at + panel_bytes, count, left, piece + 64);
+    const auto prepare = [](Quad codes) { return C::kWide ? WidePrepared(codes) : codes; };
+    DecodePiece<kDType>(at, count, left, piece, prepare);
+    DecodePiece<kDType>(at + panel_bytes, count, left, piece + 64, prepare);
     // After the last piece of this pair comes the first of the next.
     const std::byte* next =
         count == left ? panels + 2 * panel_bytes : at + C::PanelBytes(kDotPieceBlocks);

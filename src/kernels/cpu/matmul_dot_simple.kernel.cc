@@ -1,4 +1,8 @@
+#if defined(KERNEL_TILES)
+#include "kernels/cpu/matmul_dot_tiles.h"
+#else
 #include "kernels/cpu/matmul_dot.h"
+#endif
 
 namespace pelton::cpu::KERNEL_ISA {
 

@@ -14,5 +14,16 @@ void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scra
 namespace avx512 {
 void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scratch) noexcept;
 }
+// With the integer dot products of AMX; activations of 8 bits only.
+namespace amx {
+void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scratch) noexcept;
+}
+// The same on emulated tiles; only tests link them.
+namespace amx_emulated {
+void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scratch) noexcept;
+}
+namespace amx_emulated_avx512 {
+void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scratch) noexcept;
+}
 
 }  // namespace pelton::cpu

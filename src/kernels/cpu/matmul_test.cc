@@ -2,27 +2,50 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/cpu_features.h"
+#include "kernels/cpu/matmul_entry.h"
 #include "kernels/reference/matmul.h"
 #include "kernels/reference/matmul_case.h"
 
 namespace pelton {
 namespace {
 
+constexpr std::string_view kTiles = "amx_int8";
+
 constexpr DType kWeightTypes[] = {DType::kF32,    DType::kF16,  DType::kBF16, DType::kQ4_0,
                                   DType::kQ4_1,   DType::kQ5_0, DType::kQ5_1, DType::kQ8_0,
                                   DType::kIQ4_NL, DType::kQ2_K, DType::kQ3_K, DType::kQ4_K,
                                   DType::kQ5_K,   DType::kQ6_K};
 
+// Those of the table, and the one on tiles also on emulated ones.
+std::vector<MatmulImpl> AllImpls() {
+  std::vector<MatmulImpl> impls(MatmulImpls().begin(), MatmulImpls().end());
+  const auto tiles =
+      std::ranges::find_if(impls, [](const MatmulImpl& impl) { return impl.name == kTiles; });
+  MatmulImpl emulated = *tiles;
+  emulated.name = "amx_int8 emulated";
+  emulated.required_features = kCpuGeneric;
+  emulated.run = cpu::amx_emulated::RunMatmul;
+  impls.insert(impls.begin(), emulated);
+  emulated.name = "amx_int8 emulated with avx512";
+  emulated.required_features = kCpuAvx512 | kCpuAvx512Vnni;
+  emulated.run = cpu::amx_emulated_avx512::RunMatmul;
+  impls.insert(impls.begin(), emulated);
+  return impls;
+}
+
 std::vector<const MatmulImpl*> RunnableImpls() {
+  static const std::vector<MatmulImpl> all = AllImpls();
   std::vector<const MatmulImpl*> impls;
-  for (const MatmulImpl& impl : MatmulImpls()) {
+  for (const MatmulImpl& impl : all) {
     if (!impl.invariant) continue;  // of lower accuracy; matmul_amx_test.cc
     if ((impl.required_features & ~DetectedCpuFeatures()) == 0) impls.push_back(&impl);
   }
@@ -192,7 +215,7 @@ TEST(Matmul, InvariantImplementationsAgreeBitForBit) {
   for (const DType dtype : kWeightTypes) {
     for (const bool quantized_x : {false, true}) {
       if (quantized_x && PanelFormatOf(dtype)->code_bits == 0) continue;
-      for (const size_t rows : {1, 3, 7, 20}) {
+      for (const size_t rows : {1, 3, 7, 20, 33}) {
         for (const GateActivation gate : {GateActivation::kNone, GateActivation::kGeluTanh}) {
           MatmulShape shape = {.dtype = dtype,
                                .quantized_x = quantized_x,
@@ -327,6 +350,7 @@ TEST(Matmul, StoredRowsMultiplyInTheOrderOfTheContract) {
         }
       }
       for (const MatmulImpl* impl : RunnableImpls()) {
+        if (!impl->supports(false, dtype)) continue;
         const std::vector<float> got = AsFloats(data.Run(*impl, args));
         for (size_t i = 0; i < got.size(); ++i) {
           if (gated) {
@@ -350,6 +374,7 @@ TEST(Matmul, ManyRowsAreSweptInBlocks) {
     MatmulCase data(shape, 5000);
     const ReferenceMatmulResult want = ReferenceMatmul(data.Args());
     for (const MatmulImpl* impl : RunnableImpls()) {
+      if (!Available(*impl, shape)) continue;
       EXPECT_LE(WorstError(shape, AsFloats(data.Run(*impl, data.Args())), want), 1.0)
           << Describe(*impl, shape);
     }

@@ -18,7 +18,8 @@ namespace pelton {
 //                 minimum acc = fma(min_w, scale_x * sum_x, acc). Formats with sub 16 take their
 //                 two halves of a block in order. Of rows with two terms each term has its sum;
 //                 they are added last. Scalar formats are not available (use x_f32).
-// Implementations marked `invariant == false` in MatmulImpls (AMX) may differ from that order.
+// Implementations marked `invariant == false` in MatmulImpls (AMX with bf16) may differ from that
+// order.
 enum class GateActivation : uint8_t { kNone, kSilu, kGeluTanh };
 enum class MatmulActivation : uint8_t { kNone, kGeluErf };  // of plain matmuls
 

@@ -8,6 +8,7 @@
 // tile loads. Tiles are named by number, so the compiler has none of its own to allocate.
 namespace pelton::cpu::KERNEL_ISA {
 
+// 8 tiles of 16 rows of 64 bytes.
 struct alignas(64) TileConfig {
   uint8_t palette = 1;
   uint8_t start_row = 0;
@@ -17,11 +18,10 @@ struct alignas(64) TileConfig {
 };
 static_assert(sizeof(TileConfig) == 64);
 
-// While it lives, all 8 tiles of the calling thread have 16 rows of 64 bytes.
+// While it lives, the 8 tiles of the calling thread have this form.
 class TileSession {
  public:
-  TileSession() {
-    const TileConfig config;
+  explicit TileSession(const TileConfig& config = {}) {
     asm volatile("ldtilecfg %0" ::"m"(config));
   }
   ~TileSession() { asm volatile("tilerelease"); }
@@ -52,6 +52,12 @@ inline void TileStore(void* to, size_t stride_bytes) {
 template <int kSum, int kA, int kB>
 inline void TileDotBf16() {
   asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kA), "i"(kB));
+}
+
+// sum[m][n] += a[m] . b[n], with a [m][k] and b [k / 4][n][4 k] in int8 and sum [m][n] in int32.
+template <int kSum, int kA, int kB>
+inline void TileDotI8() {
+  asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kA), "i"(kB));
 }
 
 }  // namespace pelton::cpu::KERNEL_ISA

@@ -9,12 +9,21 @@ namespace pelton::cpu::KERNEL_ISA {
 struct EmulatedTile {
   alignas(64) uint8_t rows[16][64];
 };
-static thread_local EmulatedTile emulated_tiles[8];
-static thread_local bool emulated_tiles_configured = false;
+inline constinit thread_local EmulatedTile emulated_tiles[8] = {};
+inline constinit thread_local bool emulated_tiles_configured = false;
+
+struct TileConfig {
+  uint16_t row_bytes[8] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[8] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+inline constinit thread_local TileConfig emulated_config = {};
 
 class TileSession {
  public:
-  TileSession() { emulated_tiles_configured = true; }
+  explicit TileSession(const TileConfig& config = {}) {
+    emulated_config = config;
+    emulated_tiles_configured = true;
+  }
   ~TileSession() { emulated_tiles_configured = false; }
   TileSession(const TileSession&) = delete;
   TileSession& operator=(const TileSession&) = delete;
@@ -33,16 +42,34 @@ inline void TileZero() {
 
 template <int kTile>
 inline void TileLoad(const void* from, size_t stride_bytes) {
-  for (size_t r = 0; r < 16; ++r) {
+  for (size_t r = 0; r < emulated_config.rows[kTile]; ++r) {
     __builtin_memcpy(TileAt(kTile).rows[r], static_cast<const uint8_t*>(from) + r * stride_bytes,
-                     64);
+                     emulated_config.row_bytes[kTile]);
   }
 }
 
 template <int kTile>
 inline void TileStore(void* to, size_t stride_bytes) {
-  for (size_t r = 0; r < 16; ++r) {
-    __builtin_memcpy(static_cast<uint8_t*>(to) + r * stride_bytes, TileAt(kTile).rows[r], 64);
+  for (size_t r = 0; r < emulated_config.rows[kTile]; ++r) {
+    __builtin_memcpy(static_cast<uint8_t*>(to) + r * stride_bytes, TileAt(kTile).rows[r],
+                     emulated_config.row_bytes[kTile]);
+  }
+}
+
+template <int kSum, int kA, int kB>
+inline void TileDotI8() {
+  const EmulatedTile& a = TileAt(kA);
+  const EmulatedTile& b = TileAt(kB);
+  for (size_t m = 0; m < emulated_config.rows[kSum]; ++m) {
+    int32_t sums[16];
+    __builtin_memcpy(sums, TileAt(kSum).rows[m], 64);
+    for (size_t k = 0; k < emulated_config.row_bytes[kA]; ++k) {
+      for (size_t n = 0; n < 16; ++n) {
+        sums[n] +=
+            static_cast<int8_t>(a.rows[m][k]) * static_cast<int8_t>(b.rows[k / 4][4 * n + k % 4]);
+      }
+    }
+    __builtin_memcpy(TileAt(kSum).rows[m], sums, 64);
   }
 }
 

@@ -38,6 +38,7 @@ inline F32x16 Fma(F32x16 a, F32x16 b, F32x16 c) { return _mm512_fmadd_ps(a, b, c
 
 inline I32x16 ZeroI32() { return _mm512_setzero_si512(); }
 inline I32x16 SetI32(int32_t x) { return _mm512_set1_epi32(x); }
+inline I32x16 LoadI32(const int32_t* p) { return _mm512_loadu_si512(p); }
 inline I32x16 AddI32(I32x16 a, I32x16 b) { return _mm512_add_epi32(a, b); }
 inline F32x16 ToF32(I32x16 v) { return _mm512_cvtepi32_ps(v); }
 
@@ -70,6 +71,9 @@ inline void LoadPairBF16(const std::byte* p, F32x16& even, F32x16& odd) {
   odd = _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(0xffff0000))));
 }
 
+// What comes after is not begun before this value is there: the compiler would rather spill.
+inline void KeepInOrder(F32x16& v) { asm volatile("" : "+v"(v)::"memory"); }
+
 inline Quad LoadQuad(const std::byte* p) { return _mm512_loadu_si512(p); }
 inline void StoreQuad(std::byte* p, Quad q) { _mm512_storeu_si512(p, q); }
 inline Quad LowNibbles(Quad q) { return _mm512_and_si512(q, _mm512_set1_epi8(15)); }
@@ -92,6 +96,9 @@ inline Quad LookUp(const uint8_t* table, Quad codes) {
   return _mm512_shuffle_epi8(t, codes);
 }
 inline Quad WidePrepared(Quad q) { return q; }
+inline Quad SubBytes(Quad q, int x) {
+  return _mm512_sub_epi8(q, _mm512_set1_epi8(static_cast<char>(x)));
+}
 // Column j of a quad as unsigned codes.
 template <int j>
 inline F32x16 CodeColumn(Quad q) {

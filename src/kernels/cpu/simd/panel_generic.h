@@ -83,6 +83,11 @@ inline I32x16 SetI32(int32_t x) {
   return EachI32([&](int) { return x; });
 }
 inline I32x16 ZeroI32() { return SetI32(0); }
+inline I32x16 LoadI32(const int32_t* p) {
+  I32x16 out;
+  std::memcpy(out.v, p, sizeof(out.v));
+  return out;
+}
 inline I32x16 AddI32(I32x16 a, I32x16 b) {
   return EachI32([&](int i) { return a.v[i] + b.v[i]; });
 }
@@ -135,6 +140,8 @@ inline void LoadPairBF16(const std::byte* p, F32x16& even, F32x16& odd) {
   odd = EachF32([&](int i) { return BF16ToF32(LoadU16(p + 4 * i + 2)); });
 }
 
+inline void KeepInOrder(F32x16&) {}
+
 inline Quad LoadQuad(const std::byte* p) {
   Quad out;
   std::memcpy(out.v, p, sizeof(out.v));
@@ -157,6 +164,9 @@ inline Quad LookUp(const uint8_t* table, const Quad& codes) {
   return EachByte([&](int i) { return table[codes.v[i]]; });
 }
 inline Quad WidePrepared(const Quad& q) { return q; }
+inline Quad SubBytes(const Quad& q, int x) {
+  return EachByte([&](int i) { return q.v[i] - x; });
+}
 // Column j of a quad as unsigned codes.
 template <int j>
 inline F32x16 CodeColumn(const Quad& q) {
