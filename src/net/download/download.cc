@@ -14,6 +14,7 @@
 #include <memory>
 
 #include "base/mapped_file.h"
+#include "net/download/address_guard.h"
 #include "net/download/curl_library.h"
 
 namespace pelton {
@@ -34,9 +35,9 @@ using File = std::unique_ptr<std::FILE, CurlDeleter>;
 
 using ErrorText = std::array<char, CURL_ERROR_SIZE>;
 
-// `error` gets curl's words for what goes wrong and must outlive the handle.
+// `error` gets curl's words for what goes wrong; it and the guard must outlive the handle.
 CurlHandle NewHandle(const std::string& url, const std::string& token, long stall_seconds,
-                     ErrorText* error) {
+                     ErrorText* error, AddressGuard* guard) {
   if (LoadCurl() == nullptr) return nullptr;
   CurlHandle curl(Curl().easy_init());
   if (curl == nullptr) return nullptr;
@@ -51,6 +52,7 @@ CurlHandle NewHandle(const std::string& url, const std::string& token, long stal
   Curl().easy_setopt(curl.get(), CURLOPT_ERRORBUFFER, error->data());
   Curl().easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
   Curl().easy_setopt(curl.get(), CURLOPT_USERAGENT, "pelton");
+  guard->Watch(curl.get());
   if (!token.empty()) {
     // Bearer tokens are not sent on to other hosts when the server redirects.
     Curl().easy_setopt(curl.get(), CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
@@ -193,8 +195,9 @@ Result<File> OpenPart(const std::string& part) {
 
 // Judges a transfer that has ended.
 Status CheckTransfer(const DownloadRequest& request, const std::string& part, Transfer* transfer,
-                     CURLcode result, const ErrorText& error) {
+                     CURLcode result, const ErrorText& error, const AddressGuard& guard) {
   const std::string& url = request.url;
+  if (!guard.refused().empty()) return InvalidArgument(url + ": " + guard.refused());
   const long code = ResponseCode(transfer->curl);
   if (result == CURLE_UNSUPPORTED_PROTOCOL || result == CURLE_TOO_MANY_REDIRECTS ||
       result == CURLE_URL_MALFORMAT) {
@@ -227,8 +230,9 @@ Status CheckTransfer(const DownloadRequest& request, const std::string& part, Tr
 Status Fetch(const DownloadRequest& request, const std::string& part, std::FILE* file,
              uint64_t offset) {
   ErrorText error{};
+  AddressGuard guard(request.url);
   const CurlHandle curl =
-      NewHandle(request.url, request.bearer_token, request.stall_seconds, &error);
+      NewHandle(request.url, request.bearer_token, request.stall_seconds, &error, &guard);
   if (curl == nullptr)
     return Internal("libcurl.so.4 cannot be used; Debian has it in the package libcurl4");
   Transfer transfer{.curl = curl.get(),
@@ -251,7 +255,7 @@ Status Fetch(const DownloadRequest& request, const std::string& part, std::FILE*
     if (!Empty(file)) return CannotWrite(part, errno);
     return Fetch(request, part, file, 0);
   }
-  return CheckTransfer(request, part, &transfer, result, error);
+  return CheckTransfer(request, part, &transfer, result, error, guard);
 }
 
 Status CheckComplete(const DownloadRequest& request, const std::string& part) {
@@ -308,8 +312,9 @@ Status Download(const DownloadRequest& request) {
 
 Result<std::string> FetchText(const TextRequest& request) {
   ErrorText error{};
+  AddressGuard guard(request.url);
   const CurlHandle curl =
-      NewHandle(request.url, request.bearer_token, request.stall_seconds, &error);
+      NewHandle(request.url, request.bearer_token, request.stall_seconds, &error, &guard);
   if (curl == nullptr)
     return Internal("libcurl.so.4 cannot be used; Debian has it in the package libcurl4");
   struct Body {
@@ -335,6 +340,7 @@ Result<std::string> FetchText(const TextRequest& request) {
     return DataLoss(fmt::format("{}: found an answer of more than {} bytes, expected no more",
                                 request.url, request.max_bytes));
   }
+  if (!guard.refused().empty()) return InvalidArgument(request.url + ": " + guard.refused());
   const long code = ResponseCode(curl.get());
   if (code >= 400 || (code >= 300 && result == CURLE_OK)) return HttpStatus(request.url, code);
   if (result != CURLE_OK) {

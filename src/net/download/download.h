@@ -28,8 +28,9 @@ struct DownloadRequest {
 
 // Fetches a file over HTTP. What arrives goes to PATH.part, which a later call continues where the
 // server can (and starts anew where it cannot); the file gets its name only when it is complete and
-// its checksum is right. Proxies are taken from the environment, as curl does. Unavailable if the
-// server cannot be reached, stalls or breaks off, if `progress` ends it, or if another process
+// its checksum is right. Proxies are taken from the environment, as curl does. A
+// redirect leads to public addresses only (address_guard.h): else InvalidArgument. Unavailable if
+// the server cannot be reached, stalls or breaks off, if `progress` ends it, or if another process
 // fetches the same file; NotFound for 404, InvalidArgument for other refusals, DataLoss if size,
 // range or checksum differ (the part is then deleted), ResourceExhausted if the file cannot be
 // written. Blocks; any thread.
