@@ -140,6 +140,7 @@ Request EngineRequest(const LanguageModel& model, const PromptRequest& request) 
 std::vector<RequestResult> RunRequests(const LanguageModel& model,
                                        const std::vector<PromptRequest>& requests) {
   std::vector<Request> submitted;
+  submitted.reserve(requests.size());
   for (const PromptRequest& request : requests) {
     submitted.push_back(EngineRequest(model, request));
   }

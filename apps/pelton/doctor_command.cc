@@ -4,7 +4,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
-#include "base/arena.h"
+#include "base/available_memory.h"
 #include "base/cpu_features.h"
 #include "base/thread_pool.h"
 #include "command.h"

@@ -4,9 +4,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <fstream>
-#include <limits>
-#include <string>
 #include <utility>
 
 #include "base/checked_math.h"
@@ -15,14 +12,6 @@ namespace pelton {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
-
-// A number at the start of a one-line file; nullopt for "max" or no such file.
-std::optional<size_t> NumberIn(const char* path) {
-  std::ifstream file(path);
-  size_t number = 0;
-  if (file >> number) return number;
-  return std::nullopt;
-}
 
 }  // namespace
 
@@ -57,20 +46,6 @@ Arena& Arena::operator=(Arena&& other) noexcept {
 
 Arena::~Arena() {
   if (data_ != nullptr) ::munmap(data_, size_);
-}
-
-size_t AvailableMemoryBytes() {
-  size_t available = std::numeric_limits<size_t>::max();
-  std::ifstream info("/proc/meminfo");
-  for (std::string key; info >> key;) {
-    size_t kib = 0;
-    if (key == "MemAvailable:" && info >> kib) available = kib << 10;
-    info.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
-  }
-  const std::optional<size_t> limit = NumberIn("/sys/fs/cgroup/memory.max");
-  const std::optional<size_t> used = NumberIn("/sys/fs/cgroup/memory.current");
-  if (limit && used) available = std::min(available, *limit - std::min(*limit, *used));
-  return available;
 }
 
 }  // namespace pelton

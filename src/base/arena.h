@@ -14,7 +14,7 @@ class Arena {
  public:
   Arena() = default;
   // ResourceExhausted, naming `what` and the size, if the system refuses. The memory is promised,
-  // not taken: pages are taken when they are written first (see AvailableMemoryBytes).
+  // not taken: pages are taken when they are written first (see available_memory.h).
   static Result<Arena> Allocate(size_t bytes, std::string_view what);
 
   Arena(Arena&& other) noexcept;
@@ -32,9 +32,5 @@ class Arena {
   std::byte* data_ = nullptr;
   size_t size_ = 0;
 };
-
-// Bytes that this process can still take without swapping: what the system calls available, or
-// what is left of the control group's limit if that is less.
-size_t AvailableMemoryBytes();
 
 }  // namespace pelton

@@ -1,18 +1,24 @@
-"""Few descriptors and a clock that jumps: row F15 of docs/reliability.md.
+"""Few descriptors, a clock that jumps, and a small control group: rows F14 and F15 of
+docs/reliability.md.
 
-Usage: limits_test.py PELTON, in the root of the sources. The clock needs Debian's faketime.
+Usage: limits_test.py PELTON, in the root of the sources. The clock needs Debian's faketime, the
+group the permission to make one.
 """
 
 import asyncio
 import glob
 import os
+import re
 import resource
+import signal
+import subprocess
 import tempfile
 import threading
 import time
 import unittest
 
-from fault_case import Server, connect, post, report, run, stream_body
+from fault_case import MODEL, Server, connect, post, report, run, stream_body
+from serve_test import PELTON
 
 
 class DescriptorTest(unittest.TestCase):
@@ -50,6 +56,65 @@ class DescriptorTest(unittest.TestCase):
             self.assertEqual(again.text(), reference)
         finally:
             self.assertEqual(server.end(), 0)
+
+
+def make_group():
+    """A new control group for memory, and the name of its limit; nothing if we may make none."""
+    with open("/proc/self/cgroup", encoding="ascii") as file:
+        paths = {line.split(":")[1]: line.rstrip("\n").split(":", 2)[2] for line in file}
+    for controller, root, limit in [("memory", "/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+                                    ("", "/sys/fs/cgroup", "memory.max")]:
+        for parent in (paths.get(controller, ""), ""):
+            group = f"{root}{parent.rstrip('/')}/pelton-test-{os.getpid()}"
+            try:
+                os.mkdir(group)
+            except OSError:
+                continue
+            if os.path.exists(f"{group}/{limit}"):
+                return group, limit
+            os.rmdir(group)
+    return None
+
+
+class ControlGroupTest(unittest.TestCase):
+    def test_f14_a_small_control_group(self):
+        made = make_group()
+        if made is None:
+            self.skipTest("no control group can be made")
+        group, limit = made
+        reference = None
+        served, refused = [], []
+
+        def join():
+            with open(f"{group}/cgroup.procs", "w", encoding="ascii") as file:
+                file.write(str(os.getpid()))
+
+        try:
+            for mib in [512, 256, 160, 64, 32, 16]:
+                with open(f"{group}/{limit}", "w", encoding="ascii") as file:
+                    file.write(str(mib << 20))
+                process = subprocess.Popen([PELTON, "serve", MODEL, "--port", "0", "--ctx", "256"],
+                                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                           text=True, preexec_fn=join)
+                found = re.search(r":(\d+) ", process.stdout.readline())
+                if found:
+                    answers = [asyncio.run(post(int(found[1]), "/v1/completions",
+                                                stream_body(1, 100))).text() for _ in range(3)]
+                    reference = reference or answers[0]
+                    self.assertEqual(answers, [reference] * 3)
+                    process.send_signal(signal.SIGTERM)
+                _, words = process.communicate(timeout=60)
+                if found:
+                    served.append(mib)
+                    self.assertEqual(process.returncode, 0, words)
+                else:
+                    refused.append(mib)
+                    self.assertEqual((process.returncode, words.count("\n")), (4, 1), words)
+                    self.assertIn("not enough memory", words)
+        finally:
+            os.rmdir(group)
+        report("F14", f"limits of {served} MiB serve exactly, {refused} MiB end with one sentence")
+        self.assertTrue(512 in served and 16 in refused, (served, refused))
 
 
 LIBRARY = (glob.glob("/usr/lib/*/faketime/libfaketime.so.1") or [""])[0]

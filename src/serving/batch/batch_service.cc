@@ -55,7 +55,8 @@ Result<std::unique_ptr<BatchService>> BatchService::Open(const BatchOptions& opt
       // Held until it ends; a file that is gone is noticed when it begins.
       (void)service->files_->Hold(batch->tenant, batch->input_file);
     }
-    service->batches_.emplace(batch->id, *std::move(batch));
+    const std::string id = batch->id;
+    service->batches_.emplace(id, *std::move(batch));
   }
   service->files_->DropUnfinished(growing);
   return service;

@@ -55,7 +55,7 @@ Result<std::unique_ptr<RecordFolder>> RecordFolder::Open(const std::string& path
     return Unavailable(path + ": another server uses this folder");
   }
   for (const std::string& name : EntriesOf(path)) {
-    if (name.ends_with(kDraftEnd)) ::unlink((path + "/" + name).c_str());
+    if (name.ends_with(kDraftEnd)) ::unlink(fmt::format("{}/{}", path, name).c_str());
   }
   return std::unique_ptr<RecordFolder>(new RecordFolder(path, fd));
 }

@@ -8,7 +8,7 @@
 #include <sstream>
 #include <thread>
 
-#include "base/arena.h"
+#include "base/available_memory.h"
 #include "base/checked_math.h"
 #include "models/build/build_graph.h"
 #include "models/weights/gguf.h"
