@@ -22,6 +22,15 @@ std::string FromEnvironment(const char* name, const std::string& otherwise) {
 std::string HubAddress() { return FromEnvironment("HF_ENDPOINT", PullOptions().hub); }
 std::string HubToken() { return FromEnvironment("HF_TOKEN", ""); }
 
+std::vector<std::string> Proxies() {
+  std::vector<std::string> proxies;
+  for (const char* name : {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"}) {
+    std::string proxy = FromEnvironment(name, "");
+    if (!proxy.empty()) proxies.push_back(std::move(proxy));
+  }
+  return proxies;
+}
+
 Result<size_t> ParseSize(const char* option, const std::string& text) {
   constexpr double kMost = 0x1p50;
   double number = 0;

@@ -46,5 +46,7 @@ Result<size_t> ParseSize(const char* option, const std::string& text);
 // The hub that HF_ENDPOINT names, and the token HF_TOKEN, else the usual one and none.
 std::string HubAddress();
 std::string HubToken();
+// The proxies that libcurl takes from the environment.
+std::vector<std::string> Proxies();
 
 }  // namespace pelton

@@ -35,6 +35,7 @@ int Run(const PullCommandOptions& options) {
   }
   const Result<std::string> path = PullModel(what, {.hub = options.hub,
                                                     .token = HubToken(),
+                                                    .proxies = Proxies(),
                                                     .folder = options.models_folder,
                                                     .quiet = options.quiet,
                                                     .stall_seconds = options.stall_seconds});

@@ -253,7 +253,8 @@ int Run(const ServeOptions& options, const Configuration& configuration) {
   if (const Status status = CheckOptions(options, configuration); !status.ok()) return Fail(status);
   Result<ApiServerOptions> server_options = ServerOptions(options);
   if (!server_options.ok()) return Fail(server_options.status());
-  const PullOptions pull{.hub = HubAddress(), .token = HubToken()};  // before threads
+  // Before threads.
+  const PullOptions pull{.hub = HubAddress(), .token = HubToken(), .proxies = Proxies()};
   const sigset_t signals = ServerSignals();
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   RaiseFileLimit();

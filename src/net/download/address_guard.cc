@@ -1,7 +1,6 @@
 #include "net/download/address_guard.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <unistd.h>
@@ -9,9 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 
 namespace pelton {
 namespace {
@@ -119,11 +116,9 @@ bool IsGlobalAddress(std::string_view bytes) {
   return Holds(kGlobal6, bytes) && !AnyHolds(kInside6, bytes);
 }
 
-AddressGuard::AddressGuard(std::string_view url) : host_(HostOf(url)) {
-  for (const char* name : {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"}) {
-    const char* proxy = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody sets any
-    if (proxy != nullptr && *proxy != '\0') AddAddresses(HostOf(proxy), &proxies_);
-  }
+AddressGuard::AddressGuard(std::string_view url, const std::vector<std::string>& proxies)
+    : host_(HostOf(url)) {
+  for (const std::string& proxy : proxies) AddAddresses(HostOf(proxy), &proxies_);
 }
 
 void AddressGuard::Watch(CURL* curl) {

@@ -20,12 +20,12 @@ bool IsGlobalAddress(std::string_view bytes);
 // Keeps a server that redirects from reaching into the network that this process is in: a host
 // other than the one that was asked for must have a global address, by the address that is
 // connected to, whatever its name says. Where the host that was asked for is itself not global, its
-// operator's network is this one, and it may redirect inside it. Proxies of the environment may
-// have any address, and decide on their own whom they connect to. One transfer at a time.
+// operator's network is this one, and it may redirect inside it. Proxies may have any address, and
+// decide on their own whom they connect to. One transfer at a time.
 class AddressGuard {
  public:
-  // `url`: what is asked for. Resolves the proxies that the environment names.
-  explicit AddressGuard(std::string_view url);
+  // `url`: what is asked for. Resolves the proxies, each a host or an address with one.
+  AddressGuard(std::string_view url, const std::vector<std::string>& proxies);
 
   // The handle's connections are looked at from here on; the guard must outlive them.
   void Watch(CURL* curl);

@@ -230,7 +230,7 @@ Status CheckTransfer(const DownloadRequest& request, const std::string& part, Tr
 Status Fetch(const DownloadRequest& request, const std::string& part, std::FILE* file,
              uint64_t offset) {
   ErrorText error{};
-  AddressGuard guard(request.url);
+  AddressGuard guard(request.url, request.proxies);
   const CurlHandle curl =
       NewHandle(request.url, request.bearer_token, request.stall_seconds, &error, &guard);
   if (curl == nullptr)
@@ -312,7 +312,7 @@ Status Download(const DownloadRequest& request) {
 
 Result<std::string> FetchText(const TextRequest& request) {
   ErrorText error{};
-  AddressGuard guard(request.url);
+  AddressGuard guard(request.url, request.proxies);
   const CurlHandle curl =
       NewHandle(request.url, request.bearer_token, request.stall_seconds, &error, &guard);
   if (curl == nullptr)

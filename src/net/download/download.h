@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 
@@ -17,12 +18,13 @@ using DownloadProgress = std::function<bool(uint64_t done, uint64_t total)>;
 inline constexpr long kStallSeconds = 60;
 
 struct DownloadRequest {
-  std::string url;                    // http or https
-  std::string path;                   // where the file appears when it is complete
-  std::string bearer_token;           // sent to the host of `url` only; empty: none
-  std::optional<uint64_t> bytes;      // as announced; another size is refused
-  std::optional<std::string> sha256;  // 64 hexadecimal digits; another content is refused
-  DownloadProgress progress;          // may be empty
+  std::string url;                        // http or https
+  std::string path;                       // where the file appears when it is complete
+  std::string bearer_token;               // sent to the host of `url` only; empty: none
+  std::optional<uint64_t> bytes;          // as announced; another size is refused
+  std::optional<std::string> sha256;      // 64 hexadecimal digits; another content is refused
+  DownloadProgress progress;              // may be empty
+  std::vector<std::string> proxies = {};  // that the environment names, as addresses or hosts
   long stall_seconds = kStallSeconds;
 };
 
@@ -40,6 +42,7 @@ struct TextRequest {
   std::string url;
   std::string bearer_token;
   size_t max_bytes = 0;
+  std::vector<std::string> proxies = {};
   long stall_seconds = kStallSeconds;
 };
 

@@ -180,6 +180,7 @@ Result<std::string> PullFile(const HubFile& file, const std::string& url,
                           .path = path,
                           .bearer_token = options.token,
                           .progress = ProgressOf(file, options),
+                          .proxies = options.proxies,
                           .stall_seconds = options.stall_seconds};
   if (file.bytes > 0) request.bytes = file.bytes;
   if (!file.sha256.empty()) request.sha256 = file.sha256;
@@ -289,6 +290,7 @@ Result<std::string> PullModel(const std::string& what, const PullOptions& option
   ASSIGN_OR_RETURN(const std::string list, FetchText({.url = list_url,
                                                       .bearer_token = options.token,
                                                       .max_bytes = kMaxListBytes,
+                                                      .proxies = options.proxies,
                                                       .stall_seconds = options.stall_seconds}));
   ASSIGN_OR_RETURN(const std::vector<HubFile> files, ChooseHubFiles(list, *name));
   std::string first;

@@ -41,10 +41,11 @@ using PullProgress = std::function<bool(const HubFile& file, uint64_t done)>;
 
 struct PullOptions {
   std::string hub = "https://huggingface.co";
-  std::string token;      // for private repositories; only the hub gets it
-  std::string folder;     // where models are kept
-  bool quiet = false;     // no progress on stderr
-  PullProgress progress;  // instead of a line on stderr; may be empty
+  std::string token;                 // for private repositories; only the hub gets it
+  std::vector<std::string> proxies;  // of the environment, which libcurl reads by itself
+  std::string folder;                // where models are kept
+  bool quiet = false;                // no progress on stderr
+  PullProgress progress;             // instead of a line on stderr; may be empty
   long stall_seconds = kStallSeconds;
 };
 
