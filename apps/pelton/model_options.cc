@@ -139,6 +139,16 @@ void ModelOptions::AddRuntime(std::vector<Option>* options) {
                       .target = &step_tokens});
 }
 
+void ModelOptions::AddPrefixCache(std::vector<Option>* options) {
+  options->push_back({.names = "--prefix-cache",
+                      .value = "MODE",
+                      .help = "what sequences leave in the KV cache is kept for prompts that begin "
+                              "alike: on, or off [on]",
+                      .group = "resources",
+                      .target = &prefix_cache,
+                      .choices = {"on", "off"}});
+}
+
 Result<std::string> ModelOptions::Path() const { return ResolveModel(model, models_folder); }
 
 Result<PassOptions> ModelOptions::Passes() const {
@@ -163,6 +173,7 @@ Result<LoadOptions> ModelOptions::Load(size_t max_sequences) const {
   LoadOptions options;
   ASSIGN_OR_RETURN(options.passes, Passes());
   options.invariant = invariant == "on";
+  options.prefix_cache = prefix_cache == "on";
   if (speculate != "auto") options.speculate = speculate == "ngram";
   options.threads = static_cast<size_t>(threads);
   options.context_tokens = static_cast<size_t>(context_tokens);

@@ -16,6 +16,7 @@ struct ModelOptions {
   std::string numerics = "fast";
   std::string invariant = "on";
   std::string speculate = "auto";
+  std::string prefix_cache = "on";
   int64_t fusion_level = 3;
   std::vector<std::string> passes_off;
   int64_t threads = 0;
@@ -30,6 +31,8 @@ struct ModelOptions {
   void AddPlan(std::vector<Option>* options);
   // What it may use when it runs.
   void AddRuntime(std::vector<Option>* options);
+  // Whether it keeps prefixes, for commands where that can matter.
+  void AddPrefixCache(std::vector<Option>* options);
 
   // The path that `model` means; an unknown name suggests the nearest.
   Result<std::string> Path() const;

@@ -128,6 +128,7 @@ Command RunCommand() {
                              .target = &options->json});
   options->model.AddPlan(&command.options);
   options->model.AddRuntime(&command.options);
+  options->model.AddPrefixCache(&command.options);
   command.options.push_back({.names = "--parallel,--max-num-seqs",
                              .value = "N",
                              .help = "sequences that run at once with --prompts [32]",

@@ -388,6 +388,7 @@ Command ServeCommand() {
       &options->served.encoders);
   options->served.model.AddPlan(&command.options);
   options->served.model.AddRuntime(&command.options);
+  options->served.model.AddPrefixCache(&command.options);
   options->served.AddResources(&command.options);
   add("--drain-seconds", "N", "time to finish answers after a signal [30]", "resources",
       &options->drain_seconds);

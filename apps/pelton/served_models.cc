@@ -37,6 +37,7 @@ std::vector<Option> OptionsOf(ModelEntry* entry) {
   };
   entry->model.AddPlan(&options);
   entry->model.AddRuntime(&options);
+  entry->model.AddPrefixCache(&options);
   add("--path,--model", &entry->model.model);
   add("--name", &entry->name);
   add("--aliases,--alias", &entry->aliases);

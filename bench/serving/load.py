@@ -31,7 +31,8 @@ def prompt(seed, words):
     return " ".join(draw.choice(WORDS) for _ in range(words))
 
 
-async def stream(port, body):
+async def stream(port, body, texts=None):
+    """`texts` gets the parts of the answer."""
     data = json.dumps(body).encode()
     started = time.perf_counter()
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
@@ -46,6 +47,8 @@ async def stream(port, body):
             done = True
         elif line.startswith(b"data: ") and b'"finish_reason":null' in line:
             arrivals.append(time.perf_counter())
+            if texts is not None:
+                texts.append(json.loads(line[6:])["choices"][0]["text"])
     writer.close()
     if not done or not arrivals:
         raise RuntimeError("a stream ended before its end")
