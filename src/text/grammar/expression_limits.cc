@@ -1,10 +1,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 #include <optional>
 #include <vector>
 
 #include "text/grammar/grammar_format.h"
+#include "text/tokenizer/utf8.h"
 
 namespace pelton::grammar {
 namespace {
@@ -50,6 +53,65 @@ class ExpressionReader {
     at_ += std::min(count, text_.size() - at_);
   }
 
+  // The value of `count` hexadecimal digits from `at` on.
+  std::optional<uint32_t> Hex(size_t at, size_t count) const {
+    if (at > text_.size() || text_.size() - at < count || count == 0) return std::nullopt;
+    uint32_t value = 0;
+    const char* const begin = text_.data() + at;
+    const auto parsed = std::from_chars(begin, begin + count, value, 16);
+    if (parsed.ec != std::errc() || parsed.ptr != begin + count) return std::nullopt;
+    return value;
+  }
+
+  // Takes an escape. XGrammar reads as many hexadecimal digits behind \x as come, and writes
+  // characters of a class that way itself; so those that it would write so go in as they are, and
+  // all others with four digits.
+  Status Escape(bool in_class) {
+    const char kind = at_ + 1 < text_.size() ? text_[at_ + 1] : '\0';
+    std::optional<uint32_t> code;
+    size_t length = 0;
+    if (kind == 'x') {
+      code = Hex(at_ + 2, 2);
+      length = 4;
+      if (!code) return Wrong("expected two hexadecimal digits after \\x");
+    } else if (kind == 'u' && !ebnf_ && text_.substr(at_ + 2, 1) == "{") {
+      const size_t close = std::min(text_.find('}', at_), text_.size());
+      code = Hex(at_ + 3, close - at_ - 3);
+      length = close + 1 - at_;
+    } else if (kind == 'u' && !ebnf_) {
+      code = Hex(at_ + 2, 4);
+      length = 6;
+    } else if (kind == 'c' && !ebnf_ && at_ + 2 < text_.size()) {
+      code = static_cast<uint32_t>(text_[at_ + 2]) % 32;
+      length = 3;
+    }
+    if (!code || *code > 0xff) {  // what is wrong, XGrammar says
+      Copy(2);
+      return OkStatus();
+    }
+    const bool shown = *code >= 0x20 && *code < 0x7f;
+    const bool named = (*code >= 0x07 && *code <= 0x0d) || *code == 0 || *code == 0x1b;
+    if (in_class && !ebnf_ && !shown && !named) {
+      tokenizer::AppendUtf8(*code, &out_);
+    } else {
+      out_ += fmt::format("\\u{:04x}", *code);
+    }
+    at_ += length;
+    return OkStatus();
+  }
+
+  // Takes the text up to `end`.
+  Status CopyWithEscapes(size_t end, bool in_class) {
+    while (at_ < end) {
+      if (text_[at_] == '\\') {
+        RETURN_IF_ERROR(Escape(in_class));
+      } else {
+        Copy(1);
+      }
+    }
+    return OkStatus();
+  }
+
   Status Next() {
     const char c = text_[at_];
     if (c == '\\' && !ebnf_) {
@@ -59,8 +121,7 @@ class ExpressionReader {
         return Wrong(fmt::format("\\{} is not supported", escaped));
       }
       Element(1);
-      Copy(2);
-      return OkStatus();
+      return Escape(false);
     }
     if (c == '[') return Class();
     if (c == '(') {
@@ -117,8 +178,7 @@ class ExpressionReader {
     }
     if (end >= text_.size()) return Wrong("a \"[\" is not closed");
     Element(1);
-    Copy(end + 1 - at_);
-    return OkStatus();
+    return CopyWithEscapes(end + 1, true);
   }
 
   std::optional<size_t> Number(std::string_view digits) const {
@@ -161,8 +221,7 @@ class ExpressionReader {
       while (end < text_.size() && text_[end] != '"') end += text_[end] == '\\' ? 2 : 1;
       if (end >= text_.size()) return Wrong("a text is not closed");
       Element(end - at_);
-      Copy(end + 1 - at_);
-      return OkStatus();
+      return CopyWithEscapes(end + 1, false);
     }
     if (text_.substr(at_, 3) == "::=") {
       if (rows_.size() > 1) return Wrong("a \"(\" is not closed");

@@ -81,6 +81,32 @@ TEST_F(GrammarTest, TextThatMustFollowIsForeseen) {
   EXPECT_EQ(look(8), "") << "nothing may follow";
 }
 
+// XGrammar would take the letters that follow for digits.
+TEST_F(GrammarTest, EscapesEndBeforeHexadecimalDigits) {
+  const auto accepts = [&](Kind kind, const std::string& source, const std::string& text) {
+    GrammarMatcher matcher(Compile(kind, source));
+    return matcher.AcceptText(text) && matcher.IsComplete();
+  };
+  for (const char* escape : {R"(\u00e9)", R"(\xe9)", R"(\u{e9})"}) {
+    const std::string in_class = "[" + std::string(escape) + "DDDDDDDDD]";
+    EXPECT_TRUE(accepts(Kind::kRegex, in_class, "\xC3\xA9")) << in_class;
+    EXPECT_TRUE(accepts(Kind::kRegex, in_class, "D")) << in_class;
+    EXPECT_TRUE(accepts(Kind::kRegex, escape + std::string("DDDDDDDDD"),
+                        "\xC3\xA9"
+                        "DDDDDDDDD"))
+        << escape;
+  }
+  EXPECT_TRUE(accepts(Kind::kRegex, R"([\x01D\cBF\n])", "\x01"));
+  EXPECT_TRUE(accepts(Kind::kRegex, R"([\x01D\cBF\n])", "D"));
+  EXPECT_TRUE(accepts(Kind::kRegex, R"([\x01D\cBF\n])", "\x02"));
+  EXPECT_TRUE(accepts(Kind::kRegex, R"([\x01D\cBF\n])", "\n"));
+  EXPECT_TRUE(accepts(Kind::kRegex, R"([\x5d\x41]\x41BC)", "]ABC"));
+  EXPECT_TRUE(accepts(Kind::kEbnf, R"(root ::= "\x41BCD" [\xe9D])", "ABCD\xC3\xA9"));
+  EXPECT_TRUE(accepts(Kind::kEbnf, R"(root ::= "\x41BCD" [\xe9D])", "ABCDD"));
+  Refusal(Kind::kRegex, R"(\x4)");
+  Refusal(Kind::kEbnf, R"(root ::= "\xg0")");
+}
+
 TEST_F(GrammarTest, AControlTokenThatMustFollowIsForeseen) {
   GrammarMatcher matcher(
       Compile(Kind::kStructuralTag,
