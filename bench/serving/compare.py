@@ -58,6 +58,23 @@ def wait_until_ready(port, process):
     raise RuntimeError("the server does not get ready")
 
 
+def serve_pelton(model, threads, port, *options):
+    """The process of a server that is ready, on CPUs of its own; `stop` ends it."""
+    cpus = ",".join(map(str, machine.cpus(threads)))
+    process = subprocess.Popen(
+        ["taskset", "-c", cpus, "build/release/pelton", "serve", model, "--port", str(port),
+         "--threads", str(threads), *options],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until_ready(port, process)
+    return process
+
+
+def stop(processes):
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
+
+
 def measure(engine, model, clients, threads, seed):
     port = free_port()
     command = [str(part) for part in ENGINES[engine](model, clients, threads, port)]

@@ -12,11 +12,9 @@ new memory from the system where the other one uses the same again.
 """
 import argparse
 import asyncio
-import signal
-import statistics
-import subprocess
-import sys
 import pathlib
+import statistics
+import sys
 import time
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "peers"))
@@ -27,16 +25,6 @@ import machine  # noqa: E402
 SHARED_WORDS, QUESTION_WORDS, ANSWER = 4000, 40, 16
 ALONE_WORDS, CLIENTS, EACH = 500, 4, 4
 KV_TOKENS, UNCOUNTED = 16384, 3
-
-
-def serve(model, mode, threads, port):
-    cpus = ",".join(map(str, machine.cpus(threads)))
-    process = subprocess.Popen(
-        ["taskset", "-c", cpus, "build/release/pelton", "serve", model, "--port", str(port),
-         "--threads", str(threads), "--prefix-cache", mode, "--ctx", "8192", "--speculate", "off",
-         "--kv-tokens", str(KV_TOKENS)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    compare.wait_until_ready(port, process)
-    return process
 
 
 async def ask(port, prompt):
@@ -60,7 +48,9 @@ def main():
     servers = {}
     try:
         for mode, port in ports.items():
-            servers[mode] = serve(options.model, mode, options.threads, port)
+            servers[mode] = compare.serve_pelton(
+                options.model, options.threads, port, "--prefix-cache", mode, "--ctx", "8192",
+                "--speculate", "off", "--kv-tokens", str(KV_TOKENS))
             asyncio.run(ask(port, "warm"))
         shared = load.prompt("system", SHARED_WORDS)
         seen = {mode: [] for mode in ports}
@@ -93,9 +83,7 @@ def main():
         print(f"| {CLIENTS} clients | {statistics.median(rates['on']):.0f} "
               f"| {statistics.median(rates['off']):.0f} | {ratio:.3f} |")
     finally:
-        for process in servers.values():
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=20)
+        compare.stop(servers.values())
 
 
 if __name__ == "__main__":

@@ -12,9 +12,7 @@ import argparse
 import asyncio
 import json
 import pathlib
-import signal
 import statistics
-import subprocess
 import sys
 import time
 
@@ -66,16 +64,6 @@ async def together(port, prompts, text):
             "rejected": sum(one.get("rejected_prediction_tokens", 0) for one in details)}
 
 
-def serve(model, mode, threads, port):
-    cpus = ",".join(map(str, machine.cpus(threads)))
-    process = subprocess.Popen(
-        ["taskset", "-c", cpus, "build/release/pelton", "serve", model, "--port", str(port),
-         "--threads", str(threads), "--speculate", mode, "--ctx", "1024"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    compare.wait_until_ready(port, process)
-    return process
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -91,7 +79,8 @@ def main():
     try:
         ports = {mode: compare.free_port() for mode in ("off", "auto")}
         for mode, port in ports.items():
-            servers[mode] = serve(options.model, mode, options.threads, port)
+            servers[mode] = compare.serve_pelton(options.model, options.threads, port,
+                                                 "--speculate", mode, "--ctx", "1024")
             for text, make in PROMPTS.items():
                 asyncio.run(together(port, [make(f"warm {text}")], text))
         for text, make in PROMPTS.items():
@@ -112,9 +101,7 @@ def main():
                       f"| {sum(one['accepted'] for one in seen['auto'])} "
                       f"| {sum(one['rejected'] for one in seen['auto'])} |", flush=True)
     finally:
-        for process in servers.values():
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=20)
+        compare.stop(servers.values())
 
 
 if __name__ == "__main__":

@@ -145,6 +145,10 @@ Result<Json> Unchecked(const GrammarSource& source) {
 }  // namespace
 
 Result<Json> ParseBounded(std::string_view text) {
+  // The parser would take it for the end and pass over what follows.
+  if (text.find('\0') != text.npos) {
+    return InvalidArgument("found a NUL byte, which no JSON has");
+  }
   size_t depth = 0;
   size_t items = 0;
   bool in_string = false;

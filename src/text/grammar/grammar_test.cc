@@ -153,6 +153,7 @@ TEST_F(GrammarTest, HostileSourcesAreErrors) {
   EXPECT_NE(Refusal(Kind::kJsonSchema, R"({"not":{"const":1}})").find("not"), std::string::npos);
   const std::string deep = std::string(100000, '[') + std::string(100000, ']');
   Refusal(Kind::kJsonSchema, deep);
+  Refusal(Kind::kJsonSchema, std::string("{}\0and more", 11));
   std::string nested = "{}";
   for (int i = 0; i < 140; ++i) nested.insert(0, R"({"items":)").append("}");
   Refusal(Kind::kJsonSchema, nested);
