@@ -132,6 +132,7 @@ Result<Declaration> Declare(const ServedModelsOptions& options, const ModelEntry
   load.max_queued = static_cast<size_t>(options.max_queued);
   load.policies[0].step_ns = options.realtime_step_ms * 1'000'000;
   load.gather_ns = options.gather_ms * 1'000'000;
+  load.touch_ahead_bytes = size_t{512} << 20;
   ASSIGN_OR_RETURN(load.sampling, SamplingOf(entry));
   pooled.embedding = {.passes = load.passes,
                       .threads = load.threads,

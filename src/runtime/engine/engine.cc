@@ -153,12 +153,19 @@ bool Engine::HasMessage() const {
   return !submitted_.empty() || !cancelled_.empty() || !hold_changes_.empty() || stopping_;
 }
 
+bool Engine::IsIdle() {
+  const MutexLock lock(mutex_);
+  return !HasMessage() && core_.num_ready() == 0;
+}
+
 void Engine::Loop() {
   std::vector<std::unique_ptr<LiveRequest>> submitted;
   std::vector<uint64_t> cancelled;
   std::vector<HoldChange> hold_changes;
   int64_t wake_ns = 0;
   while (true) {
+    while (IsIdle() && pool_->TouchAhead(options_.touch_ahead_bytes)) {
+    }
     bool stopping;
     {
       const MutexLock lock(mutex_);

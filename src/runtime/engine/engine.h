@@ -65,6 +65,7 @@ class Engine final : public RequestSink {
   void Loop();
   void ChangeHold(HoldChange change);
   bool HasMessage() const REQUIRES_LOCK(mutex_);  // for the engine's thread
+  bool IsIdle();
   Status CheckLoadLocked(ServiceClass service_class, size_t prompt_tokens, int64_t within_ns)
       REQUIRES_LOCK(mutex_);
 

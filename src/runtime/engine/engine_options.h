@@ -25,7 +25,8 @@ struct EngineOptions {
   uint64_t seed = 0;             // from which requests without a seed get theirs
   bool speculate = true;         // check guesses at the next tokens where that pays
   ClassPolicies policies = kDefaultPolicies;
-  int64_t gather_ns = 0;  // an idle engine waits so long for more requests to start with
+  int64_t gather_ns = 0;         // an idle engine waits so long for more requests to start with
+  size_t touch_ahead_bytes = 0;  // of the KV cache's memory, made ready while nobody waits
   ProfileRecorder* profile = nullptr;  // borrowed; told of steps and requests while it is active
   std::string model_fingerprint;       // part of every cache key: what else K/V depends on
   // Borrowed; from where the prefix cache comes, and where it goes at the engine's end. May be

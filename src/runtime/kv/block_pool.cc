@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -81,6 +82,17 @@ BlockPool::~BlockPool() {
   munmap(mapping_, mapping_bytes_);
 }
 
+bool BlockPool::TouchAhead(size_t ahead) {
+  const size_t all = num_blocks() * view_.BlockBytes();
+  const size_t given = blocks_given_ * view_.BlockBytes();
+  const size_t wanted = ahead < all - given ? given + ahead : all;
+  if (touched_bytes_ >= wanted) return false;
+  const size_t bytes = std::min(kHugePageBytes, all - touched_bytes_);
+  if (madvise(view_.data + touched_bytes_, bytes, MADV_POPULATE_WRITE) != 0) return false;
+  touched_bytes_ += bytes;
+  return true;
+}
+
 std::optional<BlockRef> BlockPool::Allocate() {
   int32_t block;
   if (!free_.empty()) {
@@ -93,6 +105,7 @@ std::optional<BlockRef> BlockPool::Allocate() {
   } else {
     return std::nullopt;
   }
+  blocks_given_ = std::max(blocks_given_, static_cast<size_t>(block) + 1);
   State& state = states_[static_cast<size_t>(block)];
   ++state.generation;
   state.shares = 1;

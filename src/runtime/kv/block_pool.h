@@ -57,6 +57,11 @@ class BlockPool {
   // What Allocate can give.
   size_t num_available() const { return free_.size() + num_idle_; }
 
+  // Makes the system give a piece of the memory that is not there yet: of the first blocks and
+  // `ahead` bytes behind the highest one that Allocate gave. New memory costs several times what
+  // writing it again does. False if all of that is there, or the system cannot.
+  bool TouchAhead(size_t ahead);
+
   // Empty if every block is held. The content is undefined.
   std::optional<BlockRef> Allocate();
   // One more share of a block whose content is still that of `generation`: held or idle. Empty if
@@ -104,6 +109,8 @@ class BlockPool {
   int32_t newest_idle_ = kNone;
   size_t num_idle_ = 0;
   uint64_t num_evictions_ = 0;
+  size_t blocks_given_ = 0;   // from the first to the highest one that was given
+  size_t touched_bytes_ = 0;  // by TouchAhead
 };
 
 }  // namespace pelton

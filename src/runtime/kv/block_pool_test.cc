@@ -1,8 +1,12 @@
 #include "runtime/kv/block_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -97,6 +101,36 @@ TEST(BlockPool, UnusedContentThatIsNoLongerKeptIsFree) {
   EXPECT_EQ(pool->num_idle(), 0u);
   EXPECT_EQ(pool->num_free(), 1u);
   EXPECT_FALSE(pool->Share(0, pool->generation(0)).has_value());
+}
+
+TEST(BlockPool, TouchesMemoryAheadOfUse) {
+  constexpr size_t kMib = size_t{1} << 20;
+  KvCacheView geometry = Geometry(12);
+  geometry.head_dim = 1 << 14;  // blocks of 2 MiB
+  const auto pool = BlockPool::Create(geometry).value();
+  ASSERT_EQ(pool->view().BlockBytes(), 2 * kMib);
+  const auto is_there = [&](int32_t block) {
+    unsigned char pages[1] = {};
+    const long page_bytes = sysconf(_SC_PAGESIZE);
+    EXPECT_EQ(mincore(pool->BlockData(block), static_cast<size_t>(page_bytes), pages), 0);
+    return (pages[0] & 1) != 0;
+  };
+  const BlockRef first = *pool->Allocate();
+  std::memset(pool->BlockData(0), 7, 2 * kMib);
+  EXPECT_FALSE(pool->TouchAhead(0) && pool->TouchAhead(0));
+  size_t touched = 0;
+  while (pool->TouchAhead(5 * kMib)) ++touched;
+  if (touched == 0) GTEST_SKIP() << "the system cannot make memory ready";
+  EXPECT_TRUE(is_there(3));
+  EXPECT_FALSE(is_there(6));
+  EXPECT_EQ(std::to_integer<int>(*pool->BlockData(0)), 7) << "what was there stays";
+  // The aim goes along with use, and ends at the last block.
+  const BlockRef second = *pool->Allocate();
+  EXPECT_TRUE(pool->TouchAhead(5 * kMib));
+  EXPECT_FALSE(pool->TouchAhead(5 * kMib));
+  while (pool->TouchAhead(~size_t{0})) {
+  }
+  EXPECT_TRUE(is_there(11));
 }
 
 TEST(BlockPool, RefusesSizesThatAreZeroOrOverflow) {

@@ -235,6 +235,7 @@ Status StartEngine(const LoadOptions& options, const StepLimits& limits, size_t 
       .speculate = options.speculate.value_or(model->invariant),
       .policies = options.policies,
       .gather_ns = options.gather_ns,
+      .touch_ahead_bytes = options.touch_ahead_bytes,
       .profile = model->profile.get(),
       .model_fingerprint = fmt::format("{} {} {}", config.file, model->files.weights.TotalBytes(),
                                        static_cast<int>(model->numerics))};

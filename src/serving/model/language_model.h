@@ -43,6 +43,7 @@ struct LoadOptions {
   std::optional<bool> speculate;
   ClassPolicies policies = kDefaultPolicies;
   int64_t gather_ns = 0;
+  size_t touch_ahead_bytes = 0;       // of the KV cache's memory, made ready while nobody waits
   SamplingDefaults sampling;          // before what the model's files advise
   PrefixStore* store = nullptr;       // borrowed; keeps the prefix cache when the model goes
   MetricRegistry* metrics = nullptr;  // borrowed; null: the model's own
