@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/available_memory.h"
 #include "base/memory_reserve.h"
 #include "command.h"
 #include "profile_file.h"
@@ -29,6 +30,7 @@ struct ServeOptions {
   std::string tls_certificate, tls_key;
   int64_t drain_seconds = 30;
   int64_t response_store_mb = 64;
+  int64_t max_bodies_mb = 0;
   int64_t response_store_max = 4096;
   int64_t stall_seconds = 60;
   std::string batch_folder;
@@ -63,6 +65,14 @@ void RaiseFileLimit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Bytes of request bodies at a time. Left to itself, a small part of what this machine, or the
+// limit on this process, has left: what is read from a body takes several times as much.
+size_t MaxBodies(const ServeOptions& options, size_t max_body) {
+  constexpr size_t kMost = size_t{1} << 30;
+  if (options.max_bodies_mb > 0) return static_cast<size_t>(options.max_bodies_mb) << 20;
+  return std::clamp(AvailableMemoryBytes() / 16, max_body, kMost);
+}
+
 Result<ApiServerOptions> ServerOptions(const ServeOptions& options) {
   if (options.port < 0 || options.port > 65535) {
     return InvalidArgument(fmt::format("--port: found {}, expected 0 to 65535", options.port));
@@ -84,6 +94,7 @@ Result<ApiServerOptions> ServerOptions(const ServeOptions& options) {
   out.vllm_metrics = options.metrics_compat == "vllm";
   out.origins = options.origins;
   out.max_queued = static_cast<size_t>(options.served.max_queued);
+  out.http.max_bodies = MaxBodies(options, out.http.max_body);
   out.stored_responses = {static_cast<size_t>(options.response_store_mb) << 20,
                           static_cast<size_t>(options.response_store_max)};
   out.batches.folder = options.batch_folder;
@@ -220,6 +231,7 @@ Status CheckOptions(const ServeOptions& options, const Configuration& configurat
   RETURN_IF_ERROR(options.served.Check(configuration));
   for (const auto& [name, value] : {std::pair("response-store-mb", options.response_store_mb),
                                     std::pair("response-store-max", options.response_store_max),
+                                    std::pair("max-bodies-mb", options.max_bodies_mb),
                                     std::pair("batch-store-mb", options.batch_store_mb)}) {
     if (value < 0 || value > 1 << 20) {
       return InvalidArgument(fmt::format("--{}: found {}, expected 0 to 1048576", name, value));
@@ -392,6 +404,9 @@ Command ServeCommand() {
   options->served.AddResources(&command.options);
   add("--drain-seconds", "N", "time to finish answers after a signal [30]", "resources",
       &options->drain_seconds);
+  add("--max-bodies-mb", "N",
+      "memory for request bodies at a time, more get 503; 0: by the memory that is left [0]",
+      "resources", &options->max_bodies_mb);
   add("--response-store-mb", "N",
       "memory for responses that are kept for /v1/responses; 0 keeps none [64]", "resources",
       &options->response_store_mb);

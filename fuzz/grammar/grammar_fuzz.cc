@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstdint>
+#include <ctime>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -21,7 +21,7 @@ namespace {
 
 constexpr size_t kVocab = 300;
 constexpr size_t kSteps = 24;
-constexpr auto kMostTime = std::chrono::seconds(10);  // sanitizers included
+constexpr std::clock_t kMostTime = 10 * CLOCKS_PER_SEC;  // of the processor, sanitizers included
 
 // What is foreseen may follow, and looking changes nothing.
 void CheckForesight(GrammarMatcher& matcher, const Tokenizer& tokenizer,
@@ -99,7 +99,7 @@ void RunOne(std::string_view input) {
   static const std::unique_ptr<Tokenizer> tokenizer = ByteVocabulary();
   static GrammarCompiler compiler(*tokenizer, kVocab, {.cache_bytes = 1 << 20});
   const auto kind = static_cast<GrammarSource::Kind>(static_cast<uint8_t>(input[0]) % 6);
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();
   const auto grammar = compiler.Compile({.kind = kind, .text = std::string(input.substr(2))});
   if (!grammar.ok()) {
     PELTON_CHECK(grammar.status().code() == StatusCode::kInvalidArgument, "a source can be wrong");
@@ -109,7 +109,7 @@ void RunOne(std::string_view input) {
         kind == GrammarSource::Kind::kJsonObject || kind == GrammarSource::Kind::kJsonSchema;
     Follow(*grammar, *tokenizer, json, static_cast<uint8_t>(input[1]));
   }
-  PELTON_CHECK(std::chrono::steady_clock::now() - start < kMostTime, "time is bounded");
+  PELTON_CHECK(std::clock() - start < kMostTime, "time is bounded");
 }
 
 }  // namespace

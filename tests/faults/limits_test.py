@@ -7,6 +7,7 @@ group the permission to make one.
 
 import asyncio
 import glob
+import json
 import os
 import re
 import resource
@@ -115,6 +116,51 @@ class ControlGroupTest(unittest.TestCase):
             os.rmdir(group)
         report("F14", f"limits of {served} MiB serve exactly, {refused} MiB end with one sentence")
         self.assertTrue(512 in served and 16 in refused, (served, refused))
+
+    def test_f14_bodies_beyond_a_small_control_group(self):
+        made = make_group()
+        if made is None:
+            self.skipTest("no control group can be made")
+        group, limit = made
+
+        def join():
+            with open(f"{group}/cgroup.procs", "w", encoding="ascii") as file:
+                file.write(str(os.getpid()))
+
+        text = "a b " * (2 << 20)
+        bodies = [json.dumps({"model": "tiny", "prompt": text, "max_tokens": 1}),
+                  '{"model": "tiny", "prompt": [' + "[],[[]]," * (1 << 20) + "[]]}",
+                  '{"model": "tiny", "prompt": [' + "1," * (4 << 20) + "1]}"]
+        try:
+            with open(f"{group}/{limit}", "w", encoding="ascii") as file:
+                file.write(str(160 << 20))
+            server = Server("--ctx", "256", before=join)
+            try:
+                reference = asyncio.run(
+                    post(server.port, "/v1/completions", stream_body(1, 100))).text()
+
+                async def flood():
+                    large = [post(server.port, "/v1/completions", bodies[i % 3].encode())
+                             for i in range(34)]
+                    small = [post(server.port, "/v1/completions", stream_body(1, 100))
+                             for _ in range(8)]
+                    return await asyncio.gather(*large), await asyncio.gather(*small)
+
+                large, small = asyncio.run(flood())
+                after = asyncio.run(post(server.port, "/v1/completions", stream_body(1, 100)))
+                alone = asyncio.run(post(server.port, "/v1/completions", bodies[0].encode()))
+                statuses = [answer.status for answer in large]
+                report("F14", f"34 bodies of 8 MiB under a limit of 160 MiB: "
+                              f"{statuses.count(400)} refused for what they ask, "
+                              f"{statuses.count(503)} with 503, streams beside and after exact")
+                self.assertLessEqual(set(statuses), {400, 503}, large)
+                self.assertIn(503, statuses)
+                self.assertEqual(alone.status, 400, "read, and longer than the context")
+                self.assertEqual([answer.text() for answer in [*small, after]], [reference] * 9)
+            finally:
+                self.assertEqual(server.end(), 0)
+        finally:
+            os.rmdir(group)
 
 
 LIBRARY = (glob.glob("/usr/lib/*/faketime/libfaketime.so.1") or [""])[0]

@@ -175,7 +175,7 @@ bool HttpConnection::TakeHeaders(std::string_view& input) {
     }
     max_body = verdict.max_body.value_or(max_body);
   }
-  if (!parser_.StartBody(max_body)) return true;  // Feed reports it
+  if (!parser_.StartBody(max_body, service_->bodies)) return true;  // Feed reports it
   if (!parser_.has_body()) return true;
   phase_ = Phase::kBody;
   body_start_ns_ = input_ns_;
@@ -239,7 +239,9 @@ void HttpConnection::Answer(HttpAnswer answer, bool keep_alive) {
 
 void HttpConnection::Fail(int status, std::string_view code, std::string_view message) {
   const std::string_view path = parser_.has_request() ? parser_.request().path : std::string_view();
-  Answer({status, {}, service_->ErrorBody(path, status, code, message)}, false);
+  std::vector<HttpHeader> headers;
+  if (status == 503) headers.push_back({"Retry-After", "1"});
+  Answer({status, std::move(headers), service_->ErrorBody(path, status, code, message)}, false);
 }
 
 void HttpConnection::Flush() {

@@ -26,6 +26,7 @@ struct HttpService {
   HttpServerOptions options;
   HttpHandler handler;
   HttpHeaderCheck header_check;  // may be empty
+  std::shared_ptr<BodyBudget> bodies;
   std::atomic<bool> draining{false};
   std::atomic<size_t> num_connections{0};
   std::atomic<size_t> num_exchanges{0};  // of the handler, not completely answered

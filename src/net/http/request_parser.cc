@@ -265,7 +265,7 @@ HttpRequestParser::Event HttpRequestParser::Feed(std::string_view& input) {
         PELTON_CHECK(false, "StartBody comes after the headers");
         break;
       case State::kLengthBody:
-        TakeBody(input);
+        if (!TakeBody(input)) continue;
         if (body_left_ > 0) return Event::kNeedMore;
         state_ = State::kComplete;
         continue;
@@ -274,7 +274,7 @@ HttpRequestParser::Event HttpRequestParser::Feed(std::string_view& input) {
         TakeChunkSize(line);
         continue;
       case State::kChunkData:
-        TakeBody(input);
+        if (!TakeBody(input)) continue;
         if (body_left_ > 0) return Event::kNeedMore;
         state_ = State::kChunkEnd;
         line_budget_ = 2;
@@ -446,8 +446,12 @@ bool HttpRequestParser::FinishHeaders() {
   return true;
 }
 
-bool HttpRequestParser::StartBody(size_t max_body) {
+bool HttpRequestParser::StartBody(size_t max_body, std::shared_ptr<BodyBudget> budget) {
   PELTON_CHECK(state_ == State::kHeadersComplete, "StartBody comes after the headers");
+  if (budget != nullptr) {
+    if (budget->most() > 0) max_body = std::min(max_body, budget->most());
+    request_->lease = BodyLease(std::move(budget));
+  }
   max_body_ = max_body;
   if (content_length_ > max_body) {
     return Fail(413, "body_too_large", "The body is longer than the server allows.");
@@ -491,18 +495,24 @@ bool HttpRequestParser::TakeChunkSize(std::string_view line) {
   return true;
 }
 
-void HttpRequestParser::TakeBody(std::string_view& input) {
+bool HttpRequestParser::TakeBody(std::string_view& input) {
   std::string& body = request_->body;
   const size_t count = std::min<uint64_t>(input.size(), body_left_);
-  if (count == 0) return;
-  if (!chunked_ && body.capacity() - body.size() < count) {
+  if (count == 0) return true;
+  if (body.capacity() - body.size() < count) {
     // Memory follows what has arrived, not what was announced, and never exceeds the latter.
-    const size_t wanted = std::max({body.size() + count, 2 * body.size(), kFirstReserve});
-    body.reserve(std::min<uint64_t>(wanted, content_length_));
+    size_t wanted = std::max({body.size() + count, 2 * body.size(), kFirstReserve});
+    wanted = std::min<uint64_t>(wanted, chunked_ ? max_body_ : content_length_);
+    if (!request_->lease.Raise(wanted)) {
+      return Fail(503, "out_of_memory",
+                  "Other requests fill the memory for bodies; try again later.");
+    }
+    body.reserve(wanted);
   }
   body.append(input.substr(0, count));
   input.remove_prefix(count);
   body_left_ -= count;
+  return true;
 }
 
 std::shared_ptr<HttpRequest> HttpRequestParser::TakeRequest() {

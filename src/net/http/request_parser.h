@@ -38,8 +38,9 @@ class HttpRequestParser {
   // Takes bytes from the front of `input` up to the next event.
   Event Feed(std::string_view& input);
 
-  // After kHeaders: goes on with the body. False and an error if it is announced to be longer.
-  bool StartBody(size_t max_body);
+  // After kHeaders: goes on with the body, whose memory is taken from `budget`. False and an error
+  // if it is announced to be longer than `max_body` or the whole budget.
+  bool StartBody(size_t max_body, std::shared_ptr<BodyBudget> budget = nullptr);
 
   // After kComplete: the request, and the parser begins with the next one.
   std::shared_ptr<HttpRequest> TakeRequest();
@@ -91,7 +92,7 @@ class HttpRequestParser {
   bool FinishHeaders();
   bool FinishConnection(std::string_view value);
   bool TakeChunkSize(std::string_view line);
-  void TakeBody(std::string_view& input);
+  bool TakeBody(std::string_view& input);
 
   const HttpRequestLimits limits_;
   State state_ = State::kRequestLine;

@@ -155,6 +155,48 @@ TEST(HttpRequestParser, LimitsBodies) {
             0);
 }
 
+// Reads headers and body of one POST; the parser keeps the request if that is not complete.
+HttpRequestParser::Event ReadPost(HttpRequestParser& parser, std::string_view text,
+                                  const std::shared_ptr<BodyBudget>& budget) {
+  if (parser.Feed(text) != HttpRequestParser::Event::kHeaders) ADD_FAILURE();
+  parser.StartBody(64, budget);
+  return parser.Feed(text);
+}
+
+TEST(HttpRequestParser, TakesTheMemoryOfBodiesFromTheirBudget) {
+  using Event = HttpRequestParser::Event;
+  const auto budget = std::make_shared<BodyBudget>(60);
+  const std::string announced = "Content-Length: 40\r\n";
+  HttpRequestParser first(kLimits), second(kLimits), third(kLimits);
+  // Room is taken when the body comes, not when it is announced.
+  EXPECT_EQ(ReadPost(first, Post(announced, ""), budget), Event::kNeedMore);
+  EXPECT_EQ(budget->used(), 0u);
+  EXPECT_EQ(ReadPost(second, Post(announced, std::string(40, 'x')), budget), Event::kComplete);
+  EXPECT_EQ(budget->used(), 40u);
+  std::string_view part = "yyyyyyyyyyyyyyyyyyyy";
+  EXPECT_EQ(first.Feed(part), Event::kError);
+  EXPECT_EQ(first.error_status(), 503);
+  EXPECT_EQ(first.error_code(), "out_of_memory");
+  // The request keeps it until it goes.
+  std::shared_ptr<HttpRequest> request = second.TakeRequest();
+  EXPECT_EQ(budget->used(), 40u);
+  request = nullptr;
+  EXPECT_EQ(budget->used(), 0u);
+  const std::string chunks = "14\r\n" + std::string(20, 'z') + "\r\n14\r\n" + std::string(20, 'z');
+  EXPECT_EQ(ReadPost(third, Post("Transfer-Encoding: chunked\r\n", chunks), budget),
+            Event::kNeedMore);
+  EXPECT_GE(budget->used(), 40u);
+  third.Reset();
+  EXPECT_EQ(budget->used(), 0u);
+}
+
+TEST(HttpRequestParser, RefusesBodiesBeyondTheWholeBudget) {
+  HttpRequestParser parser(kLimits);
+  EXPECT_EQ(ReadPost(parser, Post("Content-Length: 40\r\n", ""), std::make_shared<BodyBudget>(30)),
+            HttpRequestParser::Event::kError);
+  EXPECT_EQ(parser.error_status(), 413);
+}
+
 TEST(HttpRequestParser, LimitsHeaders) {
   EXPECT_EQ(ErrorOf(Get("/" + std::string(500, 'x'))), 414);
   EXPECT_EQ(ErrorOf("GET /" + std::string(500, 'x')), 414);

@@ -89,6 +89,7 @@ struct HttpServer::Impl {
     service->options = std::move(options);
     service->handler = std::move(handler);
     service->header_check = std::move(header_check);
+    service->bodies = std::make_shared<BodyBudget>(service->options.max_bodies);
   }
 
   Status Listen();

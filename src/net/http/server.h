@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "net/http/body_budget.h"
 
 namespace pelton {
 
@@ -36,6 +37,7 @@ struct HttpRequest {
   std::string peer;  // numeric address without the port, for example "127.0.0.1"
   bool tls = false;
   int64_t received_ns = 0;  // steady clock, when its first bytes were read
+  BodyLease lease;          // what the body has of HttpServerOptions::max_bodies
 
   // Value of the first header with this name, in any case; empty if there is none.
   std::string_view Header(std::string_view name) const;
@@ -139,6 +141,7 @@ struct HttpServerOptions {
   size_t threads = 1;                 // network threads; each serves its own connections
 
   size_t max_body = 16 << 20;          // of one request, and of the framing of its chunks
+  size_t max_bodies = 0;               // of all requests at a time, bytes; 0: no limit
   size_t max_header_bytes = 32 << 10;  // request line and headers; also of trailers
   size_t max_headers = 100;
 

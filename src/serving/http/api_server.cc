@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/available_memory.h"
 #include "base/clock.h"
 #include "base/memory_reserve.h"
 #include "serving/anthropic/anthropic_routes.h"
@@ -413,9 +414,20 @@ struct ApiServer::Impl {
     call.Fail({.status = 503, .message = "too many requests wait; try again later"});
   }
 
+  // Whether a large body can be read without taking the memory that the system, or a limit on the
+  // process, has left: beyond that the process would be killed, and every request with it.
+  static bool HasMemoryFor(std::string_view body) {
+    constexpr size_t kSmall = 256 << 10;  // is not worth the system calls
+    return body.size() <= kSmall || 2 * MostJsonBytes(body) <= AvailableMemoryBytes();
+  }
+
   // On a thread of the intake: opens what the request asks, and answers it.
   void Work(const Route& route, const ApiCall& call) {
     if (call.response->closed()) return;
+    if (!HasMemoryFor(call.request->body)) {
+      refused[static_cast<size_t>(Refusal::kMemory)]->Add();
+      return call.Fail(OutOfMemory());
+    }
     if (route.asks == RouteAsks::kNothing) return route.answer(call);
     const Result<std::string> asked = ModelFieldOf(call.request->body);
     if (!asked.ok()) return call.Fail(ApiErrorOf(asked.status()));

@@ -64,6 +64,14 @@ Result<Json> ParseObject(std::string_view text) {
   return value;
 }
 
+size_t MostJsonBytes(std::string_view text) {
+  // A container within a list is the most for its text: its value, an allocation for what it holds,
+  // and the list's room to grow.
+  constexpr size_t kBytesOfValue = 96;
+  const auto begins = [](char c) { return c == ',' || c == '[' || c == '{' || c == ':'; };
+  return text.size() + kBytesOfValue * static_cast<size_t>(std::ranges::count_if(text, begins));
+}
+
 std::string ToText(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -23,6 +23,10 @@ Result<Json> ParseJson(std::string_view text);
 // The same for an object; InvalidArgument if it is something else.
 Result<Json> ParseObject(std::string_view text);
 
+// Bytes that the value of a text takes at most, about; beyond the text's own size it depends on how
+// many values the text has.
+size_t MostJsonBytes(std::string_view text);
+
 // `value` as JSON text in which bytes that are not UTF-8 became U+FFFD; never throws.
 std::string ToText(const Json& value);
 
