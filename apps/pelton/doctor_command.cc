@@ -79,7 +79,7 @@ Result<double> MatmulRate(ThreadPool& pool, bool quantized) {
   args.weights = {.data = weights.data(), .dtype = dtype, .rows = kOut, .cols = kIn};
   args.out = reinterpret_cast<float*>(out.data());
   args.out_stride = kOut;
-  const MatmulImpl& impl = ChooseMatmul(args, true);
+  const MatmulImpl& impl = ChooseMatmul(args, MatmulRows::kGenerated);
   const size_t scratch_bytes = RoundUp(std::max<size_t>(impl.scratch_bytes(args), 64), 4096);
   ASSIGN_OR_RETURN(const Arena scratch,
                    Arena::Allocate(scratch_bytes * pool.size(), "compute probe"));
@@ -105,13 +105,13 @@ Result<Measured> Measure(ThreadPool& pool) {
   return measured;
 }
 
-std::string MatmulName(size_t rows) {
+std::string MatmulName(size_t rows, MatmulRows kind) {
   MatmulArgs args{};
   std::byte none{};
   args.x_quantized = &none;
   args.rows = rows;
   args.weights = {.data = nullptr, .dtype = DType::kQ8_0, .rows = 1024, .cols = 1024};
-  return ChooseMatmul(args, (CpuFeatures() & kCpuAmx) == 0).name;
+  return ChooseMatmul(args, kind).name;
 }
 
 std::vector<std::string> Advice(size_t threads) {
@@ -158,9 +158,9 @@ int Run(const DoctorOptions& options) {
                             {"int8_ops_per_s", measured->int8_ops_per_s},
                             {"f32_ops_per_s", measured->f32_ops_per_s},
                             {"kernels",
-                             {{"matmul_1_row", MatmulName(1)},
-                              {"matmul_8_rows", MatmulName(8)},
-                              {"matmul_512_rows", MatmulName(512)},
+                             {{"matmul_1_row", MatmulName(1, MatmulRows::kGenerated)},
+                              {"matmul_64_rows", MatmulName(64, MatmulRows::kGenerated)},
+                              {"matmul_prompt", MatmulName(512, MatmulRows::kPrompt)},
                               {"attention", attention},
                               {"row_ops", rows}}},
                             {"advice", advice}}
@@ -176,8 +176,9 @@ int Run(const DoctorOptions& options) {
              pool.size());
   fmt::print("compute     {:.0f} GOP/s in 8 bits, {:.0f} GFLOP/s in fp32, with Pelton's kernels\n",
              measured->int8_ops_per_s / 1e9, measured->f32_ops_per_s / 1e9);
-  fmt::print("kernels     matmul {} (1 row), {} (8), {} (512); attention {}; row ops {}\n",
-             MatmulName(1), MatmulName(8), MatmulName(512), attention, rows);
+  fmt::print("kernels     matmul {} (1 row), {} (64), {} (prompts); attention {}; row ops {}\n",
+             MatmulName(1, MatmulRows::kGenerated), MatmulName(64, MatmulRows::kGenerated),
+             MatmulName(512, MatmulRows::kPrompt), attention, rows);
   for (const std::string& line : advice) fmt::print("faster      {}\n", line);
   return kExitOk;
 }

@@ -117,9 +117,11 @@ Runner::Runner(const std::string& model_path, const RunnerOptions& options)
                           .max_sequences = 1,
                           .max_logit_rows = max_step_tokens_,
                           .max_context = kMaxContext};
-  auto executor =
-      GraphExecutor::Create(std::move(graph).value(), std::move(weights).value(), view, pool_,
-                            {.limits = limits, .need_invariant = options.need_invariant});
+  auto executor = GraphExecutor::Create(
+      std::move(graph).value(), std::move(weights).value(), view, pool_,
+      {.limits = limits,
+       .need_invariant = options.need_invariant,
+       .prompts_apart = options.as_prompts && options.passes.numerics != Numerics::kExact});
   PELTON_CHECK(executor.ok(), executor.status().message().c_str());
   executor_ = std::move(executor).value();
 }
@@ -141,8 +143,12 @@ std::vector<float> Runner::Append(std::span<const int32_t> tokens, size_t chunk)
     context_ += part.size();
     const SequenceSpan sequence{0, static_cast<int32_t>(part.size()),
                                 static_cast<int32_t>(context_), block_table_.data()};
-    const std::span<float> out =
-        executor_->Run({part, positions, slots, std::span(&sequence, 1), rows});
+    const std::span<float> out = executor_->Run({.tokens = part,
+                                                 .positions = positions,
+                                                 .slots = slots,
+                                                 .sequences = std::span(&sequence, 1),
+                                                 .logit_rows = rows,
+                                                 .prompt_rows = part.size()});
     logits.insert(logits.end(), out.begin(), out.end());
   }
   return logits;

@@ -42,6 +42,7 @@ struct RunnerOptions {
   size_t threads = 1;
   size_t max_step_tokens = 256;
   bool need_invariant = true;
+  bool as_prompts = true;  // what is appended; else as if the model had generated it
 };
 
 // A model on the executor alone: one sequence, its cache blocks in a scrambled order.

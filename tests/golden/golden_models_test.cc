@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <tuple>
 
 #include "golden_case.h"
 
@@ -96,8 +97,11 @@ TEST(GoldenModelsTest, ExactNumericsAtEveryFusionLevel) {
 
 TEST(GoldenModelsTest, FastNumericsStaysNear) {
   for (const Case& c : AllCases()) {
-    Runner runner(c.model_path, {.passes = {.numerics = Numerics::kFast}});
-    CheckCase(c, runner, c.coarse_tolerance, 256);
+    for (const bool as_prompts : {true, false}) {
+      Runner runner(c.model_path,
+                    {.passes = {.numerics = Numerics::kFast}, .as_prompts = as_prompts});
+      CheckCase(c, runner, c.coarse_tolerance, 256);
+    }
   }
 }
 
@@ -111,12 +115,15 @@ TEST(GoldenModelsTest, FastNumericsOfOtherArithmetic) {
 
 TEST(GoldenModelsTest, ChunksAndThreadsDoNotChangeABit) {
   for (const Case& c : AllCases()) {
-    for (Numerics numerics : {Numerics::kExact, Numerics::kFast}) {
-      Runner one(c.model_path, {.passes = {.numerics = numerics}, .threads = 1});
-      Runner two(c.model_path, {.passes = {.numerics = numerics}, .threads = 2});
+    for (const auto& [name, numerics, as_prompts] :
+         {std::tuple("exact", Numerics::kExact, false), std::tuple("fast", Numerics::kFast, true),
+          std::tuple("fast, generated", Numerics::kFast, false)}) {
+      RunnerOptions options{.passes = {.numerics = numerics}, .as_prompts = as_prompts};
+      Runner one(c.model_path, options);
+      options.threads = 2;
+      Runner two(c.model_path, options);
       for (const Prompt& prompt : c.prompts) {
-        SCOPED_TRACE(fmt::format("{} {} {}", c.name, prompt.name,
-                                 numerics == Numerics::kExact ? "exact" : "fast"));
+        SCOPED_TRACE(fmt::format("{} {} {}", c.name, prompt.name, name));
         one.Reset();
         const std::vector<float> want = one.Append(prompt.ids, 256);
         for (size_t chunk : {1, 7, 64, 256}) {

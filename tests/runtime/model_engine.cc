@@ -32,9 +32,12 @@ ModelEngine::ModelEngine(const ModelEngineOptions& options)
                           .max_context = kMaxContext};
   const auto make_executor =
       [&](const KvCacheView& cache) -> Result<std::unique_ptr<StepExecutor>> {
-    ASSIGN_OR_RETURN(std::unique_ptr<GraphExecutor> executor,
-                     GraphExecutor::Create(std::move(graph), std::move(weights), cache, pool_,
-                                           {.limits = limits, .need_invariant = true}));
+    ASSIGN_OR_RETURN(
+        std::unique_ptr<GraphExecutor> executor,
+        GraphExecutor::Create(std::move(graph), std::move(weights), cache, pool_,
+                              {.limits = limits,
+                               .need_invariant = true,
+                               .prompts_apart = options.numerics != Numerics::kExact}));
     return std::unique_ptr<StepExecutor>(std::move(executor));
   };
   engine_ = ValueOrDie(

@@ -45,20 +45,32 @@ std::unique_ptr<BoundOp> MakeTableOp(std::span<const OpImpl<Args>> impls, Args a
   return std::make_unique<TableOp<Args, Update>>(ChooseImpl(impls), args, std::move(update));
 }
 
-// Matmul chooses anew for each number of rows.
-template <typename Update>
+// Matmul chooses anew for each number of rows, for those of prompts apart where they are told.
 class MatmulOp final : public BoundOp {
  public:
-  MatmulOp(MatmulArgs args, bool need_invariant, Update update)
-      : args_(args), need_invariant_(need_invariant), update_(std::move(update)) {}
+  // `rows` are those of the step's tokens or of its logits.
+  MatmulOp(MatmulArgs args, Dim rows, bool need_invariant, bool prompts_apart)
+      : args_(args),
+        rows_(rows),
+        need_invariant_(need_invariant),
+        prompts_apart_(need_invariant && prompts_apart && rows.symbol == Symbol::kTokens) {}
 
   size_t Prepare(const StepState& step) override {
-    update_(args_, step);
-    impl_ = &ChooseMatmul(args_, need_invariant_);
-    return args_.rows == 0 ? 0 : MatmulUnits(args_);
+    args_.rows = step.sizes.Of(rows_);
+    num_parts_ = 0;
+    const MatmulRows others = need_invariant_ ? MatmulRows::kGenerated : MatmulRows::kAny;
+    const size_t prompts = PromptsDiffer() ? step.batch->prompt_rows : 0;
+    if (prompts > 0) AddPart(0, prompts, MatmulRows::kPrompt);
+    if (prompts < args_.rows) AddPart(prompts, args_.rows - prompts, others);
+    return num_parts_ == 0 ? 0 : MatmulUnits(args_);
   }
   void Run(size_t begin, size_t end, std::byte* scratch) const noexcept override {
-    impl_->run(args_, begin, end, scratch);
+    for (size_t i = 0; i < num_parts_; ++i) {
+      parts_[i].impl->run(parts_[i].args, begin, end, scratch);
+    }
+  }
+  bool PromptsDiffer() const override {
+    return prompts_apart_ && !ChooseMatmul(args_, MatmulRows::kPrompt).invariant;
   }
   // Any implementation may be chosen for a step of fewer rows.
   size_t ScratchBytes() const override {
@@ -71,13 +83,39 @@ class MatmulOp final : public BoundOp {
     }
     return most;
   }
-  const char* impl_name() const override { return impl_ == nullptr ? "" : impl_->name; }
+  // Of the first rows.
+  const char* impl_name() const override { return num_parts_ == 0 ? "" : parts_[0].impl->name; }
 
  private:
-  MatmulArgs args_;
+  struct Part {
+    MatmulArgs args;
+    const MatmulImpl* impl;
+  };
+
+  void AddPart(size_t first, size_t count, MatmulRows rows) {
+    Part& part = parts_[num_parts_++];
+    MatmulArgs& args = part.args = args_;
+    args.rows = count;
+    const size_t columns =
+        args.gate == GateActivation::kNone ? args.weights.rows : args.weights.rows / 2;
+    if (args.x_f32 != nullptr) args.x_f32 += first * args.x_stride;
+    if (args.x_quantized != nullptr) {
+      args.x_quantized += first * args.x_terms * QuantizedRows::TermBytes(args.weights.cols);
+    }
+    if (args.residual != nullptr) args.residual += first * args.residual_stride;
+    if (args.out != nullptr) args.out += first * args.out_stride;
+    if (args.out_quantized != nullptr) {
+      args.out_quantized += first * args.out_terms * QuantizedRows::TermBytes(columns);
+    }
+    part.impl = &ChooseMatmul(args, rows);
+  }
+
+  MatmulArgs args_;  // of all rows
+  Dim rows_;
   bool need_invariant_;
-  Update update_;
-  const MatmulImpl* impl_ = nullptr;
+  bool prompts_apart_;
+  Part parts_[2];
+  size_t num_parts_ = 0;
 };
 
 // Addresses and strides of the values that one node touches.
@@ -219,10 +257,8 @@ std::unique_ptr<BoundOp> Binder::Matmul(bool gated) const {
     args.residual_stride = Present(In(3)) ? Stride(In(3)) : 0;
     if (node_.attributes.contains("activation")) args.activation = MatmulActivation::kGeluErf;
   }
-  const auto update = [rows = RowsOf(In(0))](MatmulArgs& a, const StepState& step) {
-    a.rows = rows(step);
-  };
-  return std::make_unique<MatmulOp<decltype(update)>>(args, c_.need_invariant, update);
+  return std::make_unique<MatmulOp>(args, ValueOf(In(0)).shape.rows(), c_.need_invariant,
+                                    c_.prompts_apart);
 }
 
 std::unique_ptr<BoundOp> Binder::Norm(ValueId x, ValueId add, ValueId weight, ValueId sum,

@@ -29,6 +29,8 @@ class BoundOp {
   virtual void Run(size_t begin, size_t end, std::byte* scratch) const noexcept = 0;
   // Scratch that any prepared step may need per worker; asked for after Prepare with the largest.
   virtual size_t ScratchBytes() const = 0;
+  // Whether rows of prompts have an arithmetic of their own.
+  virtual bool PromptsDiffer() const { return false; }
   // Name of the implementation in use, after Prepare.
   virtual const char* impl_name() const = 0;
 };
@@ -41,6 +43,7 @@ struct BindContext {
   std::byte* arena;
   KvCacheView cache;
   bool need_invariant;
+  bool prompts_apart;
 };
 
 // The op of one node; null for views, which need no work. Requires: a verified graph whose matmul

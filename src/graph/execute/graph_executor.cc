@@ -41,8 +41,13 @@ GraphExecutor::GraphExecutor(Graph graph, PackedStore weights, ThreadPool& pool,
 
 Status GraphExecutor::Bind(KvCacheView cache) {
   ASSIGN_OR_RETURN(arena_, Arena::Allocate(memory_.arena_bytes, "activations"));
-  const BindContext context{graph_,        memory_, weights_,
-                            arena_.data(), cache,   options_.need_invariant};
+  const BindContext context{.graph = graph_,
+                            .memory = memory_,
+                            .weights = weights_,
+                            .arena = arena_.data(),
+                            .cache = cache,
+                            .need_invariant = options_.need_invariant,
+                            .prompts_apart = options_.prompts_apart};
   for (size_t n = 0; n < graph_.nodes.size(); ++n) {
     std::unique_ptr<BoundOp> op = BindNode(context, graph_.nodes[n]);
     if (op != nullptr) ops_.push_back({std::move(op), static_cast<int>(n)});
@@ -61,6 +66,10 @@ Status GraphExecutor::Bind(KvCacheView cache) {
   return OkStatus();
 }
 
+bool GraphExecutor::PromptsDiffer() const {
+  return std::ranges::any_of(ops_, [](const Op& op) { return op.op->PromptsDiffer(); });
+}
+
 void GraphExecutor::PrepareAll(const StepBatch& batch) {
   int32_t context = 1;
   for (const SequenceSpan& sequence : batch.sequences)
@@ -73,7 +82,8 @@ void GraphExecutor::PrepareAll(const StepBatch& batch) {
 std::span<float> GraphExecutor::Run(const StepBatch& batch) {
   PELTON_CHECK(!batch.tokens.empty() && batch.tokens.size() <= options_.limits.max_tokens &&
                    batch.sequences.size() <= options_.limits.max_sequences &&
-                   batch.logit_rows.size() <= options_.limits.max_logit_rows,
+                   batch.logit_rows.size() <= options_.limits.max_logit_rows &&
+                   batch.prompt_rows <= batch.tokens.size(),
                "the scheduler keeps steps inside the plan's limits");
   PrepareAll(batch);
   const size_t workers = pool_.size();

@@ -25,8 +25,11 @@ struct OpProfile {
 
 struct ExecutorOptions {
   StepLimits limits;
-  bool need_invariant = true;  // only kernels with one arithmetic for every number of rows
-  OpSink* sink = nullptr;      // borrowed; gets the times of ops while it is active
+  // A row's bits do not depend on how many rows a step has, or which.
+  bool need_invariant = true;
+  // Beside need_invariant: rows of prompts may have kernels of their own (PromptsDiffer).
+  bool prompts_apart = false;
+  OpSink* sink = nullptr;  // borrowed; gets the times of ops while it is active
 };
 
 // Runs a graph whose passes were run: binds every node to a kernel and to its place in one arena,
@@ -42,6 +45,7 @@ class GraphExecutor final : public StepExecutor {
 
   const StepLimits& limits() const override { return options_.limits; }
   size_t vocab_size() const override { return vocab_size_; }
+  bool PromptsDiffer() const override;
   std::span<float> Run(const StepBatch& batch) override;
 
   const Graph& graph() const { return graph_; }

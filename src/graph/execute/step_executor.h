@@ -24,6 +24,7 @@ struct StepBatch {
   std::span<const SequenceSpan> sequences;  // [B] covering the rows in order, without gaps
   std::span<const int32_t> logit_rows;  // [R] ascending rows whose logits are wanted; may be empty
   std::span<const int32_t> token_types = {};  // [T] segments; empty where the model has none
+  size_t prompt_rows = 0;  // the first of T that are of prompts; see StepExecutor::PromptsDiffer
 };
 
 // What turns steps into logits. One thread at a time.
@@ -33,6 +34,10 @@ class StepExecutor {
 
   virtual const StepLimits& limits() const = 0;
   virtual size_t vocab_size() const = 0;
+  // Whether the K/V of a prompt's tokens is not that of the same tokens when they were generated:
+  // rows of prompts come many at a time, for which there may be faster kernels with an arithmetic
+  // of their own. What a token is must then be the same each time that it is computed.
+  virtual bool PromptsDiffer() const { return false; }
 
   // Runs one step and writes its K/V to the cache that the executor was made with. Returns the
   // logits [R, vocab_size], owned by the executor and valid until the next Run. No allocation.

@@ -48,12 +48,13 @@ size_t MatmulUnits(const MatmulArgs& args) {
 
 std::span<const MatmulImpl> MatmulImpls() { return kImpls; }
 
-const MatmulImpl& ChooseMatmul(const MatmulArgs& args, bool need_invariant) {
+const MatmulImpl& ChooseMatmul(const MatmulArgs& args, MatmulRows rows) {
   const std::span<const MatmulImpl> impls = MatmulImpls();
   for (const MatmulImpl& impl : impls) {
     if ((impl.required_features & ~CpuFeatures()) != 0) continue;
-    if (need_invariant && !impl.invariant) continue;
-    if (args.rows < impl.min_rows) continue;
+    if (rows == MatmulRows::kGenerated && !impl.invariant) continue;
+    const bool whatever_rows = rows == MatmulRows::kPrompt && !impl.invariant;
+    if (args.rows < impl.min_rows && !whatever_rows) continue;
     if (impl.supports(args.x_quantized != nullptr, args.weights.dtype)) return impl;
   }
   return impls.back();

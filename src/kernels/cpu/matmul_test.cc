@@ -463,10 +463,10 @@ TEST(Matmul, ResidualMayBeTheOutput) {
 
 TEST(Matmul, ChoosesWhatTheCallAllows) {
   MatmulCase data({.dtype = DType::kQ8_0, .rows = 1, .columns = 32, .cols = 32}, 1);
-  for (const bool need_invariant : {false, true}) {
-    const MatmulImpl& impl = ChooseMatmul(data.Args(), need_invariant);
+  for (const MatmulRows rows : {MatmulRows::kAny, MatmulRows::kGenerated, MatmulRows::kPrompt}) {
+    const MatmulImpl& impl = ChooseMatmul(data.Args(), rows);
     EXPECT_EQ(impl.required_features & ~CpuFeatures(), 0u);
-    EXPECT_TRUE(impl.invariant || !need_invariant);
+    EXPECT_TRUE(impl.invariant || rows != MatmulRows::kGenerated);
     EXPECT_TRUE(impl.supports(true, DType::kQ8_0));
   }
   EXPECT_EQ(MatmulImpls().back().required_features, 0u);

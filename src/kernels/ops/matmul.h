@@ -58,7 +58,16 @@ struct MatmulImpl {
 // Fastest first; the last runs everything everywhere.
 std::span<const MatmulImpl> MatmulImpls();
 
-// The first implementation that the features, the row count and `need_invariant` allow.
-const MatmulImpl& ChooseMatmul(const MatmulArgs& args, bool need_invariant);
+// What is known of all rows of a matmul, which decides the arithmetic that they may have.
+enum class MatmulRows : uint8_t {
+  kAny,        // the fastest for this number of rows, whose results may depend on it
+  kGenerated,  // invariant implementations only
+  // The fastest for many rows, even if these are few: not the arithmetic of generated rows,
+  // perhaps, but one that no number of rows changes.
+  kPrompt,
+};
+
+// The first implementation that the features, the row count and `rows` allow.
+const MatmulImpl& ChooseMatmul(const MatmulArgs& args, MatmulRows rows);
 
 }  // namespace pelton

@@ -194,7 +194,8 @@ void EmbeddingEngine::RunStep() {
                                                       .slots = {},
                                                       .sequences = step.sequences,
                                                       .logit_rows = step.wanted_rows,
-                                                      .token_types = step.token_types});
+                                                      .token_types = step.token_types,
+                                                      .prompt_rows = step.tokens.size()});
   size_t begin = 0;
   for (const Taken& taken : step.taken) {
     const EmbeddingRequest& request = live_[taken.live]->request;

@@ -52,6 +52,7 @@ void EngineCore::Add(std::unique_ptr<LiveRequest> request) {
   PELTON_CHECK(waiting_.empty() || waiting_.back()->sequence.id < request->sequence.id,
                "requests are queued in the order of their ids");
   request->since_ns = request->submitted_ns;
+  request->sequence.prompt_differs = executor_.PromptsDiffer();
   try {
     request->tenant_place = tenants_.Enter(request->tenant, request->tenant_weight);
   } catch (const std::bad_alloc&) {
@@ -149,6 +150,7 @@ int64_t EngineCore::Step() {
     parts_.push_back({.request = request,
                       .count = run.count,
                       .logit_rows = 0,
+                      .first_logit_row = 0,
                       .drafts = request->Drafts(run.drafts)});
   }
   ApplyPreemptions(start_ns);
@@ -162,11 +164,7 @@ int64_t EngineCore::Step() {
     StartMasks();
     const std::span<float> logits = executor_.Run(assembler_.batch());
     mask_filler_.Wait();
-    size_t first_logit_row = 0;
-    for (const StepPart& part : parts_) {
-      FinishPart(part, first_logit_row, logits);
-      first_logit_row += part.logit_rows;
-    }
+    for (const StepPart& part : parts_) FinishPart(part, logits);
     RemoveFinished(running_);
     metrics_.steps.Add();
     metrics_.step_tokens.Observe(static_cast<double>(assembler_.batch().tokens.size()));
@@ -251,7 +249,8 @@ SequenceView EngineCore::ViewRunning(const LiveRequest& request, bool count_sole
           .cached_idle_blocks = 0,
           .service_class = request.service_class,
           .tenant = request.tenant_place,
-          .since_ns = request.since_ns};
+          .since_ns = request.since_ns,
+          .border = sequence.prompt_differs ? sequence.prompt_tokens : 0};
 }
 
 SequenceView EngineCore::ViewWaiting(const LiveRequest& request) const {
@@ -267,7 +266,8 @@ SequenceView EngineCore::ViewWaiting(const LiveRequest& request) const {
           .deadline_ns = request.started() ? kNoDeadline : request.start_deadline_ns,
           .service_class = request.service_class,
           .tenant = request.tenant_place,
-          .since_ns = request.since_ns};
+          .since_ns = request.since_ns,
+          .border = sequence.prompt_differs ? sequence.prompt_tokens : 0};
 }
 
 // Looks up what is cached for the sequences that may be admitted in this step, and no others.
@@ -368,18 +368,26 @@ void EngineCore::InsertById(Requests& requests, std::unique_ptr<LiveRequest> req
 }
 
 void EngineCore::AssembleStep() {
-  const size_t block_tokens = pool_.view().block_tokens;
   assembler_.Clear();
-  for (StepPart& part : parts_) {
-    Sequence& sequence = part.request->sequence;
-    while (sequence.blocks.size() * block_tokens <
-           sequence.computed_tokens + part.count + part.drafts.size()) {
-      std::optional<BlockRef> block = pool_.Allocate();
-      PELTON_CHECK(block.has_value(), "a plan fits the available blocks");
-      sequence.blocks.Append(*std::move(block));
+  for (const bool prompts : {true, false}) {
+    for (StepPart& part : parts_) {
+      if (part.request->sequence.computes_prompt() == prompts) AssemblePart(part);
     }
-    part.logit_rows = assembler_.Add(sequence, part.count, part.drafts);
+    if (prompts) assembler_.EndPrompts();
   }
+}
+
+void EngineCore::AssemblePart(StepPart& part) {
+  const size_t block_tokens = pool_.view().block_tokens;
+  Sequence& sequence = part.request->sequence;
+  while (sequence.blocks.size() * block_tokens <
+         sequence.computed_tokens + part.count + part.drafts.size()) {
+    std::optional<BlockRef> block = pool_.Allocate();
+    PELTON_CHECK(block.has_value(), "a plan fits the available blocks");
+    sequence.blocks.Append(*std::move(block));
+  }
+  part.first_logit_row = assembler_.num_logit_rows();
+  part.logit_rows = assembler_.Add(sequence, part.count, part.drafts);
 }
 
 void EngineCore::RemoveFinished(Requests& requests) {

@@ -72,6 +72,7 @@ class EngineCore {
     LiveRequest* request;
     size_t count;       // tokens
     size_t logit_rows;  // of these and the drafts, the last ones that have logits
+    size_t first_logit_row;
     std::span<const int32_t> drafts;
   };
 
@@ -87,8 +88,9 @@ class EngineCore {
   void Start(LiveRequest& request, int64_t now_ns);
   static void InsertById(Requests& requests, std::unique_ptr<LiveRequest> request);
   void AssembleStep();
-  void FinishPart(const StepPart& part, size_t first_logit_row, std::span<float> logits);
-  void FinishDrafts(const StepPart& part, size_t first_logit_row, std::span<float> logits);
+  void AssemblePart(StepPart& part);
+  void FinishPart(const StepPart& part, std::span<float> logits);
+  void FinishDrafts(const StepPart& part, std::span<float> logits);
   void Publish(Sequence& sequence);
   // False if the row cannot be used.
   bool ReportPromptToken(LiveRequest& request, size_t position, std::span<const float> row);

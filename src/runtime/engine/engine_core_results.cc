@@ -39,16 +39,17 @@ bool EngineCore::AdvanceConstraint(LiveRequest& request, int32_t id) {
   return true;
 }
 
-void EngineCore::FinishPart(const StepPart& part, size_t first_logit_row, std::span<float> logits) {
+void EngineCore::FinishPart(const StepPart& part, std::span<float> logits) {
   LiveRequest& request = *part.request;
   Sequence& sequence = request.sequence;
-  if (!part.drafts.empty()) return FinishDrafts(part, first_logit_row, logits);
+  if (!part.drafts.empty()) return FinishDrafts(part, logits);
   sequence.computed_tokens += part.count;
   request.since_ns = clock_.NowNs();
   Publish(sequence);
   const size_t vocab_size = executor_.vocab_size();
   for (size_t i = 0; i < part.logit_rows; ++i) {
-    const std::span<float> row = logits.subspan((first_logit_row + i) * vocab_size, vocab_size);
+    const std::span<float> row =
+        logits.subspan((part.first_logit_row + i) * vocab_size, vocab_size);
     const size_t position = sequence.computed_tokens - part.logit_rows + i;
     const bool in_prompt = position + 1 < sequence.prompt_tokens;
     if (!(in_prompt ? ReportPromptToken(request, position + 1, row)
@@ -60,13 +61,12 @@ void EngineCore::FinishPart(const StepPart& part, size_t first_logit_row, std::s
 
 // A row's token is drawn as ever, from the row's logits at its own position of the random stream.
 // As long as it is the one that was guessed, the next row holds what would have been computed next.
-void EngineCore::FinishDrafts(const StepPart& part, size_t first_logit_row,
-                              std::span<float> logits) {
+void EngineCore::FinishDrafts(const StepPart& part, std::span<float> logits) {
   LiveRequest& request = *part.request;
   Sequence& sequence = request.sequence;
   const size_t vocab_size = executor_.vocab_size();
   const auto row = [&](size_t i) {
-    return logits.subspan((first_logit_row + i) * vocab_size, vocab_size);
+    return logits.subspan((part.first_logit_row + i) * vocab_size, vocab_size);
   };
   const size_t block_tokens = pool_.view().block_tokens;
   request.since_ns = clock_.NowNs();

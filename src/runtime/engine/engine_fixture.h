@@ -98,6 +98,7 @@ class CoreFixture {
     size_t num_blocks = 64;
     size_t block_tokens = 4;
     size_t vocab_size = 40;
+    bool prompts_differ = false;
     StepLimits limits{.max_tokens = 32, .max_sequences = 8, .max_logit_rows = 8, .max_context = 96};
   };
 
@@ -111,6 +112,7 @@ class CoreFixture {
                               .block_tokens = shape.block_tokens})
                .value();
     executor = std::make_unique<HashingExecutor>(pool->view(), shape.limits, shape.vocab_size);
+    executor->prompts_differ = shape.prompts_differ;
     options.kv_blocks = shape.num_blocks;
     resolved = ResolveEngineOptions(options, shape.limits, shape.vocab_size).value();
     core = std::make_unique<EngineCore>(resolved, *pool, *executor, clock, metrics);

@@ -28,6 +28,7 @@ class HashingExecutor final : public StepExecutor {
 
   const StepLimits& limits() const override { return limits_; }
   size_t vocab_size() const override { return vocab_size_; }
+  bool PromptsDiffer() const override { return prompts_differ; }
 
   std::span<float> Run(const StepBatch& batch) override {
     CheckLayout(batch);
@@ -55,6 +56,7 @@ class HashingExecutor final : public StepExecutor {
   int32_t favourite = -1;     // always the most probable token
   size_t habit = 0;           // not 0: token p % habit is probable after position p
   std::function<void()> after_run;
+  bool prompts_differ = false;  // the same token hashes to something else when it is generated
   size_t num_steps = 0;
   size_t num_tokens = 0;
 
@@ -81,6 +83,7 @@ class HashingExecutor final : public StepExecutor {
                  *Word(cache_.V(block, 0, 0), offset));
     }
     hash = Mix(Mix(hash, static_cast<uint32_t>(token)), static_cast<uint32_t>(position));
+    if (prompts_differ && static_cast<size_t>(row) < batch.prompt_rows) hash = Mix(hash, 1);
     const auto slot = static_cast<size_t>(batch.slots[static_cast<size_t>(row)]);
     const size_t block = slot / cache_.block_tokens;
     const size_t offset = slot % cache_.block_tokens;
@@ -108,8 +111,10 @@ class HashingExecutor final : public StepExecutor {
                  "one position and one slot per token");
     std::fill(slot_used_.begin(), slot_used_.end(), 0);
     int32_t next_row = 0;
+    bool border_seen = batch.prompt_rows == num_tokens_now;
     for (const SequenceSpan& span : batch.sequences) {
       PELTON_CHECK(span.first_row == next_row && span.count > 0, "spans follow each other");
+      border_seen |= static_cast<size_t>(next_row) == batch.prompt_rows;
       PELTON_CHECK(static_cast<size_t>(span.context) <= limits_.max_context, "context in limits");
       next_row += span.count;
       for (int32_t i = 0; i < span.count; ++i) {
@@ -129,6 +134,7 @@ class HashingExecutor final : public StepExecutor {
       }
     }
     PELTON_CHECK(static_cast<size_t>(next_row) == num_tokens_now, "spans cover the rows");
+    PELTON_CHECK(border_seen, "no sequence is of prompts in part");
   }
 
   KvCacheView cache_;

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <random>
+#include <tuple>
 #include <vector>
 
 #include "runtime/engine/engine_fixture.h"
@@ -108,8 +109,10 @@ void MakeGuessable(CoreFixture& fixture) {
 // Runs the wishes at random times beside decoys that are cancelled at random times, in an engine
 // of random size, and compares with `want`.
 void RunShuffled(Dice& dice, const std::vector<Wish>& wishes,
-                 const std::vector<RequestResult>& want, bool speculate, Seen& seen) {
+                 const std::vector<RequestResult>& want, bool speculate, bool prompts_differ,
+                 Seen& seen) {
   CoreFixture::Shape shape;
+  shape.prompts_differ = prompts_differ;
   shape.block_tokens = 4;
   // From barely enough for the longest request to plenty.
   shape.num_blocks = 18 + dice.Below(dice.OneIn(2) ? 6 : 80);
@@ -156,7 +159,7 @@ void RunShuffled(Dice& dice, const std::vector<Wish>& wishes,
   ASSERT_EQ(fixture.pool->num_available(), shape.num_blocks) << "a block is lost";
 }
 
-class Invariance : public ::testing::TestWithParam<uint32_t> {
+class Invariance : public ::testing::TestWithParam<std::tuple<uint32_t, bool>> {
  protected:
   // Guesses of all seeds together: some of each kind were made.
   static void TearDownTestSuite() {
@@ -170,12 +173,14 @@ class Invariance : public ::testing::TestWithParam<uint32_t> {
 // The promise of batch invariance, given an executor that keeps it: tokens, text and every
 // log-probability of a request are the same bits alone and in any company.
 TEST_P(Invariance, ResultsDoNotDependOnTheCompany) {
-  Dice dice(GetParam());
+  const auto [seed, prompts_differ] = GetParam();
+  Dice dice(seed);
   const std::vector<Wish> wishes = MakeWishes(dice, 10);
   std::vector<RequestResult> want;
   for (const Wish& wish : wishes) {
     CoreFixture alone(
-        {.limits = {.max_tokens = 96, .max_sequences = 1, .max_logit_rows = 96, .max_context = 96}},
+        {.prompts_differ = prompts_differ,
+         .limits = {.max_tokens = 96, .max_sequences = 1, .max_logit_rows = 96, .max_context = 96}},
         {.prefix_cache = false, .speculate = false});
     MakeGuessable(alone);
     want.push_back(alone.RunAlone(wish.Make()));
@@ -183,7 +188,7 @@ TEST_P(Invariance, ResultsDoNotDependOnTheCompany) {
   Seen seen;
   for (int round = 0; round < 8; ++round) {
     SCOPED_TRACE(testing::Message() << "round " << round);
-    ASSERT_NO_FATAL_FAILURE(RunShuffled(dice, wishes, want, round % 4 != 0, seen));
+    ASSERT_NO_FATAL_FAILURE(RunShuffled(dice, wishes, want, round % 4 != 0, prompts_differ, seen));
   }
   RecordProperty("preemptions", static_cast<int>(seen.preemptions));
   RecordProperty("cached_tokens", static_cast<int>(seen.cached_tokens));
@@ -193,7 +198,8 @@ TEST_P(Invariance, ResultsDoNotDependOnTheCompany) {
   rejected_drafts += seen.rejected_drafts;
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, Invariance, ::testing::Range(0u, 40u));
+INSTANTIATE_TEST_SUITE_P(Seeds, Invariance,
+                         ::testing::Combine(::testing::Range(0u, 40u), ::testing::Bool()));
 
 }  // namespace
 }  // namespace pelton

@@ -28,7 +28,12 @@ class StepAssembler {
     slots_.clear();
     spans_.clear();
     logit_rows_.clear();
+    prompt_rows_ = 0;
   }
+  // What was added so far are rows of prompts, what comes after are not.
+  void EndPrompts() { prompt_rows_ = tokens_.size(); }
+
+  size_t num_logit_rows() const { return logit_rows_.size(); }
 
   // Adds the next `count` tokens that are not computed, and guessed ones after the last known
   // token; returns how many of them want logits, the last ones. Requires: the sequence's blocks
@@ -59,7 +64,8 @@ class StepAssembler {
             .positions = positions_,
             .slots = slots_,
             .sequences = spans_,
-            .logit_rows = logit_rows_};
+            .logit_rows = logit_rows_,
+            .prompt_rows = prompt_rows_};
   }
 
  private:
@@ -69,6 +75,7 @@ class StepAssembler {
   std::vector<int32_t> slots_;
   std::vector<SequenceSpan> spans_;
   std::vector<int32_t> logit_rows_;
+  size_t prompt_rows_ = 0;
 };
 
 }  // namespace pelton

@@ -74,11 +74,13 @@ BlockKey RootBlockKey(const PrefixScope& scope) {
   return sha.Finish();
 }
 
-BlockKey ChainBlockKey(const BlockKey& parent, std::span<const int32_t> tokens) {
+BlockKey ChainBlockKey(const BlockKey& parent, std::span<const int32_t> tokens,
+                       std::optional<uint32_t> prompt) {
   Sha256& sha = ThreadSha256();
   sha.Start();
   sha.Add(parent.bytes.data(), parent.bytes.size());
   sha.Add(tokens.data(), tokens.size_bytes());
+  if (prompt) sha.Add(&*prompt, sizeof(*prompt));
   return sha.Finish();
 }
 

@@ -4,6 +4,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -36,8 +37,11 @@ BlockKey RootBlockKey(const PrefixScope& scope);
 
 // The key of the block that holds `tokens` after the block `parent`:
 //   SHA-256(parent, i32 tokens...), little-endian.
+// Where the K/V of generated tokens is not that of a prompt, and the tokens from place `prompt` on
+// were generated: SHA-256(parent, i32 tokens..., u32 prompt).
 // About 0.2 us for 32 tokens where the processor has SHA instructions. Any thread; no heap
 // allocation after a thread's first call.
-BlockKey ChainBlockKey(const BlockKey& parent, std::span<const int32_t> tokens);
+BlockKey ChainBlockKey(const BlockKey& parent, std::span<const int32_t> tokens,
+                       std::optional<uint32_t> prompt = std::nullopt);
 
 }  // namespace pelton

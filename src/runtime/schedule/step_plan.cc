@@ -70,6 +70,7 @@ class Planner {
       if (run.admitted) continue;
       const SequenceView& sequence = state_.running[run.index];
       if (sequence.draft_tokens == 0 || run.count != 1 || Pending(sequence) != 1) continue;
+      if (sequence.computed_tokens < sequence.border) continue;
       size_t count = std::min({sequence.draft_tokens, tokens_left_, rows_left_});
       const size_t held = BlocksFor(sequence.known_tokens);
       const size_t room = (held + available_blocks_) * state_.block_tokens - sequence.known_tokens;
@@ -101,7 +102,8 @@ class Planner {
   // How many of a sequence's pending tokens the rest of the budget takes.
   size_t LimitCount(const SequenceView& s) const {
     const size_t end_by_rows = std::max(s.computed_tokens, s.logit_begin) + rows_left_;
-    return std::min({Pending(s), tokens_left_, end_by_rows - s.computed_tokens});
+    const size_t end = s.computed_tokens < s.border ? s.border : s.known_tokens;
+    return std::min({end - s.computed_tokens, tokens_left_, end_by_rows - s.computed_tokens});
   }
 
   bool Aged(const SequenceView& s) const {

@@ -32,6 +32,7 @@ struct SequenceView {
   uint32_t tenant = 0;      // place in ScheduleState::tenants
   int64_t since_ns = 0;     // waiting: since when; running: when it got its last tokens
   size_t draft_tokens = 0;  // running: guesses at the tokens after the known ones
+  size_t border = 0;        // no run goes over this position: the tokens before it are others
 };
 
 // Everything that a decision depends on besides the budget and the time.

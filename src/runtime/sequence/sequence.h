@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -22,6 +24,8 @@ struct Sequence {
   std::vector<int32_t> tokens;
   size_t prompt_tokens = 0;
   size_t max_tokens = 0;  // of prompt and output together
+  // Whether the K/V of the prompt is not that of the same tokens when they were generated.
+  bool prompt_differs = false;
 
   size_t computed_tokens = 0;
   BlockTable blocks;
@@ -42,11 +46,18 @@ struct Sequence {
     return reports ? prompt_logprobs_done : tokens.size() - 1;
   }
 
+  // Whether the next token to compute is of the prompt.
+  bool computes_prompt() const { return computed_tokens < prompt_tokens; }
+
   // Hashes the blocks that the known tokens fill. O(tokens / block_tokens) new hashes.
   void ExtendKeys(size_t block_tokens) {
     while ((keys.size() + 1) * block_tokens <= tokens.size()) {
-      last_key = ChainBlockKey(last_key,
-                               std::span(tokens).subspan(keys.size() * block_tokens, block_tokens));
+      const size_t begin = keys.size() * block_tokens;
+      std::optional<uint32_t> prompt;
+      if (prompt_differs && begin + block_tokens > prompt_tokens) {
+        prompt = static_cast<uint32_t>(prompt_tokens - std::min(prompt_tokens, begin));
+      }
+      last_key = ChainBlockKey(last_key, std::span(tokens).subspan(begin, block_tokens), prompt);
       keys.push_back(last_key);
     }
   }

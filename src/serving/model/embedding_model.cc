@@ -125,9 +125,10 @@ Result<std::unique_ptr<EmbeddingModel>> LoadEmbeddingModel(const std::string& pa
                                             },
                                             options.cancelled));
   model->max_tokens = static_cast<size_t>(config.context_tokens);
-  ASSIGN_OR_RETURN(std::unique_ptr<GraphExecutor> executor,
-                   GraphExecutor::Create(std::move(graph), std::move(weights), {}, *model->pool,
-                                         {.limits = LimitsOf(config, options)}));
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<GraphExecutor> executor,
+      GraphExecutor::Create(std::move(graph), std::move(weights), {}, *model->pool,
+                            {.limits = LimitsOf(config, options), .prompts_apart = true}));
   MetricRegistry* metrics = options.metrics;
   if (metrics == nullptr) {
     model->own_metrics = std::make_unique<MetricRegistry>();

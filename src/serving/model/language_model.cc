@@ -248,9 +248,11 @@ Status StartEngine(const LoadOptions& options, const StepLimits& limits, size_t 
       [&](const KvCacheView& cache) -> Result<std::unique_ptr<StepExecutor>> {
     ASSIGN_OR_RETURN(
         std::unique_ptr<GraphExecutor> executor,
-        GraphExecutor::Create(
-            std::move(graph), std::move(weights), cache, *model->pool,
-            {.limits = limits, .need_invariant = model->invariant, .sink = model->profile.get()}));
+        GraphExecutor::Create(std::move(graph), std::move(weights), cache, *model->pool,
+                              {.limits = limits,
+                               .need_invariant = model->invariant,
+                               .prompts_apart = model->numerics != Numerics::kExact,
+                               .sink = model->profile.get()}));
     model->executor = executor.get();
     return std::unique_ptr<StepExecutor>(std::move(executor));
   };
