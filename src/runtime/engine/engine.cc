@@ -164,7 +164,7 @@ void Engine::Loop() {
   std::vector<HoldChange> hold_changes;
   int64_t wake_ns = 0;
   while (true) {
-    while (IsIdle() && pool_->TouchAhead(options_.touch_ahead_bytes)) {
+    while (IsIdle() && (pool_->TouchAhead(options_.touch_ahead_bytes) || core_.UseIdleTime())) {
     }
     bool stopping;
     {

@@ -29,6 +29,9 @@ EngineCore::EngineCore(const EngineOptions& options, BlockPool& pool, StepExecut
   if (prefix_index_ && options_.store != nullptr) {
     options_.store->Restore({options_.store_fingerprint, pool_.view()}, pool_, *prefix_index_);
   }
+  if (prefix_index_ && executor_.PromptsDiffer()) {
+    rereader_.emplace(pool_, *prefix_index_, executor_, assembler_);
+  }
   const size_t most_waiting = options_.max_queued + 2 * options_.max_sequences;
   running_.reserve(options_.max_sequences);
   waiting_.reserve(most_waiting);
@@ -110,6 +113,7 @@ void EngineCore::CancelAll(const Status& reason) {
 }
 
 void EngineCore::SaveCache() {
+  if (rereader_) rereader_->Pause();
   if (!prefix_index_ || options_.store == nullptr) return;
   options_.store->Save({options_.store_fingerprint, pool_.view()}, pool_, *prefix_index_);
 }
@@ -137,6 +141,7 @@ EngineLoad EngineCore::Load() const {
 
 int64_t EngineCore::Step() {
   if (num_ready() == 0) return 0;
+  if (rereader_) rereader_->Pause();
   const int64_t start_ns = clock_.NowNs();
   MakePlan(start_ns);
   for (const size_t i : plan_.expired) {

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "graph/execute/step_executor.h"
+#include "runtime/engine/answer_rereader.h"
 #include "runtime/engine/engine_metrics.h"
 #include "runtime/engine/engine_options.h"
 #include "runtime/engine/live_request.h"
@@ -53,6 +54,10 @@ class EngineCore {
   // Runs one step; without requests it does nothing. Returns a time before which another one has
   // nothing to do unless a request is added; 0: it may follow at once.
   int64_t Step();
+
+  // Prepares what may come, for a time that a new request hardly notices; false if nothing is left
+  // to do. Requires: num_ready() == 0.
+  bool UseIdleTime() { return rereader_ && rereader_->Step(); }
 
   // Gives the prefix cache to the store, if there is one. Requires: no request is live.
   void SaveCache();
@@ -111,6 +116,7 @@ class EngineCore {
   std::optional<PrefixIndex> prefix_index_;  // none if the prefix cache is off
   Sampler sampler_;
   StepAssembler assembler_;
+  std::optional<AnswerRereader> rereader_;  // where answers are not what prompts of them would be
   TenantLedger tenants_;
   LatencyPredictor predictor_;
   double mean_output_tokens_ = 128;  // a moving average; the start is a usual answer

@@ -248,6 +248,8 @@ void EngineCore::Finish(LiveRequest& request, FinishEvent event) {
                                  .output_tokens = event.output_tokens});
   }
   request.observer->OnFinish(event);
+  const bool whole = event.reason == FinishReason::kStop || event.reason == FinishReason::kLength;
+  if (rereader_ && whole) rereader_->Offer(sequence);
 }
 
 }  // namespace pelton

@@ -159,6 +159,32 @@ TEST(EngineCore, SharedPrefixesAreComputedOnce) {
   EXPECT_EQ(without.pool->num_free(), 64u);
 }
 
+TEST(EngineCore, AnswersAreReadAgainWhereTheyDifferFromPrompts) {
+  CoreFixture fixture({.prompts_differ = true}, {});
+  const RequestResult answer = fixture.RunAlone(Greedy(Prompt(30), 9));
+  std::vector<int32_t> next = Prompt(30);
+  for (const int32_t id : Ids(answer)) next.push_back(id);
+  next.push_back(1);
+  CoreFixture fresh({.prompts_differ = true}, {});
+  const RequestResult want = fresh.RunAlone(Greedy(next, 3));
+  const RequestResult hurried = fixture.RunAlone(Greedy(next, 3));
+  EXPECT_EQ(hurried.finish.cached_tokens, 28u) << "whole blocks of the first prompt";
+  EXPECT_EQ(Ids(hurried), Ids(want));
+
+  CoreFixture idle({.prompts_differ = true}, {});
+  EXPECT_FALSE(idle.core->UseIdleTime());
+  idle.RunAlone(Greedy(Prompt(30), 9));
+  EXPECT_TRUE(idle.core->UseIdleTime());
+  while (idle.core->UseIdleTime()) {
+  }
+  const size_t tokens_before = idle.executor->num_tokens;
+  const RequestResult patient = idle.RunAlone(Greedy(next, 3));
+  EXPECT_EQ(patient.finish.cached_tokens, 36u) << "of 39 tokens, and the one that is new";
+  EXPECT_EQ(Ids(patient), Ids(want));
+  EXPECT_EQ(idle.executor->num_tokens - tokens_before, 4u + 2u);
+  EXPECT_EQ(idle.pool->num_available(), 64u);
+}
+
 TEST(EngineCore, PromptLogprobsCoverEveryPositionInChunks) {
   CoreFixture fixture({}, {});
   const auto asking = [] {

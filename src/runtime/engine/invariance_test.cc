@@ -141,7 +141,10 @@ void RunShuffled(Dice& dice, const std::vector<Wish>& wishes,
     if (!decoy_ids.empty() && dice.OneIn(4)) {
       fixture.core->Cancel(decoy_ids[dice.Below(decoy_ids.size())]);
     }
+    if (fixture.core->num_ready() == 0 && dice.OneIn(2)) fixture.core->UseIdleTime();
     fixture.Step();
+  }
+  while (fixture.core->UseIdleTime()) {
   }
   for (size_t i = 0; i < wishes.size(); ++i) {
     SCOPED_TRACE(testing::Message() << "request " << i);

@@ -80,9 +80,10 @@ Result<std::unique_ptr<LiveRequest>> PrepareRequest(Request request, const Reque
   sequence.blocks.Reserve(DivUp(max_tokens, block_tokens));
   if (limits.options.prefix_cache) {
     sequence.keys.reserve(max_tokens / block_tokens);
-    sequence.last_key = RootBlockKey({.model_fingerprint = limits.options.model_fingerprint,
+    sequence.root_key = RootBlockKey({.model_fingerprint = limits.options.model_fingerprint,
                                       .salt = salt,
                                       .geometry = limits.geometry});
+    sequence.last_key = sequence.root_key;
     sequence.ExtendKeys(block_tokens);
   }
   return live;

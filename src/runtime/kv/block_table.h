@@ -15,7 +15,12 @@ class BlockTable {
  public:
   BlockTable() = default;
   BlockTable(BlockTable&&) = default;
-  BlockTable& operator=(BlockTable&&) = delete;
+  BlockTable& operator=(BlockTable&& other) noexcept {
+    Clear();
+    shares_ = std::move(other.shares_);
+    numbers_ = std::move(other.numbers_);
+    return *this;
+  }
   ~BlockTable() { Clear(); }
 
   // After this, appending up to `num_blocks` blocks in total does not allocate.

@@ -31,6 +31,7 @@ struct Sequence {
   BlockTable blocks;
   size_t published_blocks = 0;  // leading blocks that the prefix index was told of or that it gave
 
+  BlockKey root_key;           // the parent of the first block
   BlockKey last_key;           // of the last block in `keys`, or the root
   std::vector<BlockKey> keys;  // of the full blocks of `tokens`, as far as they were needed
 
