@@ -14,12 +14,15 @@ namespace pelton {
 bool AmxMatmulSupports(bool quantized_x, DType weights);
 size_t AmxMatmulScratchBytes(const MatmulArgs& args);
 
+// Rows whose sums are in tile registers at a time.
+inline constexpr size_t kAmxRowStep = 48;
+
 // How a matmul is cut to fit the caches, and what of it lies where in the scratch memory.
 struct AmxBlocking {
   bool gated;
   size_t panel_bytes;  // of the packed weights
   size_t steps;        // K in tiles of 32 columns
-  size_t row_block;    // rows whose activations are converted together; a multiple of 32
+  size_t row_block;    // rows whose activations are converted together; a multiple of kAmxRowStep
   size_t step_block;   // tiles of K for which a group's weights are dequantised together
   size_t group_units;  // units that share one pass over the activations
   size_t group_pairs;  // pairs of panels in a group: a unit has one, or two when gated
@@ -27,8 +30,8 @@ struct AmxBlocking {
   // Offsets in the scratch memory, and its size.
   size_t weights;  // tiles [group_pairs][step_block][2 panels]; at 0 are the activations,
                    // tiles [row_block / 16][steps]
-  size_t sums;     // f32 [group_units][sum_row_blocks][32 rows][32 columns, or 64 when gated]
-  size_t sum_row_blocks;  // of 32 rows; 1 where K needs one pass only
+  size_t sums;     // f32 [group_units][sum_row_blocks][48 rows][32 columns, or 64 when gated]
+  size_t sum_row_blocks;  // of 48 rows; 1 where K needs one pass only
   size_t bytes;
 };
 AmxBlocking PlanAmxBlocking(const MatmulArgs& args);

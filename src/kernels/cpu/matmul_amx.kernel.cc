@@ -15,7 +15,7 @@
 namespace pelton::cpu::KERNEL_ISA {
 namespace {
 
-constexpr size_t kRowStep = 32;  // rows of a 2 x 2 block of tiles
+static_assert(kAmxRowStep == 48);
 // Rows [first, first + count) of the activations as tiles [rows / 16][steps], [16 rows][32 k] bf16;
 // rows beyond `count` are zero up to a whole tile.
 void ConvertActivations(const MatmulArgs& args, size_t first, size_t count, size_t steps,
@@ -58,48 +58,112 @@ struct WeightTiles {
   size_t stride;
 };
 
-// sums [16 or 32 rows][32 columns], row stride `sum_stride`, (+)= activations . weights over
-// `steps` steps. `rows1` is the second tile row of the activations, or null.
-template <bool kTwoRows>
-void MultiplyTiles(const std::byte* rows0, const std::byte* rows1, const WeightTiles& weights,
-                   size_t steps, bool first, float* sums, size_t sum_stride) {
-  float* lower = sums + 16 * sum_stride;
-  const size_t stride = sum_stride * sizeof(float);
-  if (first) {
-    TileZero<0>();
-    TileZero<1>();
-    if constexpr (kTwoRows) {
-      TileZero<2>();
-      TileZero<3>();
+// Fetches the stored weights that come next into the L2 cache while tiles are multiplied: else the
+// memory would rest then, and decoding wait for it. They lie in several panels.
+class NextWeights {
+ public:
+  // `bytes` of each of `panels` panels, `stride` apart, during `steps` steps of tiles.
+  NextWeights(const std::byte* first, size_t bytes, size_t panels, size_t stride, size_t steps)
+      : panel_(first),
+        lines_((bytes + 63) / 64),
+        panels_(panels),
+        stride_(stride),
+        per_step_((lines_ * panels + steps - 1) / steps) {}
+
+  // The lines to fetch during the next `steps` steps, `per_step` in each.
+  const std::byte* Take(size_t steps, size_t* per_step) {
+    if (line_ >= lines_ && panels_ > 0) {
+      panel_ += stride_;
+      --panels_;
+      line_ = 0;
     }
-  } else {
-    TileLoad<0>(sums, stride);
-    TileLoad<1>(sums + 16, stride);
-    if constexpr (kTwoRows) {
-      TileLoad<2>(lower, stride);
-      TileLoad<3>(lower + 16, stride);
-    }
+    *per_step = panels_ > 0 ? per_step_ : 0;
+    const std::byte* at = panel_ + line_ * 64;
+    line_ += steps * per_step_;
+    return at;
   }
+
+ private:
+  const std::byte* panel_;
+  size_t lines_;  // of each panel
+  size_t panels_;
+  size_t stride_;
+  size_t per_step_;
+  size_t line_ = 0;
+};
+
+template <int tile>
+struct TileNumber {
+  static constexpr int value = tile;
+};
+
+// Calls use(tile, where its sums are) for each of kRowTiles x 2 tiles of sums.
+template <int kRowTiles, typename Use>
+inline void ForEachSum(float* sums, size_t sum_stride, Use use) {
+  use(TileNumber<0>(), sums);
+  use(TileNumber<1>(), sums + 16);
+  if constexpr (kRowTiles > 1) {
+    use(TileNumber<2>(), sums + 16 * sum_stride);
+    use(TileNumber<3>(), sums + 16 * sum_stride + 16);
+  }
+  if constexpr (kRowTiles > 2) {
+    use(TileNumber<4>(), sums + 32 * sum_stride);
+    use(TileNumber<5>(), sums + 32 * sum_stride + 16);
+  }
+}
+
+// sums [kRowTiles * 16 rows][32 columns], row stride `sum_stride`, (+)= activations . weights over
+// `steps` steps. Row tiles of the activations are `row_stride` apart.
+template <int kRowTiles>
+void MultiplyTiles(const std::byte* rows, size_t row_stride, const WeightTiles& weights,
+                   size_t steps, bool first, float* sums, size_t sum_stride, NextWeights& next) {
+  size_t per_step;
+  const std::byte* fetch = next.Take(steps, &per_step);
+  const size_t stride = sum_stride * sizeof(float);
+  ForEachSum<kRowTiles>(sums, sum_stride, [&](auto tile, float* at) {
+    if (first) {
+      TileZero<decltype(tile)::value>();
+    } else {
+      TileLoad<decltype(tile)::value>(at, stride);
+    }
+  });
   const std::byte* w0 = weights.panel[0];
   const std::byte* w1 = weights.panel[1];
   for (size_t s = 0; s < steps; ++s, w0 += weights.stride, w1 += weights.stride) {
-    TileLoad<4>(rows0 + s * kTileBytes, 64);
-    TileLoad<6>(w0, 64);
-    TileLoad<7>(w1, 64);
-    TileDotBf16<0, 4, 6>();
-    TileDotBf16<1, 4, 7>();
-    if constexpr (kTwoRows) {
-      TileLoad<5>(rows1 + s * kTileBytes, 64);
-      TileDotBf16<2, 5, 6>();
-      TileDotBf16<3, 5, 7>();
+    for (size_t i = 0; i < per_step; ++i, fetch += 64) PrefetchLineToL2(fetch);
+    const std::byte* at = rows + s * kTileBytes;
+    if constexpr (kRowTiles == 3) {
+      // All 8 tiles: the second pass over the rows finds them in the L1 cache. Of what comes from
+      // the L2 cache, 5 tiles serve 6 products, where 2 x 2 sums need 4 for 4.
+      TileLoad<6>(w0, 64);
+      TileLoad<7>(at, 64);
+      TileDotBf16<0, 7, 6>();
+      TileLoad<7>(at + row_stride, 64);
+      TileDotBf16<2, 7, 6>();
+      TileLoad<7>(at + 2 * row_stride, 64);
+      TileDotBf16<4, 7, 6>();
+      TileLoad<6>(w1, 64);
+      TileDotBf16<5, 7, 6>();
+      TileLoad<7>(at + row_stride, 64);
+      TileDotBf16<3, 7, 6>();
+      TileLoad<7>(at, 64);
+      TileDotBf16<1, 7, 6>();
+    } else {
+      TileLoad<4>(at, 64);
+      TileLoad<6>(w0, 64);
+      TileLoad<7>(w1, 64);
+      TileDotBf16<0, 4, 6>();
+      TileDotBf16<1, 4, 7>();
+      if constexpr (kRowTiles == 2) {
+        TileLoad<5>(at + row_stride, 64);
+        TileDotBf16<2, 5, 6>();
+        TileDotBf16<3, 5, 7>();
+      }
     }
   }
-  TileStore<0>(sums, stride);
-  TileStore<1>(sums + 16, stride);
-  if constexpr (kTwoRows) {
-    TileStore<2>(lower, stride);
-    TileStore<3>(lower + 16, stride);
-  }
+  ForEachSum<kRowTiles>(sums, sum_stride, [&](auto tile, float* at) {
+    TileStore<decltype(tile)::value>(at, stride);
+  });
 }
 
 // Everything that a group of units needs to meet a block of rows.
@@ -114,11 +178,12 @@ struct GroupRun {
   size_t units;
 
   size_t UnitPairs() const { return plan.gated ? 2 : 1; }
-  // Of a unit of the group, for the 32 rows from `row`; 32 columns for each of its pairs.
+  // Of a unit of the group, for the row step that begins at `row`; 32 columns for each of its
+  // pairs.
   float* Sums(size_t unit, size_t row) const {
-    const size_t block = plan.sum_row_blocks > 1 ? row / kRowStep : 0;
+    const size_t block = plan.sum_row_blocks > 1 ? row / kAmxRowStep : 0;
     return reinterpret_cast<float*>(scratch + plan.sums) +
-           (unit * plan.sum_row_blocks + block) * kRowStep * SumStride();
+           (unit * plan.sum_row_blocks + block) * kAmxRowStep * SumStride();
   }
   size_t SumStride() const { return 32 * UnitPairs(); }
 };
@@ -138,6 +203,21 @@ WeightTiles PrepareWeights(const GroupRun& run, size_t pair, size_t first, size_
   return {{tiles, tiles + kTileBytes}, kTilePairBytes};
 }
 
+// What comes after steps [step, step + count) of this group: its other steps, then the next group.
+NextWeights Next(const GroupRun& run, size_t step, size_t count) {
+  const AmxBlocking& plan = run.plan;
+  const size_t row_steps = (run.rows + kAmxRowStep - 1) / kAmxRowStep;
+  const size_t panels = 2 * run.units * run.UnitPairs();
+  const size_t first_panel = 2 * run.first_unit * run.UnitPairs();
+  const size_t tile_bytes = plan.panel_bytes / plan.steps;  // about
+  const bool within = step + count < plan.steps;
+  const std::byte* at = run.args.weights.data + first_panel * plan.panel_bytes;
+  at += within ? (step + count) * tile_bytes : panels * plan.panel_bytes;
+  const size_t left = within ? plan.steps - step - count : plan.steps;
+  const size_t bytes = (left < plan.step_block ? left : plan.step_block) * tile_bytes;
+  return {at, bytes, panels, plan.panel_bytes, row_steps * panels / 2 * count};
+}
+
 void RunGroup(const GroupRun& run) {
   const AmxBlocking& plan = run.plan;
   const size_t unit_pairs = run.UnitPairs();
@@ -150,21 +230,19 @@ void RunGroup(const GroupRun& run) {
     for (size_t pair = 0; pair < run.units * unit_pairs; ++pair) {
       weights[pair] = PrepareWeights(run, pair, step, steps);
     }
-    for (size_t row = 0; row < run.rows; row += kRowStep) {
-      const size_t count = run.rows - row < kRowStep ? run.rows - row : kRowStep;
-      const std::byte* rows0 = run.scratch + (row / 16 * plan.steps + step) * kTileBytes;
-      const std::byte* rows1 = rows0 + plan.steps * kTileBytes;
+    NextWeights next = Next(run, step, steps);
+    for (size_t row = 0; row < run.rows; row += kAmxRowStep) {
+      const size_t count = run.rows - row < kAmxRowStep ? run.rows - row : kAmxRowStep;
+      const std::byte* rows = run.scratch + (row / 16 * plan.steps + step) * kTileBytes;
+      const size_t row_stride = plan.steps * kTileBytes;
       for (size_t unit = 0; unit < run.units; ++unit) {
         float* sums = run.Sums(unit, row);
         for (size_t p = 0; p < unit_pairs; ++p) {
           const WeightTiles& tiles = weights[unit * unit_pairs + p];
-          if (count > 16) {
-            MultiplyTiles<true>(rows0, rows1, tiles, steps, step == 0, sums + 32 * p,
-                                run.SumStride());
-          } else {
-            MultiplyTiles<false>(rows0, nullptr, tiles, steps, step == 0, sums + 32 * p,
-                                 run.SumStride());
-          }
+          const auto multiply = count > 32   ? MultiplyTiles<3>
+                                : count > 16 ? MultiplyTiles<2>
+                                             : MultiplyTiles<1>;
+          multiply(rows, row_stride, tiles, steps, step == 0, sums + 32 * p, run.SumStride(), next);
         }
         if (steps == left) {
           FinishUnit(run.args, run.first_unit + unit, columns, run.first_row + row, count, sums,

@@ -7,8 +7,8 @@
 namespace pelton::cpu::KERNEL_ISA {
 
 // Quantises 32 values to one block of QuantizedRows. Multiplies by 127 / max, which is finite down
-// to blocks so small (below 2^-119) that they count as zeros.
-inline void QuantizeBlock(const float* x, int8_t* values, float* scale, int32_t* sum) {
+// to blocks so small (below 2^-119) that they count as zeros; returns that factor, or 0.
+inline float QuantizeBlock(const float* x, int8_t* values, float* scale, int32_t* sum) {
   static_assert(QuantizedRows::kBlock == 32);
   const uint32_t bits = MaxMagnitudeBits32(x);
   const bool finite = bits < 0x7f800000u;
@@ -23,6 +23,7 @@ inline void QuantizeBlock(const float* x, int8_t* values, float* scale, int32_t*
     *sum = 0;
     *scale = __builtin_nanf("");
   }
+  return inverse;
 }
 
 // The same for blocks of rows with one or two terms; `x` may be changed.
@@ -30,10 +31,14 @@ inline void QuantizeBlock(float* x, const QuantizedRows& quantized, size_t row, 
   for (size_t term = 0; term < quantized.terms; ++term) {
     int8_t* values = quantized.Values(row, term) + block * QuantizedRows::kBlock;
     float* scale = quantized.Scales(row, term) + block;
-    QuantizeBlock(x, values, scale, quantized.Sums(row, term) + block);
+    const F32 inverse =
+        Broadcast(QuantizeBlock(x, values, scale, quantized.Sums(row, term) + block));
     if (term + 1 == quantized.terms) return;
-    for (size_t i = 0; i < QuantizedRows::kBlock; ++i)
-      x[i] -= static_cast<float>(values[i]) * *scale;
+    const F32 step = Broadcast(*scale);
+    for (size_t i = 0; i < QuantizedRows::kBlock; i += F32::kLanes) {
+      const F32 value = Load(x + i);
+      Store(Sub(value, Mul(Round(Mul(value, inverse)), step)), x + i);
+    }
   }
 }
 
