@@ -12,6 +12,7 @@
 #include "command.h"
 #include "model_options.h"
 #include "request_options.h"
+#include "roofline.h"
 
 namespace pelton {
 namespace {
@@ -29,6 +30,7 @@ struct BenchOptions {
   std::string batches = "1";
   int64_t repetitions = 5;
   std::string format = "md";
+  bool roofline = false;
 };
 
 // Tokens/s over all sequences, one of each repetition.
@@ -54,6 +56,7 @@ struct Test {
   size_t output = 0;
   size_t batch = 1;
   Rates rates;
+  Roofline roofline;
   Rates invariant;  // the same with --invariant on, where that is another arithmetic
 
   // Share of the speed that invariance costs; below 0 if it happens to be faster.
@@ -281,9 +284,34 @@ Result<std::vector<Test>> ListTests(const BenchOptions& options) {
   return tests;
 }
 
+// Where the time of one more run goes.
+Result<Roofline> RunForRoofline(const LanguageModel& model, const Test& test,
+                                const MachineLimits& limits, std::mt19937& rng) {
+  PELTON_CHECK(model.profile->Start(), "nothing else records");
+  const Status ran = RunOnce(model, test, rng).status();
+  const ProfileRecord record = model.profile->Stop();
+  RETURN_IF_ERROR(ran);
+  if (test.prompt == 0) {
+    const size_t begin = test.batch == 1 ? 1 : kBatchPromptTokens;
+    // The step that starts them all, and a prompt of one token, are no steps of generation.
+    return RooflineOf(model, limits, record,
+                      {.rows = test.batch,
+                       .skip = test.batch == 1 ? size_t{2} : size_t{0},
+                       .context = begin + test.output / 2,
+                       .logit_rows = test.batch});
+  }
+  // The first chunk of the prompt: a token sees half of its places, in the mean.
+  const size_t rows = std::min(test.prompt, model.executor->limits().max_tokens);
+  return RooflineOf(model, limits, record,
+                    {.rows = rows,
+                     .skip = 0,
+                     .context = rows / 2,
+                     .logit_rows = rows == test.prompt ? size_t{1} : size_t{0}});
+}
+
 // Loads the model, runs all tests and adds their rates.
 Result<Measured> Measure(const BenchOptions& options, const LoadOptions& load, Rates Test::*rates,
-                         std::vector<Test>* tests) {
+                         const MachineLimits* limits, std::vector<Test>* tests) {
   const auto start = SteadyClock::now();
   ASSIGN_OR_RETURN(const std::unique_ptr<LanguageModel> model, options.model.Open(load));
   const double load_s = std::chrono::duration<double>(SteadyClock::now() - start).count();
@@ -293,6 +321,9 @@ Result<Measured> Measure(const BenchOptions& options, const LoadOptions& load, R
     for (int64_t r = -1; r < options.repetitions; ++r) {
       ASSIGN_OR_RETURN(const double rate, RunOnce(*model, test, rng));
       if (r >= 0) (test.*rates).each.push_back(rate);
+    }
+    if (limits != nullptr) {
+      ASSIGN_OR_RETURN(test.roofline, RunForRoofline(*model, test, *limits, rng));
     }
   }
   return Describe(*model, load_s);
@@ -318,11 +349,19 @@ int Run(const BenchOptions& options) {
   if (load->kv_tokens == 0) load->kv_tokens = std::max(kv_tokens, load->context_tokens);
   load->prefix_cache = false;
   load->speculate = false;  // its texts are random
-  const Result<Measured> measured = Measure(options, *load, &Test::rates, &*tests);
+  MachineLimits limits;
+  if (options.roofline) {
+    ThreadPool pool(load->threads == 0 ? UsableCores() : load->threads);
+    const Result<MachineLimits> found = MeasureMachineLimits(pool, kReadBufferBytes);
+    if (!found.ok()) return Fail(found.status());
+    limits = *found;
+  }
+  const Result<Measured> measured =
+      Measure(options, *load, &Test::rates, options.roofline ? &limits : nullptr, &*tests);
   if (!measured.ok()) return Fail(measured.status());
   if (!measured->invariant) {
     load->invariant = true;
-    const Result<Measured> again = Measure(options, *load, &Test::invariant, &*tests);
+    const Result<Measured> again = Measure(options, *load, &Test::invariant, nullptr, &*tests);
     if (!again.ok()) return Fail(again.status());
   }
   if (options.format == "json") {
@@ -331,6 +370,9 @@ int Run(const BenchOptions& options) {
     PrintCsv(*measured, *tests);
   } else {
     PrintMarkdown(*measured, *tests);
+    for (const Test& test : *tests) {
+      if (options.roofline) fmt::print("{}", RooflineText(test.name, test.roofline, limits));
+    }
   }
   return kExitOk;
 }
@@ -361,6 +403,10 @@ Command BenchCommand() {
   add("-n,--n-gen", "N,…", "tokens to generate; 0 for none [128]", &options->output_sizes);
   add("-b,--batch", "N,…", "sequences that generate at once [1]", &options->batches);
   add("-r,--repetitions", "N", "runs of each test [5]", &options->repetitions);
+  add("--roofline", "",
+      "show for each kind of op what it reads and computes, and how near that is to "
+      "the limits of this machine, which are measured first; with -o md",
+      &options->roofline);
   add("-o,--output", "FORMAT", "how to print [md]", &options->format, {"md", "json", "csv"});
   options->model.AddPlan(&command.options);
   options->model.AddRuntime(&command.options);

@@ -19,7 +19,7 @@
 #include "base/checked_math.h"
 #include "base/cpu_features.h"
 #include "base/thread_pool.h"
-#include "bench/kernels/peaks.h"
+#include "kernels/machine/machine_limits.h"
 #include "kernels/ops/attention.h"
 
 // Attention over the paged cache, as a share of what this machine can do at most. Rows are named
@@ -46,10 +46,6 @@ struct Shape {
 constexpr size_t kBlockTokens = 32;
 constexpr size_t kMemoryBytes = size_t{768} << 20;
 
-double Seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 // Anonymous memory in large pages.
 class Mapping {
  public:
@@ -70,42 +66,7 @@ class Mapping {
   void* data_;
 };
 
-struct Peaks {
-  double read_bytes = 0;  // per second
-  double float_operations = 0;
-};
-
-Peaks MeasurePeaks(ThreadPool& pool) {
-  const bench::PeakLoops& loops = bench::WidestPeakLoops();
-  const auto median = [](auto measure) {
-    std::array<double, 7> rates;
-    for (double& rate : rates) rate = measure();
-    std::nth_element(rates.begin(), rates.begin() + 3, rates.end());
-    return rates[3];
-  };
-  Peaks peaks;
-  const Mapping memory(kMemoryBytes);
-  std::memset(memory.data(), 1, memory.size());
-  peaks.read_bytes = median([&] {
-    const double start = Seconds();
-    pool.ParallelFor(kMemoryBytes / 4096, [&](size_t begin, size_t end) {
-      loops.read(memory.data() + begin * 4096, (end - begin) * 4096);
-    });
-    return kMemoryBytes / (Seconds() - start);
-  });
-  peaks.float_operations = median([&] {
-    std::vector<double> done(pool.size());
-    const double start = Seconds();
-    pool.Run([&](size_t worker) { done[worker] = loops.float_operations(4'000'000); });
-    const double seconds = Seconds() - start;
-    double all = 0;
-    for (const double d : done) all += d;
-    return all / seconds;
-  });
-  return peaks;
-}
-
-void RunCase(benchmark::State& state, ThreadPool& pool, const Peaks& peaks,
+void RunCase(benchmark::State& state, ThreadPool& pool, const MachineLimits& limits,
              const OpImpl<AttentionArgs>& impl, const Shape& shape) {
   const size_t blocks_each = DivUp(shape.context, kBlockTokens);
   KvCacheView cache = {.data = nullptr,
@@ -181,13 +142,13 @@ void RunCase(benchmark::State& state, ThreadPool& pool, const Peaks& peaks,
   const double iterations = static_cast<double>(state.iterations());
   using benchmark::Counter;
   state.counters["GB/s"] = Counter(read * 1e-9 * iterations, Counter::kIsRate);
-  state.counters["%read"] = Counter(100 * read / peaks.read_bytes * iterations, Counter::kIsRate);
+  state.counters["%read"] = Counter(100 * read / limits.read_bytes * iterations, Counter::kIsRate);
   state.counters["GOP/s"] = Counter(operations * 1e-9 * iterations, Counter::kIsRate);
   state.counters["%peak"] =
-      Counter(100 * operations / peaks.float_operations * iterations, Counter::kIsRate);
+      Counter(100 * operations / limits.f32_operations * iterations, Counter::kIsRate);
 }
 
-void Register(ThreadPool& pool, const Peaks& peaks) {
+void Register(ThreadPool& pool, const MachineLimits& limits) {
   struct Heads {
     size_t heads, kv_heads, dim;
   };
@@ -205,8 +166,8 @@ void Register(ThreadPool& pool, const Peaks& peaks) {
                                                dtype == KvDType::kF16 ? "f16" : "f32", h.heads,
                                                h.kv_heads, h.dim, w.rows, w.sequences, w.context);
           benchmark::RegisterBenchmark(name.c_str(),
-                                       [&pool, &peaks, &impl, shape](benchmark::State& state) {
-                                         RunCase(state, pool, peaks, impl, shape);
+                                       [&pool, &limits, &impl, shape](benchmark::State& state) {
+                                         RunCase(state, pool, limits, impl, shape);
                                        })
               ->UseRealTime()
               ->Unit(benchmark::kMicrosecond);
@@ -242,12 +203,16 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   pelton::ThreadPool pool(threads);
-  const pelton::Peaks peaks = pelton::MeasurePeaks(pool);
+  const auto limits = pelton::MeasureMachineLimits(pool, pelton::kReadBufferBytes);
+  if (!limits.ok()) {
+    std::fprintf(stderr, "%s\n", limits.status().message().c_str());
+    return 1;
+  }
   std::printf("%s, %s, %zu threads: read %.1f GB/s, f32 %.0f GOP/s\n",
               pelton::CpuModelName().c_str(),
               pelton::CpuFeatureNames(pelton::CpuFeatures()).c_str(), threads,
-              peaks.read_bytes * 1e-9, peaks.float_operations * 1e-9);
-  pelton::Register(pool, peaks);
+              limits->read_bytes * 1e-9, limits->f32_operations * 1e-9);
+  pelton::Register(pool, *limits);
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }

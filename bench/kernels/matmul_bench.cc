@@ -15,7 +15,7 @@
 
 #include "base/cpu_features.h"
 #include "base/thread_pool.h"
-#include "bench/kernels/peaks.h"
+#include "kernels/machine/machine_limits.h"
 #include "kernels/ops/matmul.h"
 #include "kernels/reference/matmul_case.h"
 
@@ -31,53 +31,6 @@ namespace {
 constexpr size_t kCols = 2048;
 constexpr size_t kCachedColumns = 5632;    // a feed-forward layer of a 1.1B model
 constexpr size_t kMemoryColumns = 393216;  // 0.4 to 0.9 GB: beyond any cache
-
-double Seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-struct Peaks {
-  double read_bytes = 0;  // per second
-  double float_operations = 0;
-  double integer_operations = 0;
-};
-
-// Medians of some repetitions, all threads at once.
-Peaks MeasurePeaks(ThreadPool& pool) {
-  const bench::PeakLoops& loops = bench::WidestPeakLoops();
-  const auto median = [](auto measure) {
-    std::array<double, 7> rates;
-    for (double& rate : rates) rate = measure();
-    std::nth_element(rates.begin(), rates.begin() + 3, rates.end());
-    return rates[3];
-  };
-  Peaks peaks;
-  constexpr size_t kBytes = size_t{768} << 20;
-  AlignedBytes memory(kBytes);
-  madvise(memory.data(), kBytes, MADV_HUGEPAGE);
-  std::fill_n(memory.data(), kBytes, std::byte{1});
-  peaks.read_bytes = median([&] {
-    const double start = Seconds();
-    pool.ParallelFor(kBytes / 4096, [&](size_t begin, size_t end) {
-      loops.read(memory.data() + begin * 4096, (end - begin) * 4096);
-    });
-    return kBytes / (Seconds() - start);
-  });
-  const auto operations = [&](double (*loop)(size_t) noexcept) {
-    return median([&] {
-      std::vector<double> done(pool.size());
-      const double start = Seconds();
-      pool.Run([&](size_t worker) { done[worker] = loop(4'000'000); });
-      const double seconds = Seconds() - start;
-      double all = 0;
-      for (const double d : done) all += d;
-      return all / seconds;
-    });
-  };
-  peaks.float_operations = operations(loops.float_operations);
-  peaks.integer_operations = operations(loops.integer_operations);
-  return peaks;
-}
 
 // One case at a time: weights of many cases at once would not fit.
 MatmulCase& CachedCase(const MatmulShape& shape) {
@@ -96,8 +49,8 @@ MatmulCase& CachedCase(const MatmulShape& shape) {
   return *data;
 }
 
-void RunCase(benchmark::State& state, ThreadPool& pool, const Peaks& peaks, const MatmulImpl& impl,
-             const MatmulShape& shape) {
+void RunCase(benchmark::State& state, ThreadPool& pool, const MachineLimits& limits,
+             const MatmulImpl& impl, const MatmulShape& shape) {
   MatmulCase& data = CachedCase(shape);
   MatmulArgs args = data.ArgsOfRows(0, shape.rows);
   AlignedBytes out(shape.rows * shape.columns * sizeof(float));
@@ -124,14 +77,14 @@ void RunCase(benchmark::State& state, ThreadPool& pool, const Peaks& peaks, cons
   state.counters["GB/s"] = Counter(bytes * 1e-9 * seconds_inverse, Counter::kIsRate);
   state.counters["GOP/s"] = Counter(operations * 1e-9 * seconds_inverse, Counter::kIsRate);
   state.counters["%read"] =
-      Counter(100 * bytes / peaks.read_bytes * seconds_inverse, Counter::kIsRate);
+      Counter(100 * bytes / limits.read_bytes * seconds_inverse, Counter::kIsRate);
   state.counters["%peak"] = Counter(
-      100 * operations / (shape.quantized_x ? peaks.integer_operations : peaks.float_operations) *
+      100 * operations / (shape.quantized_x ? limits.int8_operations : limits.f32_operations) *
           seconds_inverse,
       Counter::kIsRate);
 }
 
-void Register(ThreadPool& pool, const Peaks& peaks) {
+void Register(ThreadPool& pool, const MachineLimits& limits) {
   for (const bool memory : {true, false}) {
     for (const DType dtype : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ4_K,
                               DType::kQ6_K, DType::kF32, DType::kF16, DType::kBF16}) {
@@ -154,8 +107,8 @@ void Register(ThreadPool& pool, const Peaks& peaks) {
                 fmt::format("matmul/{}/{}/{}/{}/M:{}", impl.name, DTypeName(dtype),
                             quantized_x ? "x8" : "xf", memory ? "memory" : "cache", rows);
             benchmark::RegisterBenchmark(name.c_str(),
-                                         [&pool, &peaks, &impl, shape](benchmark::State& state) {
-                                           RunCase(state, pool, peaks, impl, shape);
+                                         [&pool, &limits, &impl, shape](benchmark::State& state) {
+                                           RunCase(state, pool, limits, impl, shape);
                                          })
                 ->UseRealTime()
                 ->Unit(benchmark::kMicrosecond);
@@ -177,13 +130,17 @@ int main(int argc, char** argv) {
   const size_t threads =
       wanted > 0 ? static_cast<size_t>(wanted) : std::max(1u, std::thread::hardware_concurrency());
   pelton::ThreadPool pool(threads);
-  const pelton::Peaks peaks = pelton::MeasurePeaks(pool);
+  const auto limits = pelton::MeasureMachineLimits(pool, pelton::kReadBufferBytes);
+  if (!limits.ok()) {
+    std::fprintf(stderr, "%s\n", limits.status().message().c_str());
+    return 1;
+  }
   std::printf("%s, %s, %zu threads: read %.1f GB/s, f32 %.0f GOP/s, 8 bits %.0f GOP/s\n",
               pelton::CpuModelName().c_str(),
               pelton::CpuFeatureNames(pelton::CpuFeatures()).c_str(), threads,
-              peaks.read_bytes * 1e-9, peaks.float_operations * 1e-9,
-              peaks.integer_operations * 1e-9);
-  pelton::Register(pool, peaks);
+              limits->read_bytes * 1e-9, limits->f32_operations * 1e-9,
+              limits->int8_operations * 1e-9);
+  pelton::Register(pool, *limits);
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }

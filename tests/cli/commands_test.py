@@ -144,6 +144,17 @@ class MeasureTest(unittest.TestCase):
         self.assertEqual(len(markdown), 5)
         self.assertIn("price", markdown[0])
 
+    def test_bench_shows_the_roofline(self):
+        out = pelton("bench", MODEL, "-p", 16, "-n", 4, "-b", "1,2", "-r", 1, "--threads", 1,
+                     "--roofline")
+        for test in ["pp16", "tg4", "tg4@2"]:
+            part = out[out.index(f"\n{test}, a step of"):]
+            rows = [line.split("|") for line in part.split("\n\n")[1].splitlines()[2:]]
+            self.assertTrue(any(row[1].strip().startswith("matmul ") for row in rows), part)
+            share = sum(float(row[5].strip(" %")) for row in rows)
+            self.assertTrue(95 < share < 105, rows)
+        self.assertEqual(out.count("at the limits they would take"), 3)
+
     def test_doctor_names_the_kernels(self):
         out = json.loads(pelton("doctor", "--json", "--threads", 1))
         self.assertTrue(out)

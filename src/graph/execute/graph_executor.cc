@@ -141,6 +141,12 @@ std::vector<std::string> GraphExecutor::OpLabels() const {
   return labels;
 }
 
+std::vector<int> GraphExecutor::OpNodes() const {
+  std::vector<int> nodes;
+  for (const Op& op : ops_) nodes.push_back(op.node);
+  return nodes;
+}
+
 std::vector<OpProfile> GraphExecutor::Profile() const {
   std::vector<std::string> labels = OpLabels();
   std::vector<OpProfile> profile;

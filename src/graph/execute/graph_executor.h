@@ -57,8 +57,9 @@ class GraphExecutor final : public StepExecutor {
   // Switched on, every op of every step is timed; costs two clock reads an op.
   void SetProfiling(bool on);
   std::vector<OpProfile> Profile() const;
-  // Schema name and output of each op, in the order of running.
+  // Schema name and output of each op, and its node in graph(), in the order of running.
   std::vector<std::string> OpLabels() const;
+  std::vector<int> OpNodes() const;
 
  private:
   struct Op {

@@ -3,13 +3,21 @@
 #include <algorithm>
 
 #include "graph/plan/memory_plan.h"
+#include "kernels/ops/packed_weights.h"
 
 namespace pelton {
 namespace {
 
-double StoredBytes(const Value& value) {
+// As they are read: packed, or as the file has them.
+double WeightBytes(const Value& value) {
   double bytes = 0;
   for (const StoredTensor& tensor : value.constant.tensors) {
+    if (value.type == ElementType::kPacked) {
+      const auto packed = PackedBytes(tensor.dtype, static_cast<size_t>(tensor.rows),
+                                      static_cast<size_t>(tensor.cols));
+      bytes += static_cast<double>(packed.value_or(0));
+      continue;
+    }
     const double blocks = static_cast<double>(tensor.rows) * static_cast<double>(tensor.cols) /
                           static_cast<double>(BlockElements(tensor.dtype));
     bytes += blocks * static_cast<double>(BlockBytes(tensor.dtype));
@@ -93,7 +101,7 @@ GraphCost CostOf(const Graph& graph, const Node& node, const SymbolValues& sizes
               ? static_cast<double>(sizes.tokens) /
                     static_cast<double>(std::max<int64_t>(value.shape.rows().factor, 1))
               : 1.0;
-      cost.weight_bytes += std::min(share, 1.0) * StoredBytes(value);
+      cost.weight_bytes += std::min(share, 1.0) * WeightBytes(value);
     } else if (value.type != ElementType::kCache) {
       cost.value_bytes += static_cast<double>(ValueBytes(value, sizes));
     }

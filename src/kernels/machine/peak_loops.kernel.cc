@@ -1,7 +1,10 @@
-#include "bench/kernels/peaks.h"
+#include "kernels/machine/peak_loops.h"
 
 #if defined(__AVX2__)
 #include <immintrin.h>
+#endif
+#if defined(KERNEL_TILES)
+#include "kernels/cpu/amx/tile.h"
 #endif
 
 namespace pelton::cpu::KERNEL_ISA {
@@ -13,18 +16,18 @@ namespace pelton::cpu::KERNEL_ISA {
 #if defined(__AVX512VNNI__)
 using Floats = __m512;
 using Ints = __m512i;
-static Floats FloatStart() { return _mm512_set1_ps(1.0f); }
-static Ints IntStart() { return _mm512_set1_epi8(1); }
-static Floats FloatStep(Floats a, Floats x) { return _mm512_fmadd_ps(x, x, a); }
-static Ints IntStep(Ints a, Ints x) { return _mm512_dpbusd_epi32(a, x, x); }
+[[maybe_unused]] static Floats FloatStart() { return _mm512_set1_ps(1.0f); }
+[[maybe_unused]] static Ints IntStart() { return _mm512_set1_epi8(1); }
+[[maybe_unused]] static Floats FloatStep(Floats a, Floats x) { return _mm512_fmadd_ps(x, x, a); }
+[[maybe_unused]] static Ints IntStep(Ints a, Ints x) { return _mm512_dpbusd_epi32(a, x, x); }
 #define PELTON_KEEP(v) asm volatile("" : "+v"(v))
 #elif defined(__AVX2__)
 using Floats = __m256;
 using Ints = __m256i;
-static Floats FloatStart() { return _mm256_set1_ps(1.0f); }
-static Ints IntStart() { return _mm256_set1_epi8(1); }
-static Floats FloatStep(Floats a, Floats x) { return _mm256_fmadd_ps(x, x, a); }
-static Ints IntStep(Ints a, Ints x) {
+[[maybe_unused]] static Floats FloatStart() { return _mm256_set1_ps(1.0f); }
+[[maybe_unused]] static Ints IntStart() { return _mm256_set1_epi8(1); }
+[[maybe_unused]] static Floats FloatStep(Floats a, Floats x) { return _mm256_fmadd_ps(x, x, a); }
+[[maybe_unused]] static Ints IntStep(Ints a, Ints x) {
   return _mm256_add_epi32(a, _mm256_madd_epi16(_mm256_maddubs_epi16(x, a), x));
 }
 #define PELTON_KEEP(v) asm volatile("" : "+x"(v))
@@ -35,16 +38,40 @@ struct Floats {
 struct Ints {
   int v[1];
 };
-static Floats FloatStart() { return {{1.0f, 1.0f, 1.0f, 1.0f}}; }
-static Ints IntStart() { return {{1}}; }
-static Floats FloatStep(Floats a, Floats x) {
+[[maybe_unused]] static Floats FloatStart() { return {{1.0f, 1.0f, 1.0f, 1.0f}}; }
+[[maybe_unused]] static Ints IntStart() { return {{1}}; }
+[[maybe_unused]] static Floats FloatStep(Floats a, Floats x) {
   for (int i = 0; i < 4; ++i) a.v[i] += x.v[i] * x.v[i];
   return a;
 }
-static Ints IntStep(Ints a, Ints x) { return {{a.v[0] + x.v[0] * x.v[0]}}; }
+[[maybe_unused]] static Ints IntStep(Ints a, Ints x) { return {{a.v[0] + x.v[0] * x.v[0]}}; }
 #define PELTON_KEEP(v) asm volatile("" : "+m"(v))
 #endif
 
+#if defined(KERNEL_TILES)
+// Four sums, each of two tiles: what a product of 32 x 32 does.
+static double FloatOperations(size_t rounds) noexcept {
+  const TileSession session;
+  for (size_t n = 0; n < rounds; ++n) {
+    TileDotBf16<0, 4, 6>();
+    TileDotBf16<1, 4, 7>();
+    TileDotBf16<2, 5, 6>();
+    TileDotBf16<3, 5, 7>();
+  }
+  return static_cast<double>(rounds) * 4 * 2 * 16 * 16 * 32;
+}
+
+static double IntegerOperations(size_t rounds) noexcept {
+  const TileSession session;
+  for (size_t n = 0; n < rounds; ++n) {
+    TileDotI8<0, 4, 6>();
+    TileDotI8<1, 4, 7>();
+    TileDotI8<2, 5, 6>();
+    TileDotI8<3, 5, 7>();
+  }
+  return static_cast<double>(rounds) * 4 * 2 * 16 * 16 * 64;
+}
+#else
 static double FloatOperations(size_t rounds) noexcept {
   const Floats x = FloatStart();
 #define PELTON_DECLARE(i) Floats a##i = x;
@@ -75,6 +102,7 @@ static double IntegerOperations(size_t rounds) noexcept {
   return static_cast<double>(rounds) * 12 * 2;
 #endif
 }
+#endif
 
 static void Read(const std::byte* data, size_t bytes) noexcept {
 #if defined(__AVX2__)
@@ -97,7 +125,7 @@ static void Read(const std::byte* data, size_t bytes) noexcept {
 #endif
 }
 
-extern const bench::PeakLoops kPeakLoops;
-const bench::PeakLoops kPeakLoops = {FloatOperations, IntegerOperations, Read};
+extern const PeakLoops kPeakLoops;
+const PeakLoops kPeakLoops = {FloatOperations, IntegerOperations, Read};
 
 }  // namespace pelton::cpu::KERNEL_ISA
