@@ -7,3 +7,7 @@ pelton_library(NAME kernels_attention LAYER kernels
 pelton_isa_kernels(kernels_attention
   FILES cpu/attention.kernel.cc cpu/attention_plain.kernel.cc
   ISAS generic avx2 avx512)
+pelton_isa_kernels(kernels_attention FILES cpu/attention_amx.kernel.cc ISAS amx)
+# The same source on emulated tiles, for tests on machines without AMX.
+pelton_isa_kernels(kernels_attention_test FILES cpu/attention_amx.kernel.cc
+  ISAS amx_emulated amx_emulated_avx512)

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <type_traits>
 #include <utility>
 
 #include "base/check.h"
@@ -27,10 +26,7 @@ class TableOp final : public BoundOp {
   void Run(size_t begin, size_t end, std::byte* scratch) const noexcept override {
     impl_.run(args_, begin, end, scratch);
   }
-  size_t ScratchBytes() const override {
-    if constexpr (std::is_same_v<Args, AttentionArgs>) return AttentionScratchBytes(args_);
-    return 0;
-  }
+  size_t ScratchBytes() const override { return 0; }
   const char* impl_name() const override { return impl_.name; }
 
  private:
@@ -116,6 +112,63 @@ class MatmulOp final : public BoundOp {
   bool prompts_apart_;
   Part parts_[2];
   size_t num_parts_ = 0;
+};
+
+// Attention, for the sequences of prompts apart where they are told.
+class AttentionOp final : public BoundOp {
+ public:
+  AttentionOp(const AttentionArgs& args, bool prompts_apart)
+      : args_(args),
+        impl_(ChooseImpl(AttentionImpls())),
+        prompt_impl_(prompts_apart ? PromptAttentionImpl(args) : nullptr) {}
+
+  size_t Prepare(const StepState& step) override {
+    const std::span<const SequenceSpan> sequences = step.batch->sequences;
+    size_t prompts = 0;
+    while (prompt_impl_ != nullptr && prompts < sequences.size() &&
+           static_cast<size_t>(sequences[prompts].first_row) < step.batch->prompt_rows) {
+      ++prompts;
+    }
+    SetPart(parts_[0], prompt_impl_, sequences.first(prompts));
+    SetPart(parts_[1], &impl_, sequences.subspan(prompts));
+    args_.sequences = sequences.data();
+    args_.num_sequences = sequences.size();
+    return parts_[0].units + parts_[1].units;
+  }
+  // Each call takes its share of both, since their units differ in work.
+  void Run(size_t begin, size_t end, std::byte* scratch) const noexcept override {
+    const size_t all = parts_[0].units + parts_[1].units;
+    for (const Part& part : parts_) {
+      const size_t first = begin * part.units / all, last = end * part.units / all;
+      if (first < last) part.impl->run(part.args, first, last, scratch);
+    }
+  }
+  size_t ScratchBytes() const override { return AttentionScratchBytes(args_); }
+  bool PromptsDiffer() const override { return prompt_impl_ != nullptr; }
+  const char* impl_name() const override {
+    return parts_[0].units > 0 ? prompt_impl_->name : impl_.name;
+  }
+
+ private:
+  struct Part {
+    AttentionArgs args;
+    const OpImpl<AttentionArgs>* impl;
+    size_t units = 0;
+  };
+
+  void SetPart(Part& part, const OpImpl<AttentionArgs>* impl,
+               std::span<const SequenceSpan> sequences) const {
+    part.args = args_;
+    part.args.sequences = sequences.data();
+    part.args.num_sequences = sequences.size();
+    part.impl = impl;
+    part.units = AttentionUnits(part.args);
+  }
+
+  AttentionArgs args_;  // of all sequences
+  const OpImpl<AttentionArgs>& impl_;
+  const OpImpl<AttentionArgs>* prompt_impl_;  // may be null
+  Part parts_[2];
 };
 
 // Addresses and strides of the values that one node touches.
@@ -363,11 +416,7 @@ std::unique_ptr<BoundOp> Binder::Attention() const {
                      .scale = Number("scale"),
                      .soft_cap = Number("cap"),
                      .window = static_cast<int32_t>(node_.Int("window"))};
-  return MakeTableOp(AttentionImpls(), args, [](AttentionArgs& a, const StepState& step) {
-    a.sequences = step.batch->sequences.data();
-    a.num_sequences = step.batch->sequences.size();
-    return AttentionUnits(a);
-  });
+  return std::make_unique<AttentionOp>(args, c_.prompts_apart);
 }
 
 std::unique_ptr<BoundOp> Binder::SelfAttention() const {
@@ -385,11 +434,7 @@ std::unique_ptr<BoundOp> Binder::SelfAttention() const {
                               .k_stride = Stride(In(1)),
                               .v_stride = Stride(In(2))},
                      .causal = false};
-  return MakeTableOp(AttentionImpls(), args, [](AttentionArgs& a, const StepState& step) {
-    a.sequences = step.batch->sequences.data();
-    a.num_sequences = step.batch->sequences.size();
-    return AttentionUnits(a);
-  });
+  return std::make_unique<AttentionOp>(args, c_.prompts_apart);
 }
 
 // Units of the plain attention ops are (row, head) pairs; a row of scores has `heads` parts as long

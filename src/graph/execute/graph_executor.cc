@@ -67,7 +67,8 @@ Status GraphExecutor::Bind(KvCacheView cache) {
 }
 
 bool GraphExecutor::PromptsDiffer() const {
-  return std::ranges::any_of(ops_, [](const Op& op) { return op.op->PromptsDiffer(); });
+  return options_.need_invariant &&
+         std::ranges::any_of(ops_, [](const Op& op) { return op.op->PromptsDiffer(); });
 }
 
 void GraphExecutor::PrepareAll(const StepBatch& batch) {

@@ -27,7 +27,7 @@ struct ExecutorOptions {
   StepLimits limits;
   // A row's bits do not depend on how many rows a step has, or which.
   bool need_invariant = true;
-  // Beside need_invariant: rows of prompts may have kernels of their own (PromptsDiffer).
+  // Rows of prompts may have kernels of their own (PromptsDiffer).
   bool prompts_apart = false;
   OpSink* sink = nullptr;  // borrowed; gets the times of ops while it is active
 };

@@ -10,6 +10,11 @@
 
 namespace pelton {
 namespace cpu {
+namespace {
+
+constexpr size_t kPromptHeadColumns = 32;  // a tile of bf16
+
+}  // namespace
 
 AttentionTile AttentionTileOf(const AttentionArgs& a, size_t unit) noexcept {
   for (size_t s = 0; s < a.num_sequences; ++s) {
@@ -38,7 +43,7 @@ AttentionScratch AttentionScratchOf(const AttentionArgs& a) noexcept {
   const size_t group = a.heads / a.cache.kv_heads;
   const size_t dim = a.cache.head_dim;
   AttentionScratch out{};
-  out.pairs = std::min(kTilePairs, std::min(kTileRows, longest) * group);
+  out.pairs = RoundUp(std::min(kTilePairs, std::min(kTileRows, longest) * group), 16);
   out.padded_dim = RoundUp(dim, 16);
   const auto take = [&](size_t elements, size_t element_bytes) {
     const size_t offset = out.bytes;
@@ -56,6 +61,12 @@ AttentionScratch AttentionScratchOf(const AttentionArgs& a) noexcept {
   out.sums = take(out.pairs * out.padded_dim, sizeof(float));
   out.maxima = take(out.pairs, sizeof(float));
   out.totals = take(out.pairs, sizeof(float));
+  if (dim % kPromptHeadColumns == 0) {
+    constexpr size_t kBf16 = 2, kWeightPairs = 32;
+    out.query_tiles = take(out.pairs * dim, kBf16);
+    out.row_tiles = take(kPartitionKeys * dim, kBf16);
+    out.weight_tiles = take(kWeightPairs * kPartitionKeys, kBf16);
+  }
   return out;
 }
 
@@ -72,6 +83,19 @@ size_t AttentionUnits(const AttentionArgs& a) {
 size_t AttentionScratchBytes(const AttentionArgs& a) { return cpu::AttentionScratchOf(a).bytes; }
 
 PELTON_ISA_IMPLS(Attention);
+
+namespace cpu::amx {
+void PromptAttention(const AttentionArgs&, size_t, size_t, std::byte*) noexcept;
+}
+
+const OpImpl<AttentionArgs>* PromptAttentionImpl(const AttentionArgs& args) {
+  static constexpr OpImpl<AttentionArgs> kImpl = {
+      "amx_bf16", kCpuAmx | kCpuAvx512 | kCpuAvx512Vnni | kCpuAvx512Bf16,
+      cpu::amx::PromptAttention};
+  const bool permitted = (kImpl.required_features & ~CpuFeatures()) == 0;
+  return permitted && args.cache.head_dim % cpu::kPromptHeadColumns == 0 ? &kImpl : nullptr;
+}
+
 PELTON_ISA_IMPLS(KvScores);
 PELTON_ISA_IMPLS(MaskedSoftmax);
 PELTON_ISA_IMPLS(KvMix);

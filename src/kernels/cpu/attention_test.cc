@@ -7,7 +7,30 @@
 #include "kernels/reference/attention.h"
 
 namespace pelton {
+namespace cpu::amx {
+void PromptAttention(const AttentionArgs&, size_t, size_t, std::byte*) noexcept;
+}
+// The same source on tiles emulated in plain C++ and with AVX-512.
+namespace cpu::amx_emulated {
+void PromptAttention(const AttentionArgs&, size_t, size_t, std::byte*) noexcept;
+}
+namespace cpu::amx_emulated_avx512 {
+void PromptAttention(const AttentionArgs&, size_t, size_t, std::byte*) noexcept;
+}
 namespace {
+
+constexpr OpImpl<AttentionArgs> kPromptImpls[] = {
+    {"amx_bf16", kCpuAmx | kCpuAvx512 | kCpuAvx512Vnni | kCpuAvx512Bf16, cpu::amx::PromptAttention},
+    {"amx_emulated_avx512", kCpuAvx512 | kCpuAvx512Vnni, cpu::amx_emulated_avx512::PromptAttention},
+    {"amx_emulated", kCpuGeneric, cpu::amx_emulated::PromptAttention}};
+
+// Those of prompts, where they take heads of this size, and all others.
+std::vector<OpImpl<AttentionArgs>> AllImpls(size_t dim) {
+  std::vector<OpImpl<AttentionArgs>> impls;
+  if (dim % 32 == 0) impls.assign(std::begin(kPromptImpls), std::end(kPromptImpls));
+  impls.insert(impls.end(), AttentionImpls().begin(), AttentionImpls().end());
+  return impls;
+}
 
 // Runs units [begin, end) with scratch memory of exactly the promised size, full of NaNs.
 void RunUnits(const OpImpl<AttentionArgs>& impl, const AttentionArgs& args, size_t begin,
@@ -94,6 +117,62 @@ AttentionShape WholeSequences(std::mt19937& rng) {
   return shape;
 }
 
+// Rounding q, K, weights and V to 8 significant bits leaves an error of some thousandths.
+void ExpectNearInBf16(const std::vector<float>& got, const std::vector<double>& want) {
+  double sum = 0;
+  for (size_t i = 0; i < want.size(); ++i) {
+    ASSERT_NEAR(got[i], want[i], 0.03) << i;
+    sum += std::abs(static_cast<double>(got[i]) - want[i]);
+  }
+  EXPECT_LT(sum / static_cast<double>(want.size()), 0.003);
+}
+
+TEST(AttentionTest, PromptImplsAreNearReference) {
+  for (uint32_t seed = 1; seed <= 40; ++seed) {
+    std::mt19937 rng(seed + 2000);
+    AttentionShape shape = RandomShape(rng);
+    shape.dim = std::max<size_t>(shape.dim / 32 * 32, 32);
+    const AttentionCase c(rng, shape);
+    std::vector<float> out(c.rows() * c.width());
+    AttentionArgs args = c.Args(out.data());
+    Randomise(rng, args);
+    SCOPED_TRACE(Describe(shape, args));
+    const std::vector<double> want = reference::Attention(args);
+    ForEachImpl<AttentionArgs>(kPromptImpls, [&](const OpImpl<AttentionArgs>& impl) {
+      std::fill(out.begin(), out.end(), -77.0f);
+      RunAll(impl, args);
+      ExpectNearInBf16(out, want);
+    });
+  }
+}
+
+TEST(AttentionTest, PromptImplsOverTheStepsRowsAreNearReference) {
+  for (uint32_t seed = 1; seed <= 20; ++seed) {
+    std::mt19937 rng(seed + 3000);
+    AttentionShape shape = WholeSequences(rng);
+    shape.dim = std::max<size_t>(shape.dim / 32 * 32, 32);
+    AttentionCase c(rng, shape);
+    std::vector<float> out(c.rows() * c.width());
+    const AttentionArgs args = c.StepArgs(rng, out.data());
+    SCOPED_TRACE(Describe(shape, args));
+    const std::vector<double> want = reference::Attention(args);
+    ForEachImpl<AttentionArgs>(kPromptImpls, [&](const OpImpl<AttentionArgs>& impl) {
+      RunAll(impl, args);
+      ExpectNearInBf16(out, want);
+    });
+  }
+}
+
+TEST(AttentionTest, PromptsHaveTheirOwnImplOnlyWhereItMayRun) {
+  std::mt19937 rng(1);
+  for (const size_t dim : {64, 40}) {
+    const AttentionCase c(rng, {.dim = dim, .sequences = {{1, 1}}});
+    const OpImpl<AttentionArgs>* impl = PromptAttentionImpl(c.Args(nullptr));
+    const bool tiles = (CpuFeatures() & kCpuAmx) != 0 && (CpuFeatures() & kCpuAvx512Bf16) != 0;
+    EXPECT_EQ(impl != nullptr, tiles && dim == 64);
+  }
+}
+
 TEST(AttentionTest, BothDirectionsOverTheStepsRowsMatchReference) {
   for (uint32_t seed = 1; seed <= 40; ++seed) {
     std::mt19937 rng(seed + 500);
@@ -118,7 +197,7 @@ TEST(AttentionTest, BothDirectionsDoNotDependOnNeighboursOrUnits) {
   AttentionCase c(rng, shape);
   std::vector<float> want(c.rows() * c.width()), got(want.size());
   AttentionArgs args = c.StepArgs(rng, want.data());
-  ForEachImpl(AttentionImpls(), [&](const OpImpl<AttentionArgs>& impl) {
+  ForEachImpl<AttentionArgs>(AllImpls(shape.dim), [&](const OpImpl<AttentionArgs>& impl) {
     args.out = want.data();
     args.sequences = c.spans().data();
     args.num_sequences = c.spans().size();
@@ -158,7 +237,7 @@ TEST(AttentionTest, BitsDoNotDependOnUnitsChunksOrNeighbours) {
     AttentionArgs args = c.Args(want.data());
     Randomise(rng, args);
     SCOPED_TRACE(Describe(shape, args));
-    ForEachImpl(AttentionImpls(), [&](const OpImpl<AttentionArgs>& impl) {
+    ForEachImpl<AttentionArgs>(AllImpls(shape.dim), [&](const OpImpl<AttentionArgs>& impl) {
       args.out = want.data();
       args.sequences = c.spans().data();
       args.num_sequences = c.spans().size();
@@ -252,7 +331,7 @@ TEST(AttentionTest, QuantisedOutputEqualsQuantizeRows) {
     const AttentionCase c(
         rng, {.heads = 6, .kv_heads = 2, .dim = dim, .sequences = {{1, 100}, {60, 60}, {3, 400}}});
     std::vector<float> out(c.rows() * c.width());
-    ForEachImpl(AttentionImpls(), [&](const OpImpl<AttentionArgs>& impl) {
+    ForEachImpl<AttentionArgs>(AllImpls(dim), [&](const OpImpl<AttentionArgs>& impl) {
       AttentionArgs args = c.Args(out.data());
       RunAll(impl, args);
       const size_t terms = 1 + dim / 32 % 2;

@@ -33,7 +33,7 @@ AttentionTile AttentionTileOf(const AttentionArgs& args, size_t unit) noexcept;
 
 // Byte offsets of the arrays in a thread's scratch memory; `pairs` is their capacity.
 struct AttentionScratch {
-  size_t pairs;
+  size_t pairs;        // a multiple of 16
   size_t padded_dim;   // D rounded up to 16
   size_t keys;         // const void* [2][kPartitionKeys]: K rows of this and the next partition
   size_t values;       // const void* [2][kPartitionKeys]: V rows of the same
@@ -46,6 +46,11 @@ struct AttentionScratch {
   size_t sums;         // f32 [pairs][padded_dim]: weighted sums of V
   size_t maxima;       // f32 [pairs]: largest score so far
   size_t totals;       // f32 [pairs]: sum of weights so far
+  // Tiles of bf16 of 1 KiB, where attention of prompts has them: queries [pairs / 16][D / 32];
+  // keys, then values, of a partition; weights of 32 pairs.
+  size_t query_tiles;
+  size_t row_tiles;
+  size_t weight_tiles;
   size_t bytes;
 };
 AttentionScratch AttentionScratchOf(const AttentionArgs& args) noexcept;

@@ -45,13 +45,12 @@ struct ScatteredRows {
 template <size_t kRows, size_t kVectors, typename Right>
 void MulAddBlock(const float* a, size_t a_stride, const Right& b, size_t n, bool accumulate,
                  float* out, size_t out_stride) {
-  constexpr size_t kLanes = F32::kLanes;
   F32 sums[kRows][kVectors];
 #pragma GCC unroll 8
   for (size_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
     for (size_t c = 0; c < kVectors; ++c) {
-      sums[r][c] = accumulate ? Load(out + r * out_stride + c * kLanes) : Zero();
+      sums[r][c] = accumulate ? Load(out + r * out_stride + c * F32::kLanes) : Zero();
     }
   }
   for (size_t k = 0; k < n; ++k) {
@@ -68,7 +67,7 @@ void MulAddBlock(const float* a, size_t a_stride, const Right& b, size_t n, bool
 #pragma GCC unroll 8
   for (size_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-    for (size_t c = 0; c < kVectors; ++c) Store(sums[r][c], out + r * out_stride + c * kLanes);
+    for (size_t c = 0; c < kVectors; ++c) Store(sums[r][c], out + r * out_stride + c * F32::kLanes);
   }
 }
 
@@ -119,11 +118,10 @@ void MulAddRows(size_t rows, size_t vectors, const float* a, size_t a_stride, co
 template <size_t kRows, typename Element>
 void DotKeys(const float* q, const Element* const* keys, const Element* const* next, size_t dim,
              float* out, size_t out_stride) {
-  constexpr size_t kLanes = F32::kLanes;
   // Lines of `next` for 8 elements of all keys: each step asks for as many, the next rows of a
-  // group of kLanes.
+  // group of F32::kLanes.
   constexpr size_t kLineElements = 64 / sizeof(Element);
-  constexpr size_t kLines = kLanes * 8 / kLineElements;
+  constexpr size_t kLines = F32::kLanes * 8 / kLineElements;
   F32 sums[kRows];
 #pragma GCC unroll 8
   for (size_t r = 0; r < kRows; ++r) sums[r] = Zero();

@@ -46,6 +46,12 @@ size_t AttentionUnits(const AttentionArgs& args);
 size_t AttentionScratchBytes(const AttentionArgs& args);
 std::span<const OpImpl<AttentionArgs>> AttentionImpls();
 
+// What is faster for the rows of prompts, with an arithmetic of its own: q, K, weights and V are
+// rounded to bf16 (8 significant bits), their products summed in f32. A row's bits depend on its
+// own q and what it sees, as above; but a key that it does not see counts with weight 0, so that
+// an infinity there makes a NaN. Null where there is nothing faster.
+const OpImpl<AttentionArgs>* PromptAttentionImpl(const AttentionArgs& args);
+
 // Plain attention as separate ops, for graphs that are run unfused. Scores are [T, H, stride] with
 // stride >= the largest context; only [0, context) of a row is written or read.
 struct KvScoresArgs {  // scores[t, h, j] = q[t, h] . K[j]; for every j < context of the sequence

@@ -1,0 +1,233 @@
+#pragma once
+
+#include "kernels/cpu/attention_state.h"
+
+// Compiled once per ISA; no std containers or algorithms here.
+namespace pelton::cpu::KERNEL_ISA {
+
+// The flow of attention over one tile. For each partition of keys: scores = q . K, softmax over the
+// partition with the running maximum, then the weighted sum of V. One row and many take the same
+// steps. Products<Element> has, beside a constructor of the same kind as the state,
+//   Begin()  s.queries is there
+//   Score()  s.scores of the keys of s.now that each pair sees, by whole vectors
+//   Mix()    adds s.scores, which are weights now, times the values of s.now to s.sums
+template <typename Element, template <typename> class Products>
+class TileAttention {
+ public:
+  TileAttention(const AttentionArgs& args, const AttentionScratch& layout, std::byte* scratch)
+      : s_(args, layout, scratch), products_(s_, layout, scratch) {
+    zeros_ = reinterpret_cast<Element*>(scratch + layout.zeros);
+    maxima_ = reinterpret_cast<float*>(scratch + layout.maxima);
+    totals_ = reinterpret_cast<float*>(scratch + layout.totals);
+    for (size_t d = 0; d < s_.dim; ++d) zeros_[d] = Element{};
+  }
+
+  // Heads [tile.head, tile.head + heads), which share a KV head.
+  void Run(const AttentionTile& tile, size_t heads) {
+    tile_ = &tile;
+    heads_ = heads;
+    s_.pairs = tile.rows * heads;
+    kv_head_ = tile.head / (s_.args.heads / s_.args.cache.kv_heads);
+    first_position_ =
+        static_cast<size_t>(tile.sequence->context - tile.sequence->count) + tile.first_row;
+    Begin();
+    all_ = {VisibleTo(0).begin, VisibleTo(tile.rows - 1).end};
+    FindRows(all_.begin / kPartitionKeys * kPartitionKeys, s_.next);
+    s_.PrefetchRows(s_.next.v_rows, s_.next.keys);
+    while (!s_.next.keys.empty()) {
+      const Partition<Element> free = s_.now;
+      s_.now = s_.next;
+      s_.next = free;
+      FindRows(s_.now.origin + kPartitionKeys, s_.next);
+      RunPartition();
+    }
+    for (size_t pair = 0; pair < s_.pairs; ++pair) Finish(pair);
+  }
+
+ private:
+  // Positions that a row may see; both ends grow with the row.
+  Range VisibleTo(size_t row) const {
+    if (!s_.args.causal) return {0, static_cast<size_t>(tile_->sequence->context)};
+    const size_t end = first_position_ + row + 1;
+    const auto window = static_cast<size_t>(s_.args.window);
+    return {window == 0 || window >= end ? 0 : end - window, end};
+  }
+
+  // Where the pair's q or output begins in a row-major [T, H * D] array of the given stride.
+  size_t OffsetOf(size_t pair, size_t stride) const {
+    const size_t row =
+        static_cast<size_t>(tile_->sequence->first_row) + tile_->first_row + pair / heads_;
+    return row * stride + (tile_->head + pair % heads_) * s_.dim;
+  }
+
+  void Begin() {
+    const F32 scale = Broadcast(s_.args.scale);
+    for (size_t pair = 0; pair < s_.pairs; ++pair) {
+      const float* q = s_.args.q + OffsetOf(pair, s_.args.q_stride);
+      WriteRow([&](size_t d, auto load) { return Mul(load(q + d), scale); }, s_.dim,
+               s_.queries + pair * s_.dim, QuantizedRows{nullptr, s_.dim}, 0);
+      float* sums = s_.sums + pair * s_.padded_dim;
+      for (size_t d = 0; d < s_.padded_dim; d += kLanes) Store(Zero(), sums + d);
+      maxima_[pair] = kMinusInfinity;
+      totals_[pair] = 0;
+    }
+    products_.Begin();
+  }
+
+  // Finds the rows of the keys of the partition at `origin`.
+  void FindRows(size_t origin, Partition<Element>& partition) {
+    const Range positions = Intersect(all_, {origin, origin + kPartitionKeys});
+    partition.origin = origin;
+    partition.keys = positions.empty() ? Range{0, 0} : Shift(positions, origin);
+    if (s_.args.rows.k != nullptr) {
+      FindStepRows(partition);
+    } else {
+      FindCacheRows(partition);
+    }
+    // Whole vectors of keys are transposed, and whole partitions looked ahead to.
+    for (size_t key = 0; key < partition.keys.begin; ++key) SetZeros(partition, key);
+    for (size_t key = partition.keys.end; key < kPartitionKeys; ++key) SetZeros(partition, key);
+  }
+
+  void FindStepRows(Partition<Element>& partition) const {
+    const StepRows& rows = s_.args.rows;
+    const size_t first = static_cast<size_t>(tile_->sequence->first_row) + partition.origin;
+    for (size_t key = partition.keys.begin; key < partition.keys.end; ++key) {
+      partition.k_rows[key] = reinterpret_cast<const Element*>(
+          rows.k + (first + key) * rows.k_stride + kv_head_ * s_.dim);
+      partition.v_rows[key] = reinterpret_cast<const Element*>(
+          rows.v + (first + key) * rows.v_stride + kv_head_ * s_.dim);
+    }
+  }
+
+  // Looks them up in the block table.
+  void FindCacheRows(Partition<Element>& partition) const {
+    const size_t origin = partition.origin;
+    const size_t block_tokens = s_.args.cache.block_tokens;
+    for (size_t key = partition.keys.begin; key < partition.keys.end;) {
+      const size_t position = origin + key;
+      const auto block = static_cast<size_t>(tile_->sequence->block_table[position / block_tokens]);
+      size_t offset = position % block_tokens;
+      const auto* k =
+          reinterpret_cast<const Element*>(s_.args.cache.K(block, s_.args.layer, kv_head_));
+      const auto* v =
+          reinterpret_cast<const Element*>(s_.args.cache.V(block, s_.args.layer, kv_head_));
+      for (; offset < block_tokens && key < partition.keys.end; ++offset, ++key) {
+        partition.k_rows[key] = k + offset * s_.dim;
+        partition.v_rows[key] = v + offset * s_.dim;
+      }
+    }
+  }
+  void SetZeros(Partition<Element>& partition, size_t key) const {
+    partition.k_rows[key] = zeros_;
+    partition.v_rows[key] = zeros_;
+  }
+
+  void RunPartition() {
+    for (size_t row = 0; row < tile_->rows; ++row) {
+      const Range visible = VisibleTo(row);
+      const auto inside = [this](size_t position) {
+        return Smaller(Larger(position, s_.now.origin) - s_.now.origin, kPartitionKeys);
+      };
+      const Range seen = {inside(visible.begin), inside(visible.end)};
+      for (size_t h = 0; h < heads_; ++h) s_.seen[row * heads_ + h] = seen;
+    }
+    products_.Score();
+    for (size_t pair = 0; pair < s_.pairs; ++pair) Softmax(pair);
+    products_.Mix();
+  }
+
+  // Turns the pair's scores of this partition into weights exp(score - maximum) and brings what was
+  // summed before to the new maximum.
+  void Softmax(size_t pair) {
+    const Range seen = s_.seen[pair];
+    if (seen.empty()) return;
+    float* scores = s_.scores + pair * kPartitionKeys;
+    const auto [begin, end] = s_.WholeVectors(seen);
+    if (s_.args.soft_cap > 0) {
+      const F32 cap = Broadcast(s_.args.soft_cap);
+      for (size_t i = begin; i < end; i += kLanes) {
+        Store(Mul(cap, Tanh(Div(Load(scores + i), cap))), scores + i);
+      }
+    }
+    for (size_t i = begin; i < seen.begin; ++i) scores[i] = kMinusInfinity;
+    for (size_t i = seen.end; i < end; ++i) scores[i] = kMinusInfinity;
+
+    F32 largest = Broadcast(maxima_[pair]);
+    for (size_t i = begin; i < end; i += kLanes) largest = Max(largest, Load(scores + i));
+    const float maximum = MaxLanes(largest);
+    // All scores may be -inf; then every weight is 0, not NaN.
+    const F32 subtrahend = Broadcast(maximum == kMinusInfinity ? 0.0f : maximum);
+    F32 total = Zero();
+    for (size_t i = begin; i < end; i += kLanes) {
+      const F32 weight = Exp(Sub(Load(scores + i), subtrahend));
+      Store(weight, scores + i);
+      total = Add(total, weight);
+    }
+    if (maximum != maxima_[pair]) {
+      const F32 factor = Exp(Sub(Broadcast(maxima_[pair]), subtrahend));
+      float* sums = s_.sums + pair * s_.padded_dim;
+      for (size_t d = 0; d < s_.padded_dim; d += kLanes)
+        Store(Mul(Load(sums + d), factor), sums + d);
+      totals_[pair] *= FirstLane(factor);
+      maxima_[pair] = maximum;
+    }
+    totals_[pair] += SumLanes(total);
+  }
+
+  // Divides by the sum of the weights and writes the result.
+  void Finish(size_t pair) {
+    const F32 factor = Broadcast(1.0f / totals_[pair]);
+    float* sums = s_.sums + pair * s_.padded_dim;
+    for (size_t d = 0; d < s_.padded_dim; d += kLanes) Store(Mul(Load(sums + d), factor), sums + d);
+    if (s_.args.out != nullptr) {
+      WriteRow([&](size_t d, auto load) { return load(sums + d); }, s_.dim,
+               s_.args.out + OffsetOf(pair, s_.args.out_stride), QuantizedRows{nullptr, s_.dim}, 0);
+      return;
+    }
+    const size_t cols = s_.args.heads * s_.dim;
+    const QuantizedRows quantized = {s_.args.out_quantized, cols, s_.args.out_terms};
+    const size_t row = OffsetOf(pair, cols) / cols, first = OffsetOf(pair, cols) % cols;
+    for (size_t d = 0; d < s_.dim; d += QuantizedRows::kBlock) {
+      QuantizeBlock(sums + d, quantized, row, (first + d) / QuantizedRows::kBlock);
+    }
+  }
+
+  AttentionState<Element> s_;
+  Products<Element> products_;
+  Element* zeros_;  // [dim], for keys that do not exist
+  float* maxima_;   // [pairs] largest score so far
+  float* totals_;   // [pairs] sum of weights so far
+
+  const AttentionTile* tile_ = nullptr;
+  size_t heads_ = 0;
+  size_t kv_head_ = 0;
+  size_t first_position_ = 0;
+  Range all_ = {0, 0};  // positions that some pair sees
+};
+
+template <typename Element, template <typename> class Products>
+void RunAttentionUnits(const AttentionArgs& a, size_t begin, size_t end, std::byte* scratch) {
+  TileAttention<Element, Products> attention(a, AttentionScratchOf(a), scratch);
+  const size_t group = a.heads / a.cache.kv_heads;
+  for (size_t unit = begin; unit < end;) {
+    // Units that follow in the same KV head read the same keys and values: they run together.
+    const AttentionTile tile = AttentionTileOf(a, unit);
+    const size_t fitting = Larger(1, kTilePairs / tile.rows);
+    const size_t heads = Smaller(Smaller(end - unit, group - tile.head % group), fitting);
+    attention.Run(tile, heads);
+    unit += heads;
+  }
+}
+
+template <template <typename> class Products>
+void RunAttention(const AttentionArgs& a, size_t begin, size_t end, std::byte* scratch) {
+  switch (a.cache.dtype) {
+    case KvDType::kF32:
+      return RunAttentionUnits<float, Products>(a, begin, end, scratch);
+    case KvDType::kF16:
+      return RunAttentionUnits<F16, Products>(a, begin, end, scratch);
+  }
+}
+
+}  // namespace pelton::cpu::KERNEL_ISA

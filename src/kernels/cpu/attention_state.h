@@ -1,0 +1,76 @@
+#pragma once
+
+#include "kernels/cpu/attention_tiles.h"
+#include "kernels/cpu/row_output.h"
+#include "kernels/ops/attention.h"
+
+// Compiled once per ISA; no std containers or algorithms here.
+namespace pelton::cpu::KERNEL_ISA {
+
+inline constexpr size_t kLanes = F32::kLanes;
+inline constexpr float kMinusInfinity = -__builtin_inff();
+
+inline size_t Smaller(size_t a, size_t b) { return a < b ? a : b; }
+inline size_t Larger(size_t a, size_t b) { return a > b ? a : b; }
+
+// Positions [begin, end); empty if end <= begin.
+struct Range {
+  size_t begin;
+  size_t end;
+  bool empty() const { return end <= begin; }
+};
+inline Range Intersect(Range a, Range b) {
+  return {Larger(a.begin, b.begin), Smaller(a.end, b.end)};
+}
+inline Range Shift(Range a, size_t origin) { return {a.begin - origin, a.end - origin}; }
+
+// Up to kPartitionKeys keys and values of one KV head.
+template <typename Element>
+struct Partition {
+  size_t origin;           // position of its first key, a multiple of kPartitionKeys
+  Range keys;              // those that some pair of the tile sees, counted from origin
+  const Element** k_rows;  // [kPartitionKeys]
+  const Element** v_rows;  // [kPartitionKeys]
+};
+
+// What a tile's flow and its products share. A unit's rows and heads are *pairs*, ordered by row,
+// then head.
+template <typename Element>
+struct AttentionState {
+  AttentionState(const AttentionArgs& a, const AttentionScratch& layout, std::byte* scratch)
+      : args(a), dim(a.cache.head_dim), padded_dim(layout.padded_dim) {
+    const auto k_rows = reinterpret_cast<const Element**>(scratch + layout.keys);
+    const auto v_rows = reinterpret_cast<const Element**>(scratch + layout.values);
+    now = {0, {0, 0}, k_rows, v_rows};
+    next = {0, {0, 0}, k_rows + kPartitionKeys, v_rows + kPartitionKeys};
+    seen = reinterpret_cast<Range*>(scratch + layout.seen);
+    queries = reinterpret_cast<float*>(scratch + layout.queries);
+    scores = reinterpret_cast<float*>(scratch + layout.scores);
+    sums = reinterpret_cast<float*>(scratch + layout.sums);
+  }
+
+  static Range WholeVectors(Range range) {
+    return {range.begin / kLanes * kLanes, (range.end + kLanes - 1) / kLanes * kLanes};
+  }
+  // Long contexts are read from memory once per step: while one partition is worked on, the next
+  // is on its way.
+  void PrefetchRows(const Element* const* rows, Range keys) const {
+    for (size_t key = keys.begin; key < keys.end; ++key) {
+      const auto* row = reinterpret_cast<const std::byte*>(rows[key]);
+      for (size_t i = 0; i < dim * sizeof(Element); i += 64) PrefetchFar(row + i);
+    }
+  }
+
+  const AttentionArgs& args;
+  const size_t dim;
+  const size_t padded_dim;
+  size_t pairs = 0;  // of the tile
+  Range* seen;       // [pairs] keys of the partition
+  float* queries;    // [pairs][dim], scaled
+  float* scores;     // [pairs][kPartitionKeys], then weights
+  float* sums;       // [pairs][padded_dim] of weighted values
+  Partition<Element> now;
+  Partition<Element> next;
+};
+
+}  // namespace pelton::cpu::KERNEL_ISA
