@@ -10,6 +10,7 @@
 #include <random>
 
 #include "command.h"
+#include "machine_load.h"
 #include "model_options.h"
 #include "request_options.h"
 #include "roofline.h"
@@ -73,6 +74,7 @@ struct Measured {
   bool invariant = true;
   size_t peak_rss_bytes = 0;
   double load_s = 0;
+  double others_share = 0;  // of the processors' time, that others used meanwhile
 };
 
 // Times of one batch, written on the engine thread.
@@ -198,7 +200,7 @@ double Parameters(const LanguageModel& model) {
   return parameters;
 }
 
-Measured Describe(const LanguageModel& model, double load_s) {
+Measured Describe(const LanguageModel& model, double load_s, double others_share) {
   const ModelConfig& config = model.files.config;
   return {.name = config.name.empty() ? config.architecture : config.name,
           .mib = static_cast<double>(model.files.weights.TotalBytes()) / (1 << 20),
@@ -207,7 +209,8 @@ Measured Describe(const LanguageModel& model, double load_s) {
           .exact = model.numerics == Numerics::kExact,
           .invariant = model.invariant,
           .peak_rss_bytes = PeakResidentBytes(),
-          .load_s = load_s};
+          .load_s = load_s,
+          .others_share = others_share};
 }
 
 void PrintJson(const Measured& model, const std::vector<Test>& tests) {
@@ -227,7 +230,8 @@ void PrintJson(const Measured& model, const std::vector<Test>& tests) {
                  {"numerics", model.exact ? "exact" : "fast"},
                  {"invariant", model.invariant},
                  {"peak_rss_bytes", model.peak_rss_bytes},
-                 {"load_s", model.load_s}});
+                 {"load_s", model.load_s},
+                 {"others_share", model.others_share}});
   fmt::print("{}\n", out.dump(2));
 }
 
@@ -316,6 +320,7 @@ Result<Measured> Measure(const BenchOptions& options, const LoadOptions& load, R
   ASSIGN_OR_RETURN(const std::unique_ptr<LanguageModel> model, options.model.Open(load));
   const double load_s = std::chrono::duration<double>(SteadyClock::now() - start).count();
   std::mt19937 rng(1);
+  const MachineLoad machine_load;
   for (Test& test : *tests) {
     // One run that is not counted: pages, caches and clock rates settle.
     for (int64_t r = -1; r < options.repetitions; ++r) {
@@ -326,7 +331,7 @@ Result<Measured> Measure(const BenchOptions& options, const LoadOptions& load, R
       ASSIGN_OR_RETURN(test.roofline, RunForRoofline(*model, test, *limits, rng));
     }
   }
-  return Describe(*model, load_s);
+  return Describe(*model, load_s, machine_load.OthersShare());
 }
 
 int Run(const BenchOptions& options) {
@@ -363,6 +368,13 @@ int Run(const BenchOptions& options) {
     load->invariant = true;
     const Result<Measured> again = Measure(options, *load, &Test::invariant, nullptr, &*tests);
     if (!again.ok()) return Fail(again.status());
+  }
+  // Below that nobody is ever alone.
+  constexpr double kQuietShare = 0.03;
+  if (measured->others_share > kQuietShare) {
+    fmt::print(stderr,
+               "pelton: the machine was not quiet: others used {:.0f} % of its processors\n",
+               100 * measured->others_share);
   }
   if (options.format == "json") {
     PrintJson(*measured, *tests);

@@ -138,6 +138,7 @@ class MeasureTest(unittest.TestCase):
         for row in rows[:-1]:
             self.assertGreater(row["avg_ts"], 0)
         self.assertGreater(rows[-1]["peak_rss_bytes"], 1 << 20)
+        self.assertTrue(0 <= rows[-1]["others_share"] <= 1)
         csv = pelton(*arguments, "csv").splitlines()
         self.assertEqual(len(csv), 4)
         markdown = pelton(*arguments, "md", "--invariant", "off").splitlines()
