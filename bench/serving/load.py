@@ -31,13 +31,14 @@ def prompt(seed, words):
     return " ".join(draw.choice(WORDS) for _ in range(words))
 
 
-async def stream(port, body, texts=None):
-    """`texts` gets the parts of the answer."""
+async def stream(port, body, texts=None, headers=b""):
+    """`texts` gets the parts of the answer; `headers` are whole lines."""
     data = json.dumps(body).encode()
     started = time.perf_counter()
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
     writer.write(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-                 b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+                 b"Content-Type: application/json\r\n%bContent-Length: %d\r\n\r\n"
+                 % (headers, len(data)) + data)
     status = await reader.readline()
     if b" 200 " not in status:
         raise RuntimeError(f"the server answered {status!r}: {(await reader.read())[-500:]!r}")

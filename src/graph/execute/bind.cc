@@ -44,9 +44,13 @@ std::unique_ptr<BoundOp> MakeTableOp(std::span<const OpImpl<Args>> impls, Args a
 // Matmul chooses anew for each number of rows, for those of prompts apart where they are told.
 class MatmulOp final : public BoundOp {
  public:
-  // `rows` are those of the step's tokens or of its logits.
-  MatmulOp(MatmulArgs args, Dim rows, bool need_invariant, bool prompts_apart)
+  // `rows` are those of the step's tokens or of its logits; `x_bf16` and `out_bf16` say what rows
+  // of prompts hold.
+  MatmulOp(MatmulArgs args, Dim rows, bool need_invariant, bool prompts_apart, bool x_bf16,
+           bool out_bf16)
       : args_(args),
+        x_bf16_(x_bf16),
+        out_bf16_(out_bf16),
         rows_(rows),
         need_invariant_(need_invariant),
         prompts_apart_(need_invariant && prompts_apart && rows.symbol == Symbol::kTokens) {}
@@ -103,10 +107,14 @@ class MatmulOp final : public BoundOp {
     if (args.out_quantized != nullptr) {
       args.out_quantized += first * args.out_terms * QuantizedRows::TermBytes(columns);
     }
+    args.x_bf16 = x_bf16_ && rows == MatmulRows::kPrompt;
+    args.out_bf16 = out_bf16_ && rows == MatmulRows::kPrompt;
     part.impl = &ChooseMatmul(args, rows);
   }
 
   MatmulArgs args_;  // of all rows
+  bool x_bf16_;
+  bool out_bf16_;
   Dim rows_;
   bool need_invariant_;
   bool prompts_apart_;
@@ -310,8 +318,11 @@ std::unique_ptr<BoundOp> Binder::Matmul(bool gated) const {
     args.residual_stride = Present(In(3)) ? Stride(In(3)) : 0;
     if (node_.attributes.contains("activation")) args.activation = MatmulActivation::kGeluErf;
   }
+  const auto in_bf16 = [&](ValueId id) {
+    return !c_.bf16_rows.empty() && c_.bf16_rows[static_cast<size_t>(id)];
+  };
   return std::make_unique<MatmulOp>(args, ValueOf(In(0)).shape.rows(), c_.need_invariant,
-                                    c_.prompts_apart);
+                                    c_.prompts_apart, in_bf16(In(0)), in_bf16(Out()));
 }
 
 std::unique_ptr<BoundOp> Binder::Norm(ValueId x, ValueId add, ValueId weight, ValueId sum,
@@ -608,6 +619,29 @@ std::unique_ptr<BoundOp> Binder::Bind() const {
 }
 
 }  // namespace
+
+std::vector<bool> PromptRowsInBf16(const Graph& graph) {
+  const auto on_tiles = [&](int index) {
+    if (index < 0) return false;
+    const Node& node = graph.nodes[static_cast<size_t>(index)];
+    if (node.kind != OpKind::kMatmul && node.kind != OpKind::kGatedMatmul) return false;
+    const std::byte any{};
+    MatmulArgs args{};
+    if (QuantizedTerms(graph.value(node.inputs[0]).type) > 0) args.x_quantized = &any;
+    args.weights.dtype = graph.value(node.inputs[1]).constant.tensors[0].dtype;
+    return !ChooseMatmul(args, MatmulRows::kPrompt).invariant;
+  };
+  const Uses uses(graph);
+  std::vector<bool> out(graph.num_values());
+  for (size_t i = 0; i < out.size(); ++i) {
+    const auto id = static_cast<ValueId>(i);
+    const Value& value = graph.value(id);
+    if (QuantizedTerms(value.type) != 2 || uses.IsOutput(id)) continue;
+    out[i] = value.shape.rows().symbol == Symbol::kTokens && on_tiles(uses.Producer(id)) &&
+             std::ranges::all_of(uses.Readers(id), on_tiles);
+  }
+  return out;
+}
 
 std::unique_ptr<BoundOp> BindNode(const BindContext& context, const Node& node) {
   return Binder(context, node).Bind();

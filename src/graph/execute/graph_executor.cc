@@ -41,13 +41,16 @@ GraphExecutor::GraphExecutor(Graph graph, PackedStore weights, ThreadPool& pool,
 
 Status GraphExecutor::Bind(KvCacheView cache) {
   ASSIGN_OR_RETURN(arena_, Arena::Allocate(memory_.arena_bytes, "activations"));
+  std::vector<bool> bf16_rows;
+  if (options_.need_invariant && options_.prompts_apart) bf16_rows = PromptRowsInBf16(graph_);
   const BindContext context{.graph = graph_,
                             .memory = memory_,
                             .weights = weights_,
                             .arena = arena_.data(),
                             .cache = cache,
                             .need_invariant = options_.need_invariant,
-                            .prompts_apart = options_.prompts_apart};
+                            .prompts_apart = options_.prompts_apart,
+                            .bf16_rows = bf16_rows};
   for (size_t n = 0; n < graph_.nodes.size(); ++n) {
     std::unique_ptr<BoundOp> op = BindNode(context, graph_.nodes[n]);
     if (op != nullptr) ops_.push_back({std::move(op), static_cast<int>(n)});

@@ -26,6 +26,9 @@ void ConvertActivations(const MatmulArgs& args, size_t first, size_t count, size
     std::byte* out = tiles + row / 16 * steps * kTileBytes + row % 16 * 64;
     if (row >= count) {
       for (size_t s = 0; s < steps; ++s) __builtin_memset(out + s * kTileBytes, 0, 64);
+    } else if (args.x_bf16) {
+      const std::byte* x = quantized.Term(first + row, 0);
+      for (size_t s = 0; s < steps; ++s) __builtin_memcpy(out + s * kTileBytes, x + s * 64, 64);
     } else if (args.x_quantized != nullptr) {
       for (size_t k = 0; k < steps * 32; k += 16) {
         const auto term = [&](size_t t) {
@@ -166,6 +169,21 @@ void MultiplyTiles(const std::byte* rows, size_t row_stride, const WeightTiles& 
   });
 }
 
+// Bias, activation and the like of the sums of some rows, and their results.
+void Finish(const MatmulArgs& args, size_t unit, size_t columns, size_t first_row, size_t rows,
+            const float* sums, size_t sum_stride) {
+  if (!args.out_bf16) {
+    return FinishUnit(args, unit, columns, first_row, rows, sums, sum_stride);
+  }
+  const QuantizedRows out = {args.out_quantized, columns, args.out_terms};
+  FinishUnit(args, unit, columns, first_row, rows, sums, sum_stride,
+             [&](const float* block, size_t row, size_t index) {
+               std::byte* to = out.Term(row, 0) + index * 64;
+               StoreBf16(to, QuietNans(LoadF32(block)));
+               StoreBf16(to + 32, QuietNans(LoadF32(block + 16)));
+             });
+}
+
 // Everything that a group of units needs to meet a block of rows.
 struct GroupRun {
   const MatmulArgs& args;
@@ -245,8 +263,8 @@ void RunGroup(const GroupRun& run) {
           multiply(rows, row_stride, tiles, steps, step == 0, sums + 32 * p, run.SumStride(), next);
         }
         if (steps == left) {
-          FinishUnit(run.args, run.first_unit + unit, columns, run.first_row + row, count, sums,
-                     run.SumStride());
+          Finish(run.args, run.first_unit + unit, columns, run.first_row + row, count, sums,
+                 run.SumStride());
         }
       }
     }

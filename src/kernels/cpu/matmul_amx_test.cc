@@ -235,6 +235,13 @@ MatmulArgs ArgsOf(const Case& c, const Packed& packed) {
   return args;
 }
 
+// What bf16 rounds to, of 16 bits.
+float FromBf16(const std::byte* at) {
+  uint16_t half;
+  std::memcpy(&half, at, 2);
+  return std::bit_cast<float>(uint32_t{half} << 16);
+}
+
 constexpr float kUntouched = -12345.0f;
 
 // Runs units in the given order of ranges; out has stride features + 2.
@@ -435,6 +442,45 @@ TEST(AmxMatmul, AddsToTheResidualInPlace) {
         ASSERT_EQ(both[m * c.residual_stride + n], expected[m * (c.features + 2) + n]);
       }
     }
+  }
+}
+
+TEST(AmxMatmul, RowsInTheReachOfTwoTermsMayHoldBf16) {
+  std::mt19937 random(9);
+  const Case c = RandomCase(DType::kQ4_1, true, GateActivation::kSilu, 50, 96, 64, random);
+  Case next = RandomCase(DType::kQ8_0, false, GateActivation::kNone, 50, 64, 96, random);
+  const Packed packed(c), packed_next(next);
+  for (const Build& build : Builds()) {
+    const std::vector<float> results = RunUnits(build, c, packed, 1);
+    const Bytes rows(c.rows * 2 * QuantizedRows::TermBytes(c.features));
+    const QuantizedRows places{rows.data.get(), c.features, 2};
+    MatmulArgs args = ArgsOf(c, packed);
+    args.out_quantized = rows.data.get();
+    args.out_terms = 2;
+    args.out_bf16 = true;
+    const Bytes scratch(AmxMatmulScratchBytes(args));
+    build.run(args, 0, 3, scratch.data.get());
+    for (size_t m = 0; m < c.rows; ++m) {
+      for (size_t n = 0; n < c.features; ++n) {
+        const auto bits = std::bit_cast<uint32_t>(results[m * (c.features + 2) + n]);
+        const auto rounded = std::bit_cast<float>((bits + 0x8000) & 0xffff0000);
+        const float got = FromBf16(places.Term(m, 0) + 2 * n);
+        ASSERT_EQ(got, rounded) << build.name << " " << m << " " << n;
+        next.x[m * next.x_stride + n] = got;
+      }
+    }
+    // As factors they are what the same numbers are in f32.
+    const std::vector<float> want = RunUnits(build, next, packed_next, 2);
+    std::vector<float> got(want.size(), kUntouched);
+    args = ArgsOf(next, packed_next);
+    args.x_f32 = nullptr;
+    args.x_quantized = rows.data.get();
+    args.x_terms = 2;
+    args.x_bf16 = true;
+    args.out = got.data();
+    const Bytes more(AmxMatmulScratchBytes(args));
+    build.run(args, 0, 2, more.data.get());
+    EXPECT_EQ(got, want) << build.name;
   }
 }
 

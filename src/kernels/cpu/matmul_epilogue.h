@@ -10,13 +10,14 @@ namespace pelton::cpu::KERNEL_ISA {
 
 // What a matmul does with the sums of one unit, rows [first_row, first_row + rows): bias,
 // activation, residual or gate, then store or quantise. A row of `y` is 32 sums, or, when gated, 16
-// of gate, 16 of up, 16 of gate, 16 of up. `columns` is N.
+// of gate, 16 of up, 16 of gate, 16 of up. `columns` is N. Where there is no args.out, store(block,
+// row, unit) gets the 32 results of a row.
+template <typename StoreBlock>
 inline void FinishUnit(const MatmulArgs& args, size_t unit, size_t columns, size_t first_row,
-                       size_t rows, const float* y, size_t y_stride) {
+                       size_t rows, const float* y, size_t y_stride, const StoreBlock& store) {
   constexpr size_t kLanes = F32::kLanes;
   const size_t first = unit * 32;
   const size_t width = columns - first < 32 ? columns - first : 32;
-  const QuantizedRows quantized = {args.out_quantized, columns, args.out_terms};
   alignas(64) float block[QuantizedRows::kBlock];
   for (size_t row = first_row; row < first_row + rows; ++row, y += y_stride) {
     for (size_t i = 0; i < width; i += kLanes) {
@@ -45,8 +46,17 @@ inline void FinishUnit(const MatmulArgs& args, size_t unit, size_t columns, size
         StorePartial(value, args.out + row * args.out_stride + column, lanes);
       }
     }
-    if (args.out == nullptr) QuantizeBlock(block, quantized, row, unit);
+    if (args.out == nullptr) store(block, row, unit);
   }
+}
+
+// The same for results that are quantised.
+inline void FinishUnit(const MatmulArgs& args, size_t unit, size_t columns, size_t first_row,
+                       size_t rows, const float* y, size_t y_stride) {
+  const QuantizedRows quantized = {args.out_quantized, columns, args.out_terms};
+  FinishUnit(
+      args, unit, columns, first_row, rows, y, y_stride,
+      [&](float* block, size_t row, size_t index) { QuantizeBlock(block, quantized, row, index); });
 }
 
 }  // namespace pelton::cpu::KERNEL_ISA

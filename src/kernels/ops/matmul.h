@@ -27,8 +27,11 @@ struct MatmulArgs {
   const float* x_f32;            // [M, K], row stride x_stride; or null
   const std::byte* x_quantized;  // QuantizedRows [M, K]; exactly one of the two is given
   size_t x_terms = 1;            // of x_quantized
-  size_t x_stride;               // of x_f32
-  size_t rows;                   // M
+  // The rows of x_quantized, of two terms, hold bf16 [K] in their place; for implementations that
+  // are not invariant.
+  bool x_bf16 = false;
+  size_t x_stride;  // of x_f32
+  size_t rows;      // M
   PackedWeights weights;
   GateActivation gate;
   const float* bias;      // [N] or null
@@ -37,6 +40,7 @@ struct MatmulArgs {
   float* out;                // [M, N], row stride out_stride; or null
   std::byte* out_quantized;  // QuantizedRows [M, N] when out is null; needs N % 32 == 0
   size_t out_terms = 1;      // of out_quantized
+  bool out_bf16 = false;     // likewise
   size_t out_stride;         // of out
   MatmulActivation activation = MatmulActivation::kNone;
 };
