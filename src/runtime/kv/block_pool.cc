@@ -86,7 +86,7 @@ bool BlockPool::TouchAhead(size_t ahead) {
   const size_t all = num_blocks() * view_.BlockBytes();
   const size_t given = blocks_given_ * view_.BlockBytes();
   const size_t wanted = ahead < all - given ? given + ahead : all;
-  if (touched_bytes_ >= wanted) return false;
+  if (ahead == 0 || touched_bytes_ >= wanted) return false;
   const size_t bytes = std::min(kHugePageBytes, all - touched_bytes_);
   if (madvise(view_.data + touched_bytes_, bytes, MADV_POPULATE_WRITE) != 0) return false;
   touched_bytes_ += bytes;

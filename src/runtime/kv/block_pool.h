@@ -59,7 +59,7 @@ class BlockPool {
 
   // Makes the system give a piece of the memory that is not there yet: of the first blocks and
   // `ahead` bytes behind the highest one that Allocate gave. New memory costs several times what
-  // writing it again does. False if all of that is there, or the system cannot.
+  // writing it again does. False if all of that is there, `ahead` is 0, or the system cannot.
   bool TouchAhead(size_t ahead);
 
   // Empty if every block is held. The content is undefined.
