@@ -160,11 +160,15 @@ def main():
     parser.add_argument("type", choices=TYPES)
     parser.add_argument("path", type=pathlib.Path)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--context", type=int, help="tokens that the model takes")
     arguments = parser.parse_args()
     if arguments.path.exists():
         return 0
     arguments.path.parent.mkdir(parents=True, exist_ok=True)
-    write_model(SHAPES[arguments.shape], arguments.type, arguments.path, arguments.seed,
+    shape = SHAPES[arguments.shape]
+    if arguments.context:
+        shape = dataclasses.replace(shape, context=arguments.context)
+    write_model(shape, arguments.type, arguments.path, arguments.seed,
                 f"random-{arguments.shape}-{arguments.type}")
     return 0
 
