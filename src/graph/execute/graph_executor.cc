@@ -147,6 +147,7 @@ std::vector<std::string> GraphExecutor::OpLabels() const {
 
 std::vector<int> GraphExecutor::OpNodes() const {
   std::vector<int> nodes;
+  nodes.reserve(ops_.size());
   for (const Op& op : ops_) nodes.push_back(op.node);
   return nodes;
 }

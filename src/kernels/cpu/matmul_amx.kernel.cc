@@ -95,9 +95,9 @@ class NextWeights {
   size_t line_ = 0;
 };
 
-template <int tile>
+template <int kTile>
 struct TileNumber {
-  static constexpr int value = tile;
+  static constexpr int kValue = kTile;
 };
 
 // Calls use(tile, where its sums are) for each of kRowTiles x 2 tiles of sums.
@@ -125,9 +125,9 @@ void MultiplyTiles(const std::byte* rows, size_t row_stride, const WeightTiles& 
   const size_t stride = sum_stride * sizeof(float);
   ForEachSum<kRowTiles>(sums, sum_stride, [&](auto tile, float* at) {
     if (first) {
-      TileZero<decltype(tile)::value>();
+      TileZero<decltype(tile)::kValue>();
     } else {
-      TileLoad<decltype(tile)::value>(at, stride);
+      TileLoad<decltype(tile)::kValue>(at, stride);
     }
   });
   const std::byte* w0 = weights.panel[0];
@@ -165,7 +165,7 @@ void MultiplyTiles(const std::byte* rows, size_t row_stride, const WeightTiles& 
     }
   }
   ForEachSum<kRowTiles>(sums, sum_stride, [&](auto tile, float* at) {
-    TileStore<decltype(tile)::value>(at, stride);
+    TileStore<decltype(tile)::kValue>(at, stride);
   });
 }
 

@@ -415,20 +415,25 @@ struct ApiServer::Impl {
   }
 
   // Whether a large body can be read without taking the memory that the system, or a limit on the
-  // process, has left: beyond that the process would be killed, and every request with it.
-  static bool HasMemoryFor(std::string_view body) {
+  // process, has left beside the bodies that may still come: beyond that the process would be
+  // killed, and every request with it.
+  bool HasMemoryFor(std::string_view body) const {
     constexpr size_t kSmall = 256 << 10;  // is not worth the system calls
-    return body.size() <= kSmall || 2 * MostJsonBytes(body) <= AvailableMemoryBytes();
+    // A text takes 35 times its size while it becomes tokens, as measured.
+    constexpr size_t kBytesOfTextByte = 40;
+    if (body.size() <= kSmall) return true;
+    const size_t most = std::max(2 * MostJsonBytes(body), kBytesOfTextByte * body.size());
+    return most + options.http.max_bodies <= AvailableMemoryBytes();
   }
 
   // On a thread of the intake: opens what the request asks, and answers it.
   void Work(const Route& route, const ApiCall& call) {
     if (call.response->closed()) return;
+    if (route.asks == RouteAsks::kNothing) return route.answer(call);
     if (!HasMemoryFor(call.request->body)) {
       refused[static_cast<size_t>(Refusal::kMemory)]->Add();
       return call.Fail(OutOfMemory());
     }
-    if (route.asks == RouteAsks::kNothing) return route.answer(call);
     const Result<std::string> asked = ModelFieldOf(call.request->body);
     if (!asked.ok()) return call.Fail(ApiErrorOf(asked.status()));
     ApiError error;
