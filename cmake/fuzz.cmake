@@ -1,4 +1,4 @@
-# pelton_fuzz(NAME target SRCS target.cc DEPS ...) builds fuzz/<name> with libFuzzer (preset asan);
+# pelton_fuzz(NAME target SRCS target.cc DEPS ...) builds fuzz/<name> with libFuzzer (preset fuzz);
 # elsewhere its objects, and those only when they are asked for, by the linter's run or by name.
 # Seed inputs live in fuzz/corpus/<name>/, regressions in fuzz/regressions/<name>/.
 function(pelton_fuzz)
