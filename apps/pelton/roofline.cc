@@ -32,6 +32,28 @@ double PeakOf(std::string_view kernel, bool integers, const MachineLimits& limit
   return integers ? limits.int8_operations : limits.f32_operations;
 }
 
+// One run of an op. Of its bytes weights and cache come from memory; the rest stays in caches.
+void AddOp(const Graph& graph, const Node& node, const ProfiledOp& op, const SymbolValues& sizes,
+           const MachineLimits& limits, RooflineRow& row) {
+  const GraphCost cost = CostOf(graph, node, sizes, MachineModel{});
+  const double bytes = cost.weight_bytes + cost.cache_bytes;
+  size_t terms = 0;
+  for (const ValueId input : node.inputs) {
+    if (input != kNoValue) terms = std::max(terms, QuantizedTerms(graph.value(input).type));
+  }
+  // On tiles of bf16 it is one product, whatever the terms of its rows.
+  const bool once = terms > 0 && std::string_view(op.impl) == "amx_bf16";
+  const double operations = cost.operations / (once ? static_cast<double>(terms) : 1.0);
+  const double reading = bytes / limits.read_bytes;
+  const double computing = operations / PeakOf(op.impl, terms > 0, limits);
+  ++row.calls;
+  row.seconds += static_cast<double>(op.end_ns - op.start_ns) * 1e-9;
+  row.bytes += bytes;
+  row.operations += operations;
+  row.floor += std::max(reading, computing);
+  row.bound_by = reading > computing ? "memory" : "arithmetic";
+}
+
 }  // namespace
 
 Roofline RooflineOf(const LanguageModel& model, const MachineLimits& limits,
@@ -46,44 +68,17 @@ Roofline RooflineOf(const LanguageModel& model, const MachineLimits& limits,
     const bool counts = step.tokens == steps.rows && seen++ >= steps.skip;
     while (next < record.ops.size() && record.ops[next].start_ns < step.start_ns) ++next;
     for (; next < record.ops.size() && record.ops[next].end_ns <= step.end_ns; ++next) {
-      if (!counts) continue;
       const ProfiledOp& op = record.ops[next];
       const Node& node = graph.nodes[static_cast<size_t>(nodes[op.op_idx])];
-      // Of memory nothing but weights and the cache, since the rest stays in the processor's
-      // caches: a machine whose other memory costs nothing.
-      const MachineModel only_memory{.bytes_per_second = 1,
-                                     .cache_bytes_per_second = 1e30,
-                                     .int8_ops_per_second = 1e30,
-                                     .f32_ops_per_second = 1e30,
-                                     .seconds_per_op = 0};
-      const GraphCost cost = CostOf(graph, node, sizes, only_memory);
-      const double bytes = cost.seconds;
-      double operations = cost.operations;
-      size_t terms = 0;
-      for (const ValueId input : node.inputs) {
-        if (input != kNoValue) terms = std::max(terms, QuantizedTerms(graph.value(input).type));
-      }
-      // One product of floats, whatever the terms of its rows.
-      if (terms > 0 && std::string_view(op.impl) == "amx_bf16") {
-        operations /= static_cast<double>(terms);
-      }
-      RooflineRow& row = found[{NameOf(graph, node), op.impl}];
-      const double reading = bytes / limits.read_bytes;
-      const double computing = operations / PeakOf(op.impl, terms > 0, limits);
-      row.op = NameOf(graph, node);
-      row.kernel = op.impl;
-      ++row.calls;
-      row.seconds += static_cast<double>(op.end_ns - op.start_ns) * 1e-9;
-      row.bytes += bytes;
-      row.operations += operations;
-      row.floor += std::max(reading, computing);
-      row.by_memory = reading > computing;
+      if (counts) AddOp(graph, node, op, sizes, limits, found[{NameOf(graph, node), op.impl}]);
     }
     if (!counts) continue;
     ++out.steps;
     out.step_seconds += static_cast<double>(step.end_ns - step.start_ns) * 1e-9;
   }
   for (auto& [key, row] : found) {
+    row.op = key.first;
+    row.kernel = key.second;
     out.op_seconds += row.seconds;
     out.floor += row.floor;
     out.rows.push_back(std::move(row));
@@ -97,7 +92,8 @@ std::string RooflineText(const std::string& title, const Roofline& roofline,
                          const MachineLimits& limits) {
   constexpr double kLeastShare = 0.002;  // of the ops' time; the others are one line
   std::string text = fmt::format(
-      "\n{}, a step of {} (limits: memory {:.1f} GB/s, fp32 {:.0f}, 8 bits {:.0f}{} GOP/s)\n\n",
+      "\n{}, a step (mean of {}; limits: memory {:.1f} GB/s, fp32 {:.0f}, 8 bits {:.0f}{} "
+      "GOP/s)\n\n",
       title, roofline.steps, limits.read_bytes / 1e9, limits.f32_operations / 1e9,
       limits.int8_operations / 1e9,
       limits.tile_bf16_operations > 0
@@ -109,14 +105,12 @@ std::string RooflineText(const std::string& title, const Roofline& roofline,
   const auto steps = static_cast<double>(std::max<size_t>(roofline.steps, 1));
   const auto line = [&](const RooflineRow& row) {
     text += fmt::format(
-        "| {} | {} | {:.0f} | {:.3f} | {:.1f} % | {:.1f} | {:.1f} | {:.3f} | {:.0f} | {:.0f} % | "
-        "{} "
-        "|\n",
+        "| {} | {} | {:.0f} | {:.3f} | {:.1f} % | {:.1f} | {:.1f} | {:.3f} | {:.0f} | {:.0f} % "
+        "| {} |\n",
         row.op, row.kernel, static_cast<double>(row.calls) / steps, row.seconds / steps * 1e3,
         100 * row.seconds / roofline.op_seconds, row.bytes / steps / 1e6,
         row.bytes / row.seconds / 1e9, row.operations / steps / 1e9,
-        row.operations / row.seconds / 1e9, 100 * row.floor / row.seconds,
-        row.by_memory ? "memory" : "arithmetic");
+        row.operations / row.seconds / 1e9, 100 * row.floor / row.seconds, row.bound_by);
   };
   RooflineRow rest{.op = "the rest"};
   for (const RooflineRow& row : roofline.rows) {

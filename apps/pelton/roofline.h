@@ -17,10 +17,10 @@ struct RooflineRow {
   std::string kernel;  // that ran it
   size_t calls = 0;
   double seconds = 0;
-  double bytes = 0;       // weights and cache, which come from memory
-  double operations = 0;  // multiplications and additions
-  double floor = 0;       // seconds that the slower limit would take
-  bool by_memory = false;
+  double bytes = 0;           // weights and cache, which come from memory
+  double operations = 0;      // multiplications and additions
+  double floor = 0;           // seconds that the slower limit would take
+  const char* bound_by = "";  // the limit that is
 };
 
 struct Roofline {

@@ -149,7 +149,7 @@ class MeasureTest(unittest.TestCase):
         out = pelton("bench", MODEL, "-p", 16, "-n", 4, "-b", "1,2", "-r", 1, "--threads", 1,
                      "--roofline")
         for test in ["pp16", "tg4", "tg4@2"]:
-            part = out[out.index(f"\n{test}, a step of"):]
+            part = out[out.index(f"\n{test}, a step (mean of"):]
             rows = [line.split("|") for line in part.split("\n\n")[1].splitlines()[2:]]
             self.assertTrue(any(row[1].strip().startswith("matmul ") for row in rows), part)
             share = sum(float(row[5].strip(" %")) for row in rows)

@@ -111,11 +111,11 @@ GraphCost CostOf(const Graph& graph, const Node& node, const SymbolValues& sizes
       cost.value_bytes += static_cast<double>(ValueBytes(graph.value(output), sizes));
     }
   }
-  const double cache_bytes = CacheBytes(graph, node, sizes);
-  cost.value_bytes += cache_bytes;
+  cost.cache_bytes = CacheBytes(graph, node, sizes);
+  cost.value_bytes += cost.cache_bytes;
   cost.operations = Operations(graph, node, sizes);
-  const double moving = (cost.weight_bytes + cache_bytes) / machine.bytes_per_second +
-                        (cost.value_bytes - cache_bytes) / machine.cache_bytes_per_second;
+  const double moving = (cost.weight_bytes + cost.cache_bytes) / machine.bytes_per_second +
+                        (cost.value_bytes - cost.cache_bytes) / machine.cache_bytes_per_second;
   const double computing =
       cost.operations / (integers ? machine.int8_ops_per_second : machine.f32_ops_per_second);
   cost.seconds = std::max(moving, computing) + machine.seconds_per_op;
@@ -129,6 +129,7 @@ GraphCost CostOf(const Graph& graph, const SymbolValues& sizes, const MachineMod
     total.ops += cost.ops;
     total.weight_bytes += cost.weight_bytes;
     total.value_bytes += cost.value_bytes;
+    total.cache_bytes += cost.cache_bytes;
     total.operations += cost.operations;
     total.seconds += cost.seconds;
   }

@@ -21,6 +21,7 @@ struct GraphCost {
   size_t ops = 0;           // that do work; views are free
   double weight_bytes = 0;  // constants read
   double value_bytes = 0;   // activations, KV cache and scores, read and written
+  double cache_bytes = 0;   // of these, the KV cache: with the weights what comes from memory
   double operations = 0;    // multiplications and additions
   double seconds = 0;       // per op the slower of moving and computing, plus its overhead
 };
