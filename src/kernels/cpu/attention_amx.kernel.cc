@@ -56,7 +56,7 @@ void MultiplyTiles(const TileOperand& left, const TileOperand& right, size_t ste
   if (left.two && right.two) TileStore<3>(lower + kTileSide, stride);
 }
 
-// 16 elements from `row + d` on as two vectors of the lanes' width, or one, to bf16.
+// 16 elements of two rows to bf16, pair by pair.
 template <typename Element>
 void StorePairsOfRows(std::byte* to, const Element* even, const Element* odd) {
   // A vector of the vocabulary may be shorter than a tile's row.
