@@ -34,7 +34,7 @@ check:  ## format, layers, sizes, banned constructs, lint
 	@tools/setup check python
 	@tools/check
 
-bench:  ## measure Pelton beside llama.cpp on this machine
+bench:  ## measure Pelton beside its peers on this machine
 	@tools/setup bench python
 	@tools/build release pelton
 	@bench/peers/run

@@ -15,20 +15,32 @@ set(PELTON_LAYER_cluster  serving runtime models text net graph kernels base)
 set(PELTON_LAYER_library  serving runtime models text net graph kernels base)
 set(PELTON_LAYER_apps     cluster serving quantize runtime models graph parallel text net kernels base)
 
-# pelton_library(NAME layer_folder LAYER layer SRCS ... DEPS ... LIBS ... TESTS ...)
+# pelton_library(NAME layer_folder LAYER layer SRCS ... DEPS ... LIBS ... TESTS ... [ONE_THREAD])
 # One static library per folder. DEPS are Pelton's own libraries and are checked against the table;
 # LIBS are third-party targets, private to the library; TESTS become one binary, NAME_test.
+# ONE_THREAD: the tests start no thread, which the test NAME_one_thread checks. The thread sanitizer
+# could find nothing in them, so its build leaves them out; sources that belong to a test's binary
+# need `if(TARGET NAME_test)` therefore.
 function(pelton_library)
-  cmake_parse_arguments(A "" "NAME;LAYER" "SRCS;DEPS;LIBS;TESTS;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(A "ONE_THREAD" "NAME;LAYER" "SRCS;DEPS;LIBS;TESTS;TEST_DEPS" ${ARGN})
   pelton_check_deps(${A_NAME} ${A_LAYER} ${A_DEPS})
   add_library(${A_NAME} STATIC ${A_SRCS})
   set_target_properties(${A_NAME} PROPERTIES PELTON_LAYER ${A_LAYER})
   target_link_libraries(${A_NAME} PUBLIC pelton_options ${A_DEPS} PRIVATE ${A_LIBS})
+  if(A_ONE_THREAD AND PELTON_SANITIZE STREQUAL "thread")
+    return()
+  endif()
   if(A_TESTS)
     pelton_check_deps(${A_NAME}_test ${A_LAYER} ${A_TEST_DEPS})
     add_executable(${A_NAME}_test ${A_TESTS})
     target_link_libraries(${A_NAME}_test PRIVATE ${A_NAME} ${A_TEST_DEPS} ${A_LIBS} GTest::gtest_main)
     add_test(NAME ${A_NAME}_test COMMAND ${A_NAME}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    # The run-time libraries of sanitizers start threads of their own, and a unity build links what no
+    # test calls.
+    if(A_ONE_THREAD AND NOT PELTON_SANITIZE AND NOT CMAKE_UNITY_BUILD)
+      add_test(NAME ${A_NAME}_one_thread
+        COMMAND ${CMAKE_SOURCE_DIR}/tools/check_one_thread.py $<TARGET_FILE:${A_NAME}_test>)
+    endif()
   endif()
 endfunction()
 
@@ -63,4 +75,6 @@ function(pelton_embed out header)
   add_custom_command(OUTPUT ${out}
     COMMAND ${CMAKE_COMMAND} -D OUT=${out} -D HEADER=${header} "-DFILES=${files}" -P ${script}
     DEPENDS ${paths} ${script} VERBATIM)
+  # It is not there yet when CMake lists the files that a unity build joins.
+  set_source_files_properties(${out} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 endfunction()

@@ -11,16 +11,29 @@ if(PELTON_CCACHE)
 endif()
 find_program(PELTON_LLD NAMES ld.lld-19 ld.lld)
 
-# What other people's sources that we build are compiled with, too.
+# What other people's sources that we build are compiled with, too. Fuzz targets share the build of
+# the address sanitizer: its libraries count what they execute, its tests need not.
 add_library(pelton_instrument INTERFACE)
-target_compile_options(pelton_instrument INTERFACE
-  $<$<BOOL:${PELTON_FUZZ}>:-fsanitize=fuzzer-no-link>)
+if(PELTON_FUZZ)
+  target_compile_options(pelton_instrument INTERFACE
+    $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,STATIC_LIBRARY>:-fsanitize=fuzzer-no-link>)
+endif()
+
+# Where several sources are one translation unit (CMAKE_UNITY_BUILD), a local name would be told to
+# shadow what another source keeps to itself, and g++ takes each source for a header, whose types
+# should not use unnamed namespaces.
+set(pelton_shadow_warnings -Wshadow)
+if(CMAKE_UNITY_BUILD)
+  set(pelton_shadow_warnings
+    $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local> $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+endif()
 
 add_library(pelton_options INTERFACE)
 target_link_libraries(pelton_options INTERFACE pelton_instrument)
 target_compile_features(pelton_options INTERFACE cxx_std_20)
 target_include_directories(pelton_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
-target_compile_options(pelton_options INTERFACE -Wall -Wextra -Wshadow -Wno-missing-field-initializers
+target_compile_options(pelton_options INTERFACE -Wall -Wextra -Wno-missing-field-initializers
+  ${pelton_shadow_warnings}
   $<$<BOOL:${PELTON_WERROR}>:-Werror>
   $<$<BOOL:${PELTON_THREAD_SAFETY}>:-Wthread-safety>)
 if(PELTON_SANITIZE)

@@ -87,7 +87,7 @@ typedef struct pelton_model_options {
   uint32_t max_sequences;  // that run at once, in one continuous batch
   uint32_t max_queued;     // requests that wait beside them; further ones are PELTON_UNAVAILABLE
   const char* numerics;    // "fast", or "exact" for fp32 throughout
-  const char* speculate;   // guess next tokens and check them: "ngram", "off", "auto"
+  const char* speculate;   // guess next tokens, check them: "ngram", "mtp", "off", "auto"
   int32_t invariant;       // 0: the fastest kernels, whose results may depend on the batch
   int32_t prefix_cache;    // 0: prompts with a common start share nothing
 } pelton_model_options;

@@ -29,6 +29,7 @@ struct BenchOptions {
   std::string prompt_sizes = "512";
   std::string output_sizes = "128";
   std::string batches = "1";
+  std::string depths = "0";
   int64_t repetitions = 5;
   std::string format = "md";
   bool roofline = false;
@@ -56,7 +57,11 @@ struct Test {
   size_t prompt = 0;
   size_t output = 0;
   size_t batch = 1;
+  size_t depth = 0;  // tokens before those that are generated; 0: as few as there can be
   Rates rates;
+
+  // Tokens of each sequence before the clock starts.
+  size_t Before() const { return depth > 0 ? depth : batch == 1 ? 1 : kBatchPromptTokens; }
   Roofline roofline;
   Rates invariant;  // the same with --invariant on, where that is another arithmetic
 
@@ -153,7 +158,7 @@ Result<double> RunOnce(const LanguageModel& model, const Test& test, std::mt1993
   progress.tokens.reserve(test.batch * (test.output + 1));
   std::vector<Request> requests;
   for (size_t b = 0; b < test.batch; ++b) {
-    const size_t prompt = test.prompt > 0 ? test.prompt : test.batch == 1 ? 1 : kBatchPromptTokens;
+    const size_t prompt = test.prompt > 0 ? test.prompt : test.Before();
     requests.push_back(MakeRequest(model, prompt, test.prompt > 0 ? 0 : test.output + 1, rng));
     requests.back().observer = std::make_unique<TimingObserver>(&progress);
   }
@@ -181,13 +186,15 @@ size_t PeakResidentBytes() {
   return static_cast<size_t>(usage.ru_maxrss) << 10;
 }
 
-Result<std::vector<size_t>> Sizes(const char* name, const std::string& text) {
+// Of a list; those of 0 only where `with_zero`.
+Result<std::vector<size_t>> Sizes(const char* name, const std::string& text,
+                                  bool with_zero = false) {
   ASSIGN_OR_RETURN(const std::vector<int32_t> numbers, ParseIds(text));
   std::vector<size_t> sizes;
   for (int32_t number : numbers) {
     if (number > 1 << 20)
       return InvalidArgument(fmt::format("{}: found {}, expected at most 1048576", name, number));
-    if (number > 0) sizes.push_back(static_cast<size_t>(number));
+    if (number > 0 || with_zero) sizes.push_back(static_cast<size_t>(number));
   }
   return sizes;
 }
@@ -216,9 +223,13 @@ Measured Describe(const LanguageModel& model, double load_s, double others_share
 void PrintJson(const Measured& model, const std::vector<Test>& tests) {
   Json out = Json::array();
   for (const Test& test : tests) {
-    Json row = {{"test", test.name},           {"n_prompt", test.prompt},
-                {"n_gen", test.output},        {"batch", test.batch},
-                {"avg_ts", test.rates.Mean()}, {"stddev_ts", test.rates.Deviation()}};
+    Json row = {{"test", test.name},
+                {"n_prompt", test.prompt},
+                {"n_gen", test.output},
+                {"batch", test.batch},
+                {"n_depth", test.depth},
+                {"avg_ts", test.rates.Mean()},
+                {"stddev_ts", test.rates.Deviation()}};
     if (!model.invariant) {
       row["invariant_avg_ts"] = test.invariant.Mean();
       row["invariant_stddev_ts"] = test.invariant.Deviation();
@@ -236,11 +247,12 @@ void PrintJson(const Measured& model, const std::vector<Test>& tests) {
 }
 
 void PrintCsv(const Measured& model, const std::vector<Test>& tests) {
-  fmt::print("model,threads,test,n_prompt,n_gen,batch,avg_ts,stddev_ts{}\n",
+  fmt::print("model,threads,test,n_prompt,n_gen,batch,n_depth,avg_ts,stddev_ts{}\n",
              model.invariant ? "" : ",invariant_avg_ts,invariant_stddev_ts");
   for (const Test& test : tests) {
-    fmt::print("\"{}\",{},{},{},{},{},{:.2f},{:.2f}", model.name, model.threads, test.name,
-               test.prompt, test.output, test.batch, test.rates.Mean(), test.rates.Deviation());
+    fmt::print("\"{}\",{},{},{},{},{},{},{:.2f},{:.2f}", model.name, model.threads, test.name,
+               test.prompt, test.output, test.batch, test.depth, test.rates.Mean(),
+               test.rates.Deviation());
     if (!model.invariant) {
       fmt::print(",{:.2f},{:.2f}", test.invariant.Mean(), test.invariant.Deviation());
     }
@@ -269,6 +281,7 @@ Result<std::vector<Test>> ListTests(const BenchOptions& options) {
   ASSIGN_OR_RETURN(const std::vector<size_t> prompts, Sizes("-p", options.prompt_sizes));
   ASSIGN_OR_RETURN(const std::vector<size_t> outputs, Sizes("-n", options.output_sizes));
   ASSIGN_OR_RETURN(const std::vector<size_t> batches, Sizes("--batch", options.batches));
+  ASSIGN_OR_RETURN(const std::vector<size_t> depths, Sizes("--n-depth", options.depths, true));
   std::vector<Test> tests;
   tests.reserve(prompts.size() + outputs.size() * batches.size());
   for (size_t prompt : prompts) {
@@ -278,10 +291,14 @@ Result<std::vector<Test>> ListTests(const BenchOptions& options) {
     for (size_t batch : batches) {
       if (batch > 1024)
         return InvalidArgument(fmt::format("--batch: found {}, expected at most 1024", batch));
-      tests.push_back(
-          {.name = batch == 1 ? fmt::format("tg{}", output) : fmt::format("tg{}@{}", output, batch),
-           .output = output,
-           .batch = batch});
+      for (size_t depth : depths) {
+        // Sequences of a batch would end one after the other while others still read.
+        if (depth > 0 && batch > 1) return InvalidArgument("--n-depth: expected --batch 1 with it");
+        std::string name = fmt::format("tg{}", output);
+        if (batch > 1) name += fmt::format("@{}", batch);
+        if (depth > 0) name += fmt::format(" @ d{}", depth);
+        tests.push_back({.name = name, .output = output, .batch = batch, .depth = depth});
+      }
     }
   }
   if (tests.empty()) return InvalidArgument("nothing to do: expected a size with -p or -n");
@@ -296,12 +313,12 @@ Result<Roofline> RunForRoofline(const LanguageModel& model, const Test& test,
   const ProfileRecord record = model.profile->Stop();
   RETURN_IF_ERROR(ran);
   if (test.prompt == 0) {
-    const size_t begin = test.batch == 1 ? 1 : kBatchPromptTokens;
     // The step that starts them all, and a prompt of one token, are no steps of generation.
+    const size_t skip = test.batch > 1 ? 0 : test.Before() == 1 ? 2 : 1;
     return RooflineOf(model, limits, record,
                       {.rows = test.batch,
-                       .skip = test.batch == 1 ? size_t{2} : size_t{0},
-                       .context = begin + test.output / 2,
+                       .skip = skip,
+                       .context = test.Before() + test.output / 2,
                        .logit_rows = test.batch});
   }
   // The first chunk of the prompt: a token sees half of its places, in the mean.
@@ -343,7 +360,7 @@ int Run(const BenchOptions& options) {
   }
   size_t context = 1, kv_tokens = 0, max_batch = 1;
   for (const Test& test : *tests) {
-    const size_t tokens = test.prompt + kBatchPromptTokens + test.output + 2;
+    const size_t tokens = test.prompt + std::max(test.depth, kBatchPromptTokens) + test.output + 2;
     context = std::max(context, tokens);
     kv_tokens = std::max(kv_tokens, test.batch * (tokens + 32) + 64);
     max_batch = std::max(max_batch, test.batch);
@@ -353,7 +370,7 @@ int Run(const BenchOptions& options) {
   if (load->context_tokens == 0) load->context_tokens = context;
   if (load->kv_tokens == 0) load->kv_tokens = std::max(kv_tokens, load->context_tokens);
   load->prefix_cache = false;
-  load->speculate = false;  // its texts are random
+  load->speculate = Speculation::kOff;  // its texts are random
   MachineLimits limits;
   if (options.roofline) {
     ThreadPool pool(load->threads == 0 ? UsableCores() : load->threads);
@@ -414,6 +431,9 @@ Command BenchCommand() {
   add("-p,--n-prompt", "N,…", "prompt sizes; 0 for none [512]", &options->prompt_sizes);
   add("-n,--n-gen", "N,…", "tokens to generate; 0 for none [128]", &options->output_sizes);
   add("-b,--batch", "N,…", "sequences that generate at once [1]", &options->batches);
+  add("-d,--n-depth", "N,…",
+      "tokens before those that are generated, of one sequence; 0 for as few as there can be [0]",
+      &options->depths);
   add("-r,--repetitions", "N", "runs of each test [5]", &options->repetitions);
   add("--roofline", "",
       "show for each kind of op what it reads and computes, and how near that is to "

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -154,6 +155,17 @@ void PrintSummary(const PlannedModel& model, bool json) {
              {"vocab", config.vocab},
              {"context_tokens", config.context_tokens},
              {"tied_embeddings", config.tie_embeddings}};
+    if (config.moe) {
+      out["experts"] = {{"count", config.moe->experts},
+                        {"used", config.moe->top},
+                        {"shared", config.moe->shared},
+                        {"intermediate", config.moe->intermediate}};
+    }
+    if (config.mla) {
+      out["latent_attention"] = {{"kv_rank", config.mla->kv_rank},
+                                 {"rope_dim", config.mla->rope_dim},
+                                 {"q_rank", config.mla->q_rank}};
+    }
     for (const auto& [name, entry] : types) {
       out["tensors"][name] = {{"count", entry.first}, {"bytes", entry.second}};
     }
@@ -167,6 +179,17 @@ void PrintSummary(const PlannedModel& model, bool json) {
   fmt::print("layers        {}, hidden {}, heads {} ({} for K and V) of {}, feed-forward {}\n",
              config.layers, config.hidden, config.heads, config.kv_heads, config.head_dim,
              config.intermediate);
+  if (config.moe) {
+    const auto with_experts =
+        std::count(config.moe->layers.begin(), config.moe->layers.end(), true);
+    fmt::print("experts       {} of {} a token in {} layers, {} shared, feed-forward {}\n",
+               config.moe->top, config.moe->experts, with_experts, config.moe->shared,
+               config.moe->intermediate);
+  }
+  if (config.mla) {
+    fmt::print("attention     latent, a row of {} + {} for each token and layer\n",
+               config.mla->kv_rank, config.mla->rope_dim);
+  }
   fmt::print("vocabulary    {}{}\n", config.vocab,
              config.tie_embeddings ? ", embeddings tied to the head" : "");
   fmt::print("context       {} tokens\n", config.context_tokens);
@@ -179,9 +202,9 @@ int Run(const InspectOptions& options) {
   if (options.memory) return PrintMemory(options.model, options.json);
   const Result<std::string> path = options.model.Path();
   if (!path.ok()) return Fail(path.status());
-  const Result<PassOptions> passes = options.model.Passes();
-  if (!passes.ok()) return Fail(passes.status());
-  const Result<PlannedModel> model = PlanModel(*path, *passes);
+  const Result<LoadOptions> load = options.model.Load(1);
+  if (!load.ok()) return Fail(load.status());
+  const Result<PlannedModel> model = PlanModel(*path, *load);
   if (!model.ok()) return Fail(model.status());
   if (options.graph) {
     fmt::print("{}", GraphToText(model->planned));

@@ -103,13 +103,19 @@ void ModelOptions::AddRuntime(std::vector<Option>* options) {
                       .choices = {"on", "off"}});
   options->push_back({.names = "--speculate",
                       .value = "MODE",
-                      .help = "guess next tokens from what stood in the text before, or from the "
-                              "form that the answer must have, and check them in one step, where "
-                              "that pays: ngram, off, or auto for ngram where the answer cannot "
-                              "change by it [auto]",
+                      .help = "guess next tokens and check them in one step, where that pays: "
+                              "ngram from what stood in the text before, mtp by the layer that "
+                              "the model has for it, both from the form that the answer must have; "
+                              "off; or auto for mtp, else ngram, where the answer cannot change "
+                              "by it [auto]",
                       .group = "plan",
                       .target = &speculate,
-                      .choices = {"auto", "ngram", "off"}});
+                      .choices = {"auto", "ngram", "mtp", "off"}});
+  options->push_back({.names = "--draft-tokens",
+                      .value = "N",
+                      .help = "tokens that mtp guesses in a row at most, 1 to 8 [3]",
+                      .group = "plan",
+                      .target = &draft_tokens});
   options->push_back({.names = "-t,--threads",
                       .value = "N",
                       .help = "threads that compute; 0 for one per core [0]",
@@ -170,11 +176,16 @@ Result<LoadOptions> ModelOptions::Load(size_t max_sequences) const {
   RETURN_IF_ERROR(in_range("ctx", context_tokens, 0, kMost));
   RETURN_IF_ERROR(in_range("kv-tokens", kv_tokens, 0, kMost));
   RETURN_IF_ERROR(in_range("step-tokens", step_tokens, 1, 65536));
+  RETURN_IF_ERROR(in_range("draft-tokens", draft_tokens, 1, 8));
   LoadOptions options;
   ASSIGN_OR_RETURN(options.passes, Passes());
   options.invariant = invariant == "on";
   options.prefix_cache = prefix_cache == "on";
-  if (speculate != "auto") options.speculate = speculate == "ngram";
+  options.speculate = speculate == "off"     ? Speculation::kOff
+                      : speculate == "ngram" ? Speculation::kNgram
+                      : speculate == "mtp"   ? Speculation::kMtp
+                                             : Speculation::kAuto;
+  options.draft_tokens = static_cast<size_t>(draft_tokens);
   options.threads = static_cast<size_t>(threads);
   options.context_tokens = static_cast<size_t>(context_tokens);
   options.kv_tokens = static_cast<size_t>(kv_tokens);

@@ -17,7 +17,7 @@ std::string NameOf(const Graph& graph, const Node& node) {
   std::string name(SchemaOf(node.kind).name);
   for (const ValueId input : node.inputs) {
     if (input == kNoValue) continue;
-    const Value& value = graph.value(input);
+    const auto& value = graph.value(input);
     if (value.type != ElementType::kPacked) continue;
     name += fmt::format(" {}x{} {}", value.shape.cols().factor, value.shape.rows().factor,
                         DTypeName(value.constant.tensors[0].dtype));
@@ -37,21 +37,17 @@ void AddOp(const Graph& graph, const Node& node, const ProfiledOp& op, const Sym
            const MachineLimits& limits, RooflineRow& row) {
   const GraphCost cost = CostOf(graph, node, sizes, MachineModel{});
   const double bytes = cost.weight_bytes + cost.cache_bytes;
-  size_t terms = 0;
-  for (const ValueId input : node.inputs) {
-    if (input != kNoValue) terms = std::max(terms, QuantizedTerms(graph.value(input).type));
-  }
-  // On tiles of bf16 it is one product, whatever the terms of its rows.
-  const bool once = terms > 0 && std::string_view(op.impl) == "amx_bf16";
-  const double operations = cost.operations / (once ? static_cast<double>(terms) : 1.0);
+  const bool integers = std::ranges::any_of(node.inputs, [&](ValueId input) {
+    return input != kNoValue && graph.value(input).type == ElementType::kQuantizedRows;
+  });
   const double reading = bytes / limits.read_bytes;
-  const double computing = operations / PeakOf(op.impl, terms > 0, limits);
+  const double computing = cost.operations / PeakOf(op.impl, integers, limits);
   ++row.calls;
   row.seconds += static_cast<double>(op.end_ns - op.start_ns) * 1e-9;
   row.bytes += bytes;
-  row.operations += operations;
+  row.operations += cost.operations;
   row.floor += std::max(reading, computing);
-  row.bound_by = reading > computing ? "memory" : "arithmetic";
+  if (reading > computing) row.memory_floor += reading;
 }
 
 }  // namespace
@@ -79,6 +75,7 @@ Roofline RooflineOf(const LanguageModel& model, const MachineLimits& limits,
   for (auto& [key, row] : found) {
     row.op = key.first;
     row.kernel = key.second;
+    row.bound_by = 2 * row.memory_floor > row.floor ? "memory" : "arithmetic";
     out.op_seconds += row.seconds;
     out.floor += row.floor;
     out.rows.push_back(std::move(row));

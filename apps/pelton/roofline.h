@@ -20,7 +20,8 @@ struct RooflineRow {
   double bytes = 0;           // weights and cache, which come from memory
   double operations = 0;      // multiplications and additions
   double floor = 0;           // seconds that the slower limit would take
-  const char* bound_by = "";  // the limit that is
+  double memory_floor = 0;    // of these, where memory is the slower
+  const char* bound_by = "";  // the limit that most of them are of
 };
 
 struct Roofline {

@@ -22,8 +22,9 @@
 
 // Attention over the paged cache, as a share of what this machine can do at most. Rows are named
 //   implementation / type of the cache / H/G heads x D / rows x sequences @ context
-// with the counters GB/s and %read (keys and values read once per KV head) and GOP/s and %peak
-// (two multiply-adds per visible key and element; the peak is that of f32). The peaks are measured
+// where D of a latent cache is value+rest, with the counters GB/s and %read (keys and values read
+// once per KV head) and GOP/s and %peak (a multiply-add per visible key and element of keys and of
+// values; the peak is that of f32). The peaks are measured
 // with as many threads before the first row. Cases of one row per sequence cycle through enough
 // layers to read from memory. --threads=N sets the number of threads; as
 // many as processors otherwise.
@@ -35,6 +36,7 @@ struct Shape {
   size_t heads;
   size_t kv_heads;
   size_t dim;
+  size_t rope_dim;  // of a latent cache, behind the dim elements that are values; 0 of others
   KvDType dtype;
   size_t rows;  // new rows per sequence
   size_t sequences;
@@ -72,8 +74,9 @@ void RunCase(benchmark::State& state, ThreadPool& pool, const MachineLimits& lim
                        .num_blocks = blocks_each * shape.sequences,
                        .layers = 1,
                        .kv_heads = shape.kv_heads,
-                       .head_dim = shape.dim,
-                       .block_tokens = kBlockTokens};
+                       .head_dim = shape.dim + shape.rope_dim,
+                       .block_tokens = kBlockTokens,
+                       .value_dim = shape.rope_dim == 0 ? 0 : shape.dim};
   if (shape.rows == 1) {
     cache.layers = std::max<size_t>(1, kMemoryBytes / (cache.num_blocks * cache.BlockBytes()));
   }
@@ -102,7 +105,8 @@ void RunCase(benchmark::State& state, ThreadPool& pool, const MachineLimits& lim
                      static_cast<int32_t>(shape.context), table.data() + s * blocks_each});
   }
   const size_t width = shape.heads * shape.dim, rows = shape.rows * shape.sequences;
-  std::vector<float> q(rows * width, 0.125f), out(rows * width);
+  const size_t rope_width = shape.heads * shape.rope_dim;
+  std::vector<float> q(rows * width, 0.125f), q_rope(rows * rope_width, 0.125f), out(rows * width);
   AttentionArgs args = {.q = q.data(),
                         .out = out.data(),
                         .out_quantized = nullptr,
@@ -115,7 +119,9 @@ void RunCase(benchmark::State& state, ThreadPool& pool, const MachineLimits& lim
                         .num_sequences = spans.size(),
                         .scale = 0.125f,
                         .soft_cap = 0,
-                        .window = 0};
+                        .window = 0,
+                        .q_rope = rope_width == 0 ? nullptr : q_rope.data(),
+                        .q_rope_stride = rope_width};
   std::vector<std::unique_ptr<Mapping>> scratch;
   scratch.reserve(pool.size());
   for (size_t i = 0; i < pool.size(); ++i) {
@@ -134,9 +140,9 @@ void RunCase(benchmark::State& state, ThreadPool& pool, const MachineLimits& lim
 
   const double past = static_cast<double>(shape.context - shape.rows);
   const double keys_seen = shape.rows * (past + (shape.rows + 1) / 2.0) * shape.sequences;
-  const double operations = 4.0 * keys_seen * static_cast<double>(width);
-  const double read = 2.0 * shape.context * shape.sequences * shape.kv_heads * shape.dim *
-                      KvElementBytes(shape.dtype);
+  const double operations = 2.0 * keys_seen * static_cast<double>(2 * width + rope_width);
+  const double read = 1.0 * cache.Sides() * shape.context * shape.sequences * shape.kv_heads *
+                      cache.head_dim * KvElementBytes(shape.dtype);
   const double iterations = static_cast<double>(state.iterations());
   using benchmark::Counter;
   state.counters["GB/s"] = Counter(read * 1e-9 * iterations, Counter::kIsRate);
@@ -148,7 +154,7 @@ void RunCase(benchmark::State& state, ThreadPool& pool, const MachineLimits& lim
 
 void Register(ThreadPool& pool, const MachineLimits& limits) {
   struct Heads {
-    size_t heads, kv_heads, dim;
+    size_t heads, kv_heads, dim, rope_dim;
   };
   struct Work {
     size_t rows, sequences, context;
@@ -156,13 +162,17 @@ void Register(ThreadPool& pool, const MachineLimits& limits) {
   for (const OpImpl<AttentionArgs>& impl : AttentionImpls()) {
     if ((impl.required_features & ~CpuFeatures()) != 0) continue;
     for (const KvDType dtype : {KvDType::kF16, KvDType::kF32}) {
-      for (const Heads& h : {Heads{9, 3, 64}, Heads{32, 4, 64}, Heads{32, 8, 128}}) {
+      for (const Heads& h : {Heads{9, 3, 64, 0}, Heads{32, 4, 64, 0}, Heads{32, 8, 128, 0},
+                             Heads{16, 1, 512, 64}, Heads{128, 1, 512, 64}}) {
         for (const Work& w : {Work{1, 1, 128}, Work{1, 1, 512}, Work{1, 1, 4096}, Work{1, 1, 16384},
                               Work{1, 16, 512}, Work{512, 1, 512}, Work{512, 1, 2048}}) {
-          const Shape shape = {h.heads, h.kv_heads, h.dim, dtype, w.rows, w.sequences, w.context};
+          const Shape shape = {h.heads, h.kv_heads, h.dim,       h.rope_dim,
+                               dtype,   w.rows,     w.sequences, w.context};
+          const std::string dim =
+              h.rope_dim == 0 ? fmt::format("{}", h.dim) : fmt::format("{}+{}", h.dim, h.rope_dim);
           const std::string name = fmt::format("attention/{}/{}/{}/{}x{}/{}x{}@{}", impl.name,
                                                dtype == KvDType::kF16 ? "f16" : "f32", h.heads,
-                                               h.kv_heads, h.dim, w.rows, w.sequences, w.context);
+                                               h.kv_heads, dim, w.rows, w.sequences, w.context);
           benchmark::RegisterBenchmark(name.c_str(),
                                        [&pool, &limits, &impl, shape](benchmark::State& state) {
                                          RunCase(state, pool, limits, impl, shape);

@@ -83,13 +83,15 @@ void RunCase(benchmark::State& state, ThreadPool& pool, const MachineLimits& lim
 
 void Register(ThreadPool& pool, const MachineLimits& limits) {
   for (const bool memory : {true, false}) {
-    for (const DType dtype : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ4_K,
-                              DType::kQ6_K, DType::kF32, DType::kF16, DType::kBF16}) {
+    for (const DType dtype :
+         {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ4_K, DType::kQ6_K,
+          DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3}) {
       for (const bool quantized_x : {true, false}) {
         // Floats are wide: with fewer of them the bytes are as many.
-        const size_t columns = !memory              ? kCachedColumns
-                               : IsQuantized(dtype) ? kMemoryColumns
-                                                    : kMemoryColumns / 2;
+        const bool wide = !IsQuantized(dtype) && BlockBytes(dtype) > 1;
+        const size_t columns = !memory ? kCachedColumns
+                               : wide  ? kMemoryColumns / 2
+                                       : kMemoryColumns;
         for (const MatmulImpl& impl : MatmulImpls()) {
           if ((impl.required_features & ~CpuFeatures()) != 0) continue;
           if (!impl.supports(quantized_x, dtype)) continue;

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Measures Pelton and llama.cpp on the same files and prints one Markdown table.
+"""Measures Pelton and its peers on the same files and prints one Markdown table: llama.cpp, and
+OpenVINO GenAI where bench/peers/run could install it.
 
 usage: compare.py [--rounds 5] [--threads 2] [--quick] [NAME=MODEL.gguf ...]
 
-A round runs both engines on every model, one after the other, in an order that turns round each
-time; a pause waits for a quiet machine first, and a memory read probe runs between the two. The
+A round runs all engines on every model, one after the other, in an order that turns round each
+time; a pause waits for a quiet machine first, and a memory read probe runs before each. The
 table gives medians over the rounds and the median of the rounds' own ratios, because the machine
 drifts: two figures of one round were taken minutes apart at most. All single measurements are in
 build/bench/results.json.
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 
-from engines import LlamaCpp, Pelton
+from engines import LlamaCpp, OpenVino, Pelton
 from machine import QUIET_SHARE, describe, dram_read_gbs, median, wait_until_quiet
 
 RESULTS = pathlib.Path("build/bench/results.json")
@@ -70,33 +71,39 @@ def unit_of(test):
     return {"peak RSS": "MB", "first token": "s"}.get(test, "tokens/s")
 
 
-def row(name, test, rounds, bytes_per_token):
-    ours = [r["models"][name]["Pelton"] for r in rounds]
-    theirs = [r["models"][name]["llama.cpp"] for r in rounds]
-    mine, peer = [o["figures"][test] for o in ours], [t["figures"][test] for t in theirs]
-    ratios = [a / b for a, b in zip(mine, peer)]
-    others = max(o["others"][test] for o in ours + theirs)
-    probe = median([o["dram_gbs"] for o in ours + theirs])
+def row(name, test, rounds, peers, bytes_per_token):
+    runs = {engine: [r["models"][name][engine] for r in rounds] for engine in ["Pelton", *peers]}
+    figures = {engine: [run["figures"][test] for run in taken] for engine, taken in runs.items()
+               if test in taken[0]["figures"]}
+    mine = figures["Pelton"]
+    cells = []
+    for peer in peers:
+        if peer not in figures:
+            cells.append(" |  | ")
+            continue
+        ratios = [a / b for a, b in zip(mine, figures[peer])]
+        cells.append(f"{median(figures[peer]):.4g} | **{median(ratios):.2f}** | "
+                     f"{min(ratios):.2f}–{max(ratios):.2f}")
+    others = max(run["others"][test] for engine in figures for run in runs[engine])
+    probe = median([run["dram_gbs"] for taken in runs.values() for run in taken])
     share = ""
     if test.startswith("tg") and "@" not in test:
-        share = f"{median([a * bytes_per_token / 1e9 / o['dram_gbs'] for a, o in zip(mine, ours)]):.2f}"
+        share = f"{median([a * bytes_per_token / 1e9 / o['dram_gbs'] for a, o in zip(mine, runs['Pelton'])]):.2f}"
     busy = " busy" if others > QUIET_SHARE else ""
-    return (f"| {name} | {test} | {unit_of(test)} | {median(mine):.4g} | {median(peer):.4g} | "
-            f"**{median(ratios):.2f}** | {min(ratios):.2f}–{max(ratios):.2f} | {probe:.1f} | {share} | "
-            f"{100 * others:.0f} %{busy} |")
+    return (f"| {name} | {test} | {unit_of(test)} | {median(mine):.4g} | {' | '.join(cells)} | "
+            f"{probe:.1f} | {share} | {100 * others:.0f} %{busy} |")
 
 
-def table(rounds, models, threads):
+def table(rounds, models, peers, threads):
+    columns = "".join(f" {peer} | ratio | ratios seen |" for peer in peers)
     lines = [f"{describe()}; {threads} threads; {len(rounds)} rounds; "
              f"{time.strftime('%Y-%m-%d', time.gmtime())}", "",
-             "| model | test | unit | Pelton | llama.cpp | ratio | ratios seen | DRAM read GB/s | "
-             "of the probe | others' CPU |",
-             "|---|---|---|--:|--:|--:|--:|--:|--:|--:|"]
+             f"| model | test | unit | Pelton |{columns} DRAM read GB/s | of the probe | others' CPU |",
+             f"|---|---|---|--:|{'--:|--:|--:|' * len(peers)}--:|--:|--:|"]
     for name, path in models.items():
         bytes_per_token = weight_bytes(path)
         for test in rounds[0]["models"][name]["Pelton"]["figures"]:
-            if test in rounds[0]["models"][name]["llama.cpp"]["figures"]:
-                lines.append(row(name, test, rounds, bytes_per_token))
+            lines.append(row(name, test, rounds, peers, bytes_per_token))
     lines += ["", "For tokens/s more is better; for MB and s less is. The last column is the largest "
               "share of the CPUs that other processes used during any of the row's measurements."]
     return "\n".join(lines)
@@ -111,13 +118,17 @@ def main():
     parser.add_argument("models", nargs="+", metavar="NAME=PATH")
     arguments = parser.parse_args()
     models = dict(item.split("=", 1) for item in arguments.models)
-    engines = [Pelton(arguments.threads, arguments.pelton_option), LlamaCpp(arguments.threads)]
+    peers = [LlamaCpp(arguments.threads)]
+    if OpenVino.installed():
+        peers.append(OpenVino(arguments.threads))
+    engines = [Pelton(arguments.threads, arguments.pelton_option), *peers]
     rounds = []
     for number in range(arguments.rounds):
         rounds.append(run_round(number, engines, models, arguments.quick))
         RESULTS.write_text(json.dumps({"machine": describe(), "models": models, "rounds": rounds},
                                       indent=1))
-        TABLE.write_text(table(rounds, models, arguments.threads) + "\n")
+        TABLE.write_text(table(rounds, models, [peer.name for peer in peers], arguments.threads)
+                         + "\n")
     print(TABLE.read_text())
 
 

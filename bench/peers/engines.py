@@ -1,9 +1,11 @@
 """How each engine is asked for the same measurements. Every call is one fresh process."""
 import json
+import pathlib
 
 from machine import run_pinned
 
 LLAMA = "build/bench/llama-build/bin"
+OPENVINO = "build/bench-openvino/bin/python"
 PELTON = "build/release/pelton"
 PROMPT = "The capital of France is"
 SEQUENCE_PROMPT = 16  # tokens of each sequence's own prompt in a batched decode
@@ -26,6 +28,9 @@ class Pelton:
     def single(self, model, prompt, generated):
         return self._bench(model, ["-p", prompt, "-n", generated, "--batch", 1])
 
+    def deep(self, model, generated, depth):
+        return self._bench(model, ["-p", 0, "-n", generated, "-d", depth])
+
     def batched(self, model, generated, batches):
         return self._bench(model, ["-p", 0, "-n", generated, "--batch", ",".join(map(str, batches))])
 
@@ -41,15 +46,21 @@ class LlamaCpp:
     def __init__(self, threads):
         self.threads = threads
 
-    def single(self, model, prompt, generated):
-        command = [f"{LLAMA}/llama-bench", "-m", model, "-p", prompt, "-n", generated, "-r", 1,
-                   "-t", self.threads, "-o", "json"]
+    def _bench(self, model, arguments):
+        command = [f"{LLAMA}/llama-bench", "-m", model, *arguments, "-r", 1, "-t", self.threads,
+                   "-o", "json"]
         outcome = run_pinned(command, self.threads)
         rates = {}
         for row in json.loads(outcome.stdout):
             test = f"pp{row['n_prompt']}" if row["n_prompt"] else f"tg{row['n_gen']}"
-            rates[test] = row["avg_ts"]
+            rates[test + (f" @ d{row['n_depth']}" if row["n_depth"] else "")] = row["avg_ts"]
         return rates, outcome
+
+    def single(self, model, prompt, generated):
+        return self._bench(model, ["-p", prompt, "-n", generated])
+
+    def deep(self, model, generated, depth):
+        return self._bench(model, ["-p", 0, "-n", generated, "-d", depth])
 
     def batched(self, model, generated, batches):
         context = max(batches) * (SEQUENCE_PROMPT + generated)
@@ -70,3 +81,31 @@ class LlamaCpp:
 
     def start(self, model):
         return run_pinned([f"{LLAMA}/first_token", model, self.threads, PROMPT, 8], self.threads)
+
+
+class OpenVino:
+    name = "OpenVINO"
+
+    def __init__(self, threads):
+        self.threads = threads
+
+    @staticmethod
+    def installed():
+        return pathlib.Path(OPENVINO).exists()
+
+    def _run(self, model, *arguments):
+        return run_pinned([OPENVINO, "bench/peers/openvino_bench.py", model, self.threads,
+                           *arguments], self.threads)
+
+    def _rates(self, model, *arguments):
+        outcome = self._run(model, *arguments)
+        return json.loads(outcome.stdout), outcome
+
+    def single(self, model, prompt, generated):
+        return self._rates(model, "single", prompt, generated)
+
+    def batched(self, model, generated, batches):
+        return self._rates(model, "batched", generated, ",".join(map(str, batches)))
+
+    def start(self, model):
+        return self._run(model, "start", PROMPT, 8)

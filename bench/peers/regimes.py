@@ -4,8 +4,8 @@
     bench/peers/regimes.py [--threads 2] [--rounds 3] [--batches 1,2,4,...] [--long 8000] MODEL.gguf
 
 Growth: decode of more and more sequences at once, which should never dip. Busy: decode beside one
-loop of the lowest priority on each CPU, as a share of the idle rate. Long: prompts of --long tokens
-(none without it). Medians of the rounds; both engines take turns.
+loop of the lowest priority on each CPU, as a share of the idle rate. Long: prompts of --long tokens,
+and decode behind as many (none without it). Medians of the rounds; both engines take turns.
 """
 import argparse
 import contextlib
@@ -88,6 +88,10 @@ def main():
         found = medians(engines, options.rounds,
                         lambda engine, n=tokens: engine.single(options.model, n, 0)[0])
         row(f"prompt of {tokens} tokens", *(found[engine.name][f"pp{tokens}"] for engine in engines))
+        found = medians(engines, options.rounds,
+                        lambda engine, n=tokens: engine.deep(options.model, GENERATED, n)[0])
+        row(f"decode behind {tokens} tokens",
+            *(found[engine.name][f"tg{GENERATED} @ d{tokens}"] for engine in engines))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "peers")
 import load  # noqa: E402
 import machine  # noqa: E402
 
-PROMPT_WORDS = 200
 ANSWER_TOKENS = 128
 CONTEXT = 512  # of one sequence
 REQUESTS = {1: 4, 32: 2}  # of each client
@@ -75,7 +74,7 @@ def stop(processes):
         process.wait(timeout=20)
 
 
-def measure(engine, model, clients, threads, seed):
+def measure(engine, model, clients, threads, words, seed):
     port = free_port()
     command = [str(part) for part in ENGINES[engine](model, clients, threads, port)]
     cpus = ",".join(map(str, machine.cpus(threads)))
@@ -84,7 +83,7 @@ def measure(engine, model, clients, threads, seed):
         try:
             wait_until_ready(port, process)
             load.run(port, 1, 1, 8, 4, "warm")
-            return load.run(port, clients, REQUESTS.get(clients, 2), PROMPT_WORDS, ANSWER_TOKENS,
+            return load.run(port, clients, REQUESTS.get(clients, 2), words, ANSWER_TOKENS,
                             seed)
         finally:
             process.send_signal(signal.SIGTERM)
@@ -100,6 +99,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clients", default="1,32")
+    parser.add_argument("--words", type=int, default=200,
+                        help="of a prompt; about as many tokens, but 2.6 each in random models")
     parser.add_argument("models", nargs="+", metavar="NAME=FILE.gguf")
     options = parser.parse_args()
     print(f"{machine.describe()}; {options.threads} threads, medians of {options.rounds} rounds\n")
@@ -111,7 +112,8 @@ def main():
             for number in range(options.rounds):
                 machine.wait_until_quiet()
                 for engine in ENGINES:
-                    rounds[engine].append(measure(engine, model, clients, options.threads, number))
+                    rounds[engine].append(measure(engine, model, clients, options.threads,
+                                                  options.words, number))
             for figure in rounds["Pelton"][0]:
                 own, peer = (statistics.median(one[figure] for one in rounds[engine])
                              for engine in ENGINES)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Decoding with guessed tokens beside decoding without, on one server each, in turns.
 
-    bench/serving/speculate.py [--rounds 5] [--threads 2] [--clients 1,4] MODEL
+    bench/serving/speculate.py [--rounds 5] [--threads 2] [--clients 1,4] [--speculate auto] MODEL
 
 Four texts: code to be written out again; random words gone on with greedily, where a small model
 soon repeats itself; the same sampled with a seed, where it does not; and JSON of a schema, whose
@@ -70,6 +70,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clients", default="1,4")
+    parser.add_argument("--speculate", default="auto", choices=["auto", "ngram", "mtp"])
     parser.add_argument("model")
     options = parser.parse_args()
     print(f"{machine.describe()}; {options.threads} threads, {options.rounds} rounds\n")
@@ -77,7 +78,8 @@ def main():
     print("|---|--:|--:|--:|--:|--:|--:|")
     servers = {}
     try:
-        ports = {mode: compare.free_port() for mode in ("off", "auto")}
+        guessing = options.speculate
+        ports = {mode: compare.free_port() for mode in ("off", guessing)}
         for mode, port in ports.items():
             servers[mode] = compare.serve_pelton(options.model, options.threads, port,
                                                  "--speculate", mode, "--ctx", "1024")
@@ -91,15 +93,15 @@ def main():
                     order = list(ports) if number % 2 == 0 else list(reversed(ports))
                     for mode in order:
                         seen[mode].append(asyncio.run(together(ports[mode], prompts, text)))
-                for plain, guessed in zip(seen["off"], seen["auto"]):
+                for plain, guessed in zip(seen["off"], seen[guessing]):
                     if plain["texts"] != guessed["texts"]:
                         raise SystemExit(f"the answers differ: {plain['texts']} {guessed['texts']}")
                 rate = {mode: statistics.median(one["rate"] for one in seen[mode]) for mode in seen}
                 ratio = statistics.median(a["rate"] / b["rate"]
-                                          for a, b in zip(seen["auto"], seen["off"]))
-                print(f"| {text} | {clients} | {rate['auto']:.1f} | {rate['off']:.1f} | {ratio:.2f} "
-                      f"| {sum(one['accepted'] for one in seen['auto'])} "
-                      f"| {sum(one['rejected'] for one in seen['auto'])} |", flush=True)
+                                          for a, b in zip(seen[guessing], seen["off"]))
+                print(f"| {text} | {clients} | {rate[guessing]:.1f} | {rate['off']:.1f} "
+                      f"| {ratio:.2f} | {sum(one['accepted'] for one in seen[guessing])} "
+                      f"| {sum(one['rejected'] for one in seen[guessing])} |", flush=True)
     finally:
         compare.stop(servers.values())
 

@@ -126,12 +126,20 @@ def write_configs():
                    "query_pre_attn_scalar": 32, "hidden_activation": "gelu_pytorch_tanh",
                    "rope_local_base_freq": 10000.0,
                    "rope_scaling": {"rope_type": "linear", "factor": 8.0}},
+        "gemma3_parameters": {
+            "model_type": "gemma3_text", "layer_types": types, "sliding_window": 24,
+            "use_bidirectional_attention": False,
+            "rope_parameters": {
+                "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 1e4}}},
         "gemma2": {"model_type": "gemma2", "attn_logit_softcapping": None,
                    "final_logit_softcapping": 30.0},
         "phi3": {"model_type": "phi3", "original_max_position_embeddings": 100,
                  "partial_rotary_factor": 0.5,
                  "rope_scaling": {"type": "longrope", "short_factor": [1.0, 1.5],
                                   "long_factor": [2.0, 3.0]}},
+        "phi3_window": {"model_type": "phi3", "sliding_window": 40, "rope_scaling": None,
+                        "tie_word_embeddings": False, "original_max_position_embeddings": 256},
     }
     for name, more in cases.items():
         write("model_config", name, json.dumps(base | more).encode())

@@ -15,10 +15,10 @@
 namespace pelton {
 namespace {
 
-constexpr DType kWeightTypes[] = {DType::kF32,    DType::kF16,  DType::kBF16, DType::kQ4_0,
-                                  DType::kQ4_1,   DType::kQ5_0, DType::kQ5_1, DType::kQ8_0,
-                                  DType::kIQ4_NL, DType::kQ2_K, DType::kQ3_K, DType::kQ4_K,
-                                  DType::kQ5_K,   DType::kQ6_K};
+constexpr DType kWeightTypes[] = {DType::kF32,    DType::kF16,   DType::kBF16, DType::kQ4_0,
+                                  DType::kQ4_1,   DType::kQ5_0,  DType::kQ5_1, DType::kQ8_0,
+                                  DType::kIQ4_NL, DType::kMXFP4, DType::kQ2_K, DType::kQ3_K,
+                                  DType::kQ4_K,   DType::kQ5_K,  DType::kQ6_K, DType::kF8E4M3};
 
 class Bytes {
  public:
@@ -96,16 +96,14 @@ void RunOne(const uint8_t* data, size_t size) {
   if (bytes.Below(3) == 0) {
     shape.columns = (shape.columns + 31) / 32 * 32;
     shape.quantized_out = true;
-    shape.out_terms = 1 + bytes.Below(2);
   }
-  if (shape.quantized_x) shape.x_terms = 1 + bytes.Below(2);
   const size_t cut = bytes.Below(4), first = bytes.Below(shape.rows);
   const size_t count = 1 + bytes.Below(shape.rows - first);
   MatmulCase test(shape, 1 + bytes.Below(256));
   bytes.Scatter(test.weights().data(), test.weights().size(), 2);
   bytes.Scatter(test.activations().data(), test.activations().size(), 1);
   if (shape.quantized_x) {
-    Repair({test.activations().data(), shape.cols}, shape.rows * shape.x_terms);
+    Repair({test.activations().data(), shape.cols}, shape.rows);
   }
 
   std::vector<std::byte> want;

@@ -27,6 +27,9 @@ void CheckText(const Tokenizer& tokenizer, std::string_view text) {
       PELTON_CHECK(id >= 0 && static_cast<size_t>(id) < tokenizer.vocab_size(),
                    "ids are of the vocabulary");
     }
+    PELTON_CHECK(tokenizer.MinTokens(text) <=
+                     tokenizer.Encode(text, {.parse_special = parse_special}).size(),
+                 "a text has as many tokens as are sure");
     for (const bool skip_special : {true, false}) {
       pelton::StreamDecoder decoder(tokenizer, skip_special);
       std::string streamed;

@@ -14,6 +14,8 @@ class Clock {
   virtual int64_t NowNs() const = 0;
 };
 
+inline double ToSeconds(int64_t ns) { return static_cast<double>(ns) * 1e-9; }
+
 // The machine's monotonic clock.
 class MonotonicClock final : public Clock {
  public:

@@ -36,10 +36,14 @@ Result<LoadOptions> ReadOptions(const pelton_model_options& given) {
   options.passes.numerics = numerics == "exact" ? Numerics::kExact : Numerics::kFast;
   options.invariant = given.invariant != 0;
   const std::string_view speculate = given.speculate == nullptr ? "auto" : given.speculate;
-  if (speculate == "ngram" || speculate == "off") {
-    options.speculate = speculate == "ngram";
+  if (speculate == "ngram") {
+    options.speculate = Speculation::kNgram;
+  } else if (speculate == "mtp") {
+    options.speculate = Speculation::kMtp;
+  } else if (speculate == "off") {
+    options.speculate = Speculation::kOff;
   } else if (speculate != "auto") {
-    return Unexpected("speculate", speculate, "\"ngram\", \"off\" or \"auto\"");
+    return Unexpected("speculate", speculate, "\"ngram\", \"mtp\", \"off\" or \"auto\"");
   }
   options.threads = given.threads;
   options.context_tokens = given.context_tokens;

@@ -137,6 +137,12 @@ class MessagesTest(unittest.TestCase):
     def test_what_does_not_fit_is_refused_in_words_that_clients_know(self):
         error = self.message(400, messages=[{"role": "user", "content": "word " * 2000}])["error"]
         self.assertTrue(error["message"].startswith("prompt is too long: "), error)
+        long = [{"role": "user", "content": "word " * 40000}]
+        error = self.message(400, messages=long)["error"]
+        self.assertRegex(error["message"], r"^prompt is too long: .* at least \d+ tokens")
+        # To be counted it need not fit.
+        count = self.message(path="/v1/messages/count_tokens", messages=long)["input_tokens"]
+        self.assertGreater(count, 40000)
 
     def test_what_is_not_supported_is_refused_by_name(self):
         tool = {"name": "f", "input_schema": {"type": "object"}}

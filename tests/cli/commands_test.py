@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -250,6 +251,21 @@ class ErrorTest(unittest.TestCase):
                 path = pathlib.Path(folder, name + ".gguf")
                 path.write_bytes(content)
                 self.one_sentence(pelton("run", path, "hi", code=3), name + ".gguf", *words)
+
+    def test_tensors_of_a_folder(self):
+        source = pathlib.Path("tests/data/golden/deepseek-v3-fp8-edge")
+        weights = (source / "model.safetensors").read_bytes()
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copy(source / "config.json", folder)
+            for name in ["experts.3.up_proj.weight", "experts.5.down_proj.weight_scale_inv",
+                         "self_attn.kv_b_proj.weight"]:
+                named = f'{name}"'.encode()
+                self.assertIn(named, weights)
+                # As many bytes, so that the header stays as long.
+                renamed = weights.replace(named, named.replace(b".w", b".W"))
+                pathlib.Path(folder, "model.safetensors").write_bytes(renamed)
+                done = pelton("run", folder, "--prompt-ids", "5", code=3)
+                self.one_sentence(done, name, "model.safetensors", "found none")
 
     def test_memory(self):
         done = pelton("run", MODEL, "hi", "--kv-tokens", 1 << 30, code=4)

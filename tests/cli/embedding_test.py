@@ -106,6 +106,12 @@ class EncoderTest(unittest.TestCase):
         error = self.embed(400, input=["a", text])["error"]
         self.assertEqual(error["message"], "input 1: found 602 tokens, expected at most 512; "
                                            "truncate_prompt_tokens cuts them")
+        for route, fields in [("/v1/embeddings", {"input": ["a", "word " * 100000]}),
+                              ("/v1/rerank", {"query": "a", "documents": ["word " * 100000]}),
+                              ("/v1/score", {"text_1": "a", "text_2": "word " * 100000})]:
+            error = self.server.json(route, fields, 400)["error"]
+            self.assertIn("found at least 100002 tokens, expected at most 512", error["message"])
+            self.server.json(route, {**fields, "truncate_prompt_tokens": -1})
         cut = self.embed(input=text, truncate_prompt_tokens=12)
         self.assertEqual(cut["usage"]["prompt_tokens"], 12)
         self.assertEqual(cut["data"], self.embed(input="word " * 10)["data"])

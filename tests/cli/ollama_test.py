@@ -38,6 +38,9 @@ class PlainModelTest(unittest.TestCase):
             error = server.json("/api/generate", {**body, "prompt": "of the " * 100}, 400,
                                 headers=key)["error"]
             self.assertIn("num_ctx", error)
+            error = server.json("/api/generate", {**body, "prompt": "of the " * 100000}, 400,
+                                headers=key)["error"]
+            self.assertRegex(error, r"num_ctx: found 100, but the prompt has at least \d+ tokens")
         finally:
             server.end()
 

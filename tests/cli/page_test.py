@@ -210,6 +210,8 @@ class ChatTest(PageCase):
         path = os.path.join(self.downloads.name, os.listdir(self.downloads.name)[0])
         with open(path, encoding="utf-8") as file:
             self.assertEqual(json.load(file)["format"], "pelton-chats")
+        # The list is made anew when a chat was saved.
+        self.wait(lambda page: page.find_elements(By.CSS_SELECTOR, "#chats [aria-label=Delete]"))
         self.find("#chats [aria-label=Delete]").click()
         self.find("#confirm-yes").click()
         self.wait(lambda page: self.chats() == [])

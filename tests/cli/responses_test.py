@@ -299,6 +299,13 @@ class ResponsesTest(unittest.TestCase):
         turns.append({"role": "user", "content": "Name a colour."})
         error = self.ask(400, input=turns)["error"]
         self.assertEqual((error["param"], error["code"]), ("input", "context_length_exceeded"))
+        long = [{"role": "user", "content": "word " * 40000},
+                {"role": "assistant", "content": "Yes."}, *turns]
+        error = self.ask(400, input=long)["error"]
+        self.assertEqual((error["param"], error["code"]), ("input", "context_length_exceeded"))
+        self.assertRegex(error["message"], r"at least \d+ tokens")
+        self.assertEqual(self.ask(input=long, truncation="auto")["usage"]["input_tokens"],
+                         self.ask(input=turns, truncation="auto")["usage"]["input_tokens"])
         cut = self.ask(input=turns, truncation="auto", instructions="Be brief.")
         self.assertLessEqual(cut["usage"]["input_tokens"], 1000)
         self.assertGreater(cut["usage"]["input_tokens"], 512)

@@ -176,6 +176,21 @@ class CompletionTest(unittest.TestCase):
         self.assertIn("600", error["message"])
         self.assertIn("512", error["message"])
 
+    def test_a_long_text_that_cannot_fit_is_refused_by_its_size(self):
+        text = "of the " * (1 << 20)
+        error = self.complete(400, prompt=text, max_tokens=4)["error"]
+        self.assertEqual((error["param"], error["code"]), ("prompt", "context_length_exceeded"))
+        found = re.fullmatch(r"the prompt has at least (\d+) tokens, but the context holds 512",
+                             error["message"])
+        self.assertTrue(found, error)
+        short = self.server.json("/tokenize", {"prompt": text[:70000]})  # any length is counted
+        self.assertGreater(short["count"], 512)
+        self.assertLessEqual(int(found[1]), short["count"] * len(text) // 70000)
+        error = self.complete(400, prompt=["of", text, [1]], max_tokens=4)["error"]
+        self.assertEqual((error["param"], error["code"]), ("prompt", "context_length_exceeded"))
+        error = self.complete(400, prompt=text, max_tokens=4, nonsense=1)["error"]
+        self.assertEqual(error["param"], "nonsense")
+
     def test_a_client_that_leaves_ends_its_work(self):
         before = self.server.metric('pelton_requests_finished_total{reason="cancelled"}')
         for stream in [True, False]:
@@ -366,6 +381,12 @@ class ChatTest(unittest.TestCase):
         self.assertGreater(details["prompt_tokens_details"]["cached_tokens"], 64)
         self.assertEqual(details["prompt_cache_hit_tokens"] + details["prompt_cache_miss_tokens"],
                          details["prompt_tokens"])
+
+    def test_a_long_chat_that_cannot_fit_is_refused_by_its_size(self):
+        error = self.server.json("/v1/chat/completions", {
+            "messages": [{"role": "user", "content": "word " * 200000}]}, 400)["error"]
+        self.assertEqual((error["param"], error["code"]), ("messages", "context_length_exceeded"))
+        self.assertRegex(error["message"], r"^the prompt has at least \d+ tokens")
 
     def test_parts_of_text_are_a_text(self):
         parts = [{"type": "text", "text": "Say "}, {"type": "text", "text": "hello."}]

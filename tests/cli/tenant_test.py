@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -178,6 +179,65 @@ class TenantTest(unittest.TestCase):
         after = self.metric(key, 'pelton_tenant_tokens_total{tenant="one",kind="output"}')
         self.assertGreater(after, before)
         self.assertEqual(self.ask(key)[0], 200)
+
+    def unread(self, key, path, fields):
+        """A streamed answer that waits to be read: the server holds it once its buffers are full."""
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(60)
+        client.connect(("127.0.0.1", self.port))
+        body = json.dumps(fields).encode()
+        client.sendall(b"POST %s HTTP/1.0\r\nX-Api-Key: %s\r\nContent-Length: %d\r\n\r\n%s"
+                       % (path.encode(), key.encode(), len(body), body))
+        return client
+
+    def test_what_an_answer_uses_is_counted_while_it_is_made(self):
+        key = self.keys("add", "one")
+        self.start()
+        tokens = {kind: f'pelton_tenant_tokens_total{{tenant="one",kind="{kind}"}}'
+                  for kind in ["prompt", "output"]}
+        client = self.unread(key, "/v1/completions", {
+            "prompt": [[1, 2, 3], [4, 5]], "n": 10, "max_tokens": 900, "stream": True,
+            "ignore_eos": True})
+        self.until(lambda: self.metric(key, tokens["output"]) > 0)
+        self.assertEqual(self.metric(key, 'pelton_tenant_requests_running{tenant="one"}'), 1)
+        self.until(lambda: self.metric(key, tokens["prompt"]) == 5)  # each prompt once
+        client.close()
+        self.until(lambda: self.metric(key, 'pelton_tenant_requests_running{tenant="one"}') == 0)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request("GET", "/debug/requests", headers={"X-Api-Key": key})
+        told = json.loads(connection.getresponse().read())["requests"]
+        connection.close()
+        self.assertEqual({each["state"] for each in told}, {"cancelled"})
+        output = sum(each["output_tokens"] for each in told)
+        self.assertEqual(self.metric(key, tokens["output"]), output)
+        self.assertEqual(self.metric(key, tokens["prompt"]), 5)
+        self.end()
+        with open(self.audit, encoding="utf-8") as file:
+            line = json.loads(file.readline())
+        self.assertEqual((line["prompt_tokens"], line["output_tokens"]), (5, output))
+
+    def test_an_answer_whose_quota_ends_goes_on_and_the_next_is_refused(self):
+        key = self.keys("add", "one", "--tokens-per-day", "400")
+        self.start()
+        # Without a length of its own, 256 tokens are set aside for it; its form makes it longer.
+        client = self.unread(key, "/api/generate", {
+            "model": "tiny", "prompt": "of the", "raw": True,
+            "format": {"type": "array", "items": {"type": "integer"}, "minItems": 2000}})
+        self.assertEqual(self.ask(key)[0], 200)
+        answer = client.makefile("rb")
+        lines = []
+        while len(lines) < 500:
+            lines.append(answer.readline())
+        status, body, headers = self.ask(key)
+        self.assertEqual((status, body["error"]["code"]), (429, "insufficient_quota"))
+        self.assertLessEqual(int(headers["Retry-After"]), 86400)
+        lines += answer.readlines()
+        client.close()
+        last = json.loads(lines[-1])
+        self.assertEqual(last["done_reason"], "length")
+        self.assertGreater(last["eval_count"], 1000)
+        self.assertEqual(self.ask(key)[0], 429)
 
     def test_models_expiry_and_the_audit_log(self):
         other = self.keys("add", "other", "--allow-model", "huge")

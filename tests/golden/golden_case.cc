@@ -47,12 +47,27 @@ Case LoadCase(const fs::path& json_path, const fs::path& tensors_path, const std
   Case result{.name = name, .model_path = model_path};
   const Json& advised = json["tolerance"]["advised_max_abs_error"];
   result.float32_tolerance = advised["float32"];
-  result.coarse_tolerance =
+  const Json measured =
+      json["tolerance"].value("/measured_against_float32/bfloat16"_json_pointer, Json::object());
+  const Json advised_coarse =
       advised.contains("q8_activations") ? advised["q8_activations"] : advised["bfloat16"];
+  // Null: other choices in every prompt, whose measured errors say more than no tolerance. They are
+  // as large as logits here, so that equal best tokens are counted too.
+  const double coarse = advised_coarse.is_null() ? 0 : advised_coarse.get<double>();
+  if (advised_coarse.is_null()) result.coarse_agreement = measured["argmax_agreement"];
   for (const Json& p : json["prompts"]) {
-    Prompt prompt{.name = p["name"]};
+    Prompt prompt{.name = p["name"], .coarse_tolerance = coarse};
+    const size_t index = result.prompts.size();
+    if (measured.contains("rows_with_other_choices") &&
+        measured["rows_with_other_choices"][index] > 0) {
+      prompt.coarse_tolerance =
+          std::max(coarse, 2 * measured["max_abs_error"][index].get<double>());
+    }
     prompt.ids = p["ids"].get<std::vector<int32_t>>();
     prompt.logits_positions = p["logits_positions"].get<std::vector<size_t>>();
+    if (result.coarse_agreement > 0) {
+      prompt.best_ids = Elements<int32_t>(*image, prompt.name + ".argmax");
+    }
     prompt.logits = Elements<float>(*image, prompt.name + ".logits");
     prompt.greedy_ids = p["greedy_ids"].get<std::vector<int32_t>>();
     prompt.greedy_margins = p["greedy_margins"].get<std::vector<float>>();
@@ -93,19 +108,16 @@ Runner::Runner(const std::string& model_path, const RunnerOptions& options)
   Result<ModelFiles> files = OpenModel(model_path);
   PELTON_CHECK(files.ok(), files.status().message().c_str());
   files_ = std::move(files).value();
-  Result<Graph> graph = BuildGraph(files_->config, files_->weights);
+  Result<Graph> graph = BuildGraph(files_->config, files_->weights, options.max_context);
   PELTON_CHECK(graph.ok(), graph.status().message().c_str());
   const auto reports = RunPasses(options.passes, *graph);
   PELTON_CHECK(reports.ok(), reports.status().message().c_str());
   Result<PackedStore> weights = PackedStore::Pack(*graph, pool_, [](const StoredTensor&) {});
   PELTON_CHECK(weights.ok(), weights.status().message().c_str());
-  KvCacheView view{};
-  view.dtype = options.passes.numerics == Numerics::kExact ? KvDType::kF32 : KvDType::kF16;
-  view.layers = files_->config.layers;
-  view.kv_heads = files_->config.kv_heads;
-  view.head_dim = files_->config.head_dim;
+  const bool exact = options.passes.numerics == Numerics::kExact;
+  KvCacheView view = CacheGeometryOf(files_->config, exact ? KvDType::kF32 : KvDType::kF16);
   view.block_tokens = block_tokens_ = 32;
-  view.num_blocks = kMaxContext / block_tokens_;
+  view.num_blocks = (options.max_context + block_tokens_ - 1) / block_tokens_;
   Result<Arena> cache = Arena::Allocate(view.num_blocks * view.BlockBytes(), "cache");
   PELTON_CHECK(cache.ok(), cache.status().message().c_str());
   cache_ = std::move(cache).value();
@@ -116,7 +128,7 @@ Runner::Runner(const std::string& model_path, const RunnerOptions& options)
   const StepLimits limits{.max_tokens = max_step_tokens_,
                           .max_sequences = 1,
                           .max_logit_rows = max_step_tokens_,
-                          .max_context = kMaxContext};
+                          .max_context = options.max_context};
   auto executor = GraphExecutor::Create(
       std::move(graph).value(), std::move(weights).value(), view, pool_,
       {.limits = limits,

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <tuple>
 
 #include "golden_case.h"
@@ -14,11 +15,49 @@ namespace pelton::golden {
 namespace {
 
 // Families that BuildGraph builds.
-const std::vector<std::string> kFullCases = {"llama", "llama3-scaled-tied", "mistral-window",
-                                             "qwen2", "qwen3"};
+const std::vector<std::string> kFullCases = {"llama",
+                                             "llama3-scaled-tied",
+                                             "mistral-window",
+                                             "qwen2",
+                                             "qwen3",
+                                             "gemma2",
+                                             "gemma3",
+                                             "phi3",
+                                             "phi3-longrope",
+                                             "mixtral",
+                                             "qwen3-moe",
+                                             "deepseek-v2-lite",
+                                             "deepseek-v2-group",
+                                             "deepseek-v3-bf16",
+                                             "deepseek-v3-fp8",
+                                             "deepseek-v3-fp8-edge",
+                                             "deepseek-v3-mtp",
+                                             "gpt-oss",
+                                             "deepseek-v32-dsa",
+                                             "deepseek-v4"};
 
-// Folders, and GGUF files of llama and qwen2.
-constexpr size_t kFullSetSize = 16;
+// Folders, phi3-longrope twice, and GGUF files of llama, qwen2 and deepseek-v2-lite.
+constexpr size_t kFullSetSize = 37;
+
+// The reference chooses longrope's factors by the length of each prompt, Pelton by the context that
+// a model is opened for: one case for the prompts that stay within the original context, with their
+// continuations, and one for the others.
+void SplitLongRope(std::vector<Case>* cases) {
+  constexpr size_t kOriginalContext = 100;
+  Case within = cases->back(), beyond = cases->back();
+  const auto is_within = [&](const Prompt& prompt) {
+    return prompt.ids.size() + prompt.greedy_ids.size() <= kOriginalContext;
+  };
+  std::erase_if(within.prompts, std::not_fn(is_within));
+  std::erase_if(beyond.prompts, is_within);
+  EXPECT_EQ(within.prompts.size(), 2u);
+  EXPECT_EQ(beyond.prompts.size(), 1u);
+  within.name += "/short";
+  within.max_context = kOriginalContext;
+  beyond.name += "/long";
+  cases->back() = std::move(within);
+  cases->push_back(std::move(beyond));
+}
 
 std::vector<Case> AllCases() {
   std::vector<Case> cases;
@@ -26,12 +65,13 @@ std::vector<Case> AllCases() {
   if (full) {
     for (const std::string& name : kFullCases) {
       for (Case& c : LoadCases(*full + "/models/" + name, name)) cases.push_back(std::move(c));
+      if (name == "phi3-longrope") SplitLongRope(&cases);
     }
     EXPECT_EQ(cases.size(), kFullSetSize);
     return cases;
   }
-  // What the repository carries: one GGUF file and two folders of the full set.
-  for (const char* name : {"llama", "mistral-window", "qwen3"}) {
+  // What the repository carries: one GGUF file and three folders of the full set.
+  for (const char* name : {"llama", "mistral-window", "qwen3", "deepseek-v3-fp8-edge"}) {
     for (Case& c : LoadCases(std::string("tests/data/golden/") + name, name))
       cases.push_back(std::move(c));
   }
@@ -53,12 +93,35 @@ int32_t Best(std::span<const float> row) {
   return static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
 }
 
-// Checks prompt logits within `tolerance`, and the recorded greedy path token by token wherever its
-// margin exceeds twice that.
-void CheckCase(const Case& c, Runner& runner, double tolerance, size_t chunk) {
+// The share of positions of all prompts and their greedy continuations with the reference's best
+// token. Where an indexer chooses another key or a router another expert, logits of a tiny model
+// are anything, though nothing is wrong. For deepseek-v32-dsa the bound is 0.69; with f16 keys 0.99
+// is reached, by a model that attends to all positions 0.21.
+double Agreement(const Case& c, Runner& runner) {
+  const size_t vocab = runner.vocab();
+  size_t equal = 0, all = 0;
+  for (const Prompt& prompt : c.prompts) {
+    std::vector<int32_t> ids = prompt.ids, want = prompt.best_ids;
+    ids.insert(ids.end(), prompt.greedy_ids.begin(), prompt.greedy_ids.end() - 1);
+    want.insert(want.end(), prompt.greedy_ids.begin() + 1, prompt.greedy_ids.end());
+    runner.Reset();
+    const std::vector<float> logits = runner.Append(ids, 64);
+    for (size_t i = 0; i < ids.size(); ++i) {
+      equal += Best(std::span(logits).subspan(i * vocab, vocab)) == want[i] ? 1 : 0;
+    }
+    all += ids.size();
+  }
+  return static_cast<double>(equal) / static_cast<double>(all);
+}
+
+// Checks prompt logits within the case's tolerance, of exact or of coarser arithmetic, and the
+// recorded greedy path token by token wherever its margin exceeds twice that.
+void CheckCase(const Case& c, Runner& runner, Numerics numerics, size_t chunk) {
   const size_t vocab = runner.vocab();
   for (const Prompt& prompt : c.prompts) {
     SCOPED_TRACE(c.name + " " + prompt.name);
+    const double tolerance =
+        numerics == Numerics::kExact ? c.float32_tolerance : prompt.coarse_tolerance;
     runner.Reset();
     std::vector<float> logits = runner.Append(prompt.ids, chunk);
     ASSERT_EQ(prompt.logits.size(), prompt.logits_positions.size() * vocab);
@@ -79,28 +142,32 @@ void CheckCase(const Case& c, Runner& runner, double tolerance, size_t chunk) {
       last = next;
     }
   }
+  if (numerics == Numerics::kFast && c.coarse_agreement > 0) {
+    EXPECT_GE(Agreement(c, runner), c.coarse_agreement) << c.name;
+  }
 }
 
 TEST(GoldenModelsTest, ExactNumericsAtEveryFusionLevel) {
   size_t checked = 0;
   for (const Case& c : AllCases()) {
     for (int level = 0; level <= 3; ++level) {
-      Runner runner(c.model_path,
-                    {.passes = {.numerics = Numerics::kExact, .fusion_level = level}});
+      Runner runner(c.model_path, {.passes = {.numerics = Numerics::kExact, .fusion_level = level},
+                                   .max_context = c.max_context});
       SCOPED_TRACE(fmt::format("fusion level {}", level));
-      CheckCase(c, runner, c.float32_tolerance, 256);
+      CheckCase(c, runner, Numerics::kExact, 256);
       ++checked;
     }
   }
-  EXPECT_GE(checked, 3u * 4);
+  EXPECT_GE(checked, 4u * 4);
 }
 
 TEST(GoldenModelsTest, FastNumericsStaysNear) {
   for (const Case& c : AllCases()) {
     for (const bool as_prompts : {true, false}) {
-      Runner runner(c.model_path,
-                    {.passes = {.numerics = Numerics::kFast}, .as_prompts = as_prompts});
-      CheckCase(c, runner, c.coarse_tolerance, 256);
+      Runner runner(c.model_path, {.passes = {.numerics = Numerics::kFast},
+                                   .max_context = c.max_context,
+                                   .as_prompts = as_prompts});
+      CheckCase(c, runner, Numerics::kFast, 256);
     }
   }
 }
@@ -108,8 +175,10 @@ TEST(GoldenModelsTest, FastNumericsStaysNear) {
 TEST(GoldenModelsTest, FastNumericsOfOtherArithmetic) {
   // Without the promise of one arithmetic for all row counts (AMX, where the machine has it).
   for (const Case& c : AllCases()) {
-    Runner runner(c.model_path, {.passes = {.numerics = Numerics::kFast}, .need_invariant = false});
-    CheckCase(c, runner, c.coarse_tolerance, 256);
+    Runner runner(c.model_path, {.passes = {.numerics = Numerics::kFast},
+                                 .max_context = c.max_context,
+                                 .need_invariant = false});
+    CheckCase(c, runner, Numerics::kFast, 256);
   }
 }
 
@@ -118,7 +187,8 @@ TEST(GoldenModelsTest, ChunksAndThreadsDoNotChangeABit) {
     for (const auto& [name, numerics, as_prompts] :
          {std::tuple("exact", Numerics::kExact, false), std::tuple("fast", Numerics::kFast, true),
           std::tuple("fast, generated", Numerics::kFast, false)}) {
-      RunnerOptions options{.passes = {.numerics = numerics}, .as_prompts = as_prompts};
+      RunnerOptions options{
+          .passes = {.numerics = numerics}, .max_context = c.max_context, .as_prompts = as_prompts};
       Runner one(c.model_path, options);
       options.threads = 2;
       Runner two(c.model_path, options);

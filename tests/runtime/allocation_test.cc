@@ -7,7 +7,10 @@
 #include <cstdlib>
 #include <mutex>
 #include <new>
+#include <optional>
+#include <string>
 
+#include "golden_case.h"
 #include "model_engine.h"
 
 namespace {
@@ -64,8 +67,8 @@ class CountingObserver final : public RequestObserver {
   Shared* shared_;
 };
 
-TEST(AllocationTest, SteadyDecodeStepsAllocateNothing) {
-  ModelEngine model({.path = "tests/data/golden/llama/model-Q4_0.gguf", .threads = 2});
+void ExpectNoAllocations(const ModelEngineOptions& options) {
+  ModelEngine model(options);
   CountingObserver::Shared shared;
   Request request;
   request.prompt_ids = {5, 6, 7, 8, 9};
@@ -85,6 +88,16 @@ TEST(AllocationTest, SteadyDecodeStepsAllocateNothing) {
   // nothing is allocated.
   EXPECT_EQ(shared.at_token[99] - shared.at_token[9], 0u);
   EXPECT_GT(shared.at_token[0], 0u) << "the counter counts";
+}
+
+TEST(AllocationTest, SteadyDecodeStepsAllocateNothing) {
+  ExpectNoAllocations({.path = "tests/data/golden/llama/model-Q4_0.gguf", .threads = 2});
+}
+
+TEST(AllocationTest, StepsWithADraftModelAllocateNothing) {
+  const std::optional<std::string> full = golden::FullSet();
+  if (!full) GTEST_SKIP() << "the full set of golden models is not here";
+  ExpectNoAllocations({.path = *full + "/models/deepseek-v3-mtp", .threads = 2, .mtp = true});
 }
 
 }  // namespace

@@ -5,16 +5,28 @@
 
 #include <bit>
 #include <cstdint>
+#include <optional>
 #include <random>
 
+#include "golden_case.h"
 #include "model_engine.h"
 #include "runtime/engine/run_to_completion.h"
 
 namespace pelton {
 namespace {
 
-const std::vector<std::string> kModels = {"tests/data/golden/llama/model-Q4_0.gguf",
-                                          "tests/data/golden/mistral-window"};
+// What the repository carries, and of the full set what has experts, latent attention, an indexer,
+// compressed entries or sinks.
+std::vector<std::string> Models() {
+  std::vector<std::string> models = {"tests/data/golden/llama/model-Q4_0.gguf",
+                                     "tests/data/golden/mistral-window"};
+  if (const std::optional<std::string> full = golden::FullSet()) {
+    for (const char* name : {"deepseek-v3-bf16", "deepseek-v32-dsa", "deepseek-v4", "gpt-oss"}) {
+      models.push_back(*full + "/models/" + name);
+    }
+  }
+  return models;
+}
 
 struct Asked {
   std::vector<int32_t> prompt_ids;
@@ -75,7 +87,7 @@ class InvarianceTest : public testing::TestWithParam<Numerics> {};
 TEST_P(InvarianceTest, ResultsDoNotDependOnWhatRunsBeside) {
   std::mt19937 rng(20261125);
   size_t preemptions = 0, cached = 0;
-  for (const std::string& model : kModels) {
+  for (const std::string& model : Models()) {
     // Each request alone, its prompt in one piece, one thread, nothing cached.
     ModelEngine alone(
         {.path = model, .numerics = GetParam(), .max_sequences = 1, .prefix_cache = false});
@@ -111,6 +123,47 @@ TEST_P(InvarianceTest, ResultsDoNotDependOnWhatRunsBeside) {
   // The test saw what it is about.
   EXPECT_GT(preemptions, 0u);
   EXPECT_GT(cached, 0u);
+}
+
+// The same with guesses of the model's own layer: they change when a token comes, never which.
+TEST_P(InvarianceTest, MtpGuessesChangeNothing) {
+  const std::optional<std::string> full = golden::FullSet();
+  if (!full) GTEST_SKIP() << "the full set of golden models is not here";
+  const std::string model = *full + "/models/deepseek-v3-mtp";
+  std::mt19937 rng(20261127);
+  size_t preemptions = 0, cached = 0, accepted = 0, rejected = 0;
+  ModelEngine alone(
+      {.path = model, .numerics = GetParam(), .max_sequences = 1, .prefix_cache = false});
+  for (int round = 0; round < 10; ++round) {
+    const std::vector<Asked> asked = RandomRequests(rng, 24, alone.vocab());
+    ModelEngineOptions options{.path = model, .numerics = GetParam(), .mtp = true};
+    options.threads = 1 + rng() % 2;
+    options.step_tokens = 8 + rng() % 120;
+    options.max_sequences = 1 + rng() % 8;
+    options.kv_blocks = round % 2 == 0 ? 10 : 128;
+    options.prefix_cache = round % 3 != 0;
+    options.draft_tokens = 1 + rng() % 4;
+    SCOPED_TRACE(fmt::format("threads {} step {} sequences {} blocks {} cache {} drafts {}",
+                             options.threads, options.step_tokens, options.max_sequences,
+                             options.kv_blocks, options.prefix_cache, options.draft_tokens));
+    ModelEngine together(options);
+    const std::vector<RequestResult> got = RunAll(together.engine(), asked);
+    for (size_t i = 0; i < asked.size(); ++i) {
+      SCOPED_TRACE(fmt::format("request {}", i));
+      const RequestResult want = RunAll(alone.engine(), {asked[i]})[0];
+      ASSERT_TRUE(got[i].status.ok()) << got[i].status.message();
+      EXPECT_EQ(got[i].reason, want.reason);
+      ExpectSame(got[i].output, want.output);
+      ExpectSame(got[i].prompt, want.prompt);
+      preemptions += got[i].finish.preemptions;
+      cached += got[i].finish.cached_tokens;
+      accepted += got[i].finish.accepted_drafts;
+      rejected += got[i].finish.rejected_drafts;
+    }
+  }
+  EXPECT_GT(preemptions, 0u);
+  EXPECT_GT(cached, 0u);
+  fmt::print("{} guesses were right, {} wrong\n", accepted, rejected);
 }
 
 INSTANTIATE_TEST_SUITE_P(Numerics, InvarianceTest,

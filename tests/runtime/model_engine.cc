@@ -17,14 +17,14 @@ T ValueOrDie(Result<T> result) {
 
 ModelEngine::ModelEngine(const ModelEngineOptions& options)
     : files_(ValueOrDie(OpenModel(options.path))), pool_(options.threads) {
-  Graph graph = ValueOrDie(BuildGraph(files_.config, files_.weights));
+  Graph graph =
+      ValueOrDie(BuildGraph(files_.config, files_.weights, 0,
+                            options.mtp ? GraphOutputs::kLogitsAndHidden : GraphOutputs::kLogits));
   ValueOrDie(RunPasses({.numerics = options.numerics}, graph));
   PackedStore weights = ValueOrDie(PackedStore::Pack(graph, pool_, [](const StoredTensor&) {}));
-  KvCacheView geometry{};
-  geometry.dtype = options.numerics == Numerics::kExact ? KvDType::kF32 : KvDType::kF16;
-  geometry.layers = files_.config.layers;
-  geometry.kv_heads = files_.config.kv_heads;
-  geometry.head_dim = files_.config.head_dim;
+  const bool exact = options.numerics == Numerics::kExact;
+  KvCacheView geometry =
+      CacheGeometryOf(files_.config, exact ? KvDType::kF32 : KvDType::kF16, options.mtp);
   geometry.block_tokens = 16;
   const StepLimits limits{.max_tokens = options.step_tokens,
                           .max_sequences = options.max_sequences,
@@ -40,9 +40,23 @@ ModelEngine::ModelEngine(const ModelEngineOptions& options)
                                .prompts_apart = options.numerics != Numerics::kExact}));
     return std::unique_ptr<StepExecutor>(std::move(executor));
   };
-  engine_ = ValueOrDie(
-      Engine::Create({.kv_blocks = options.kv_blocks, .prefix_cache = options.prefix_cache},
-                     geometry, make_executor, clock_, metrics_));
+  Engine::ExecutorFactory make_draft_executor;
+  if (options.mtp) {
+    make_draft_executor = [&](const KvCacheView& cache) -> Result<std::unique_ptr<StepExecutor>> {
+      Graph mtp = ValueOrDie(BuildMtpGraph(files_.config, files_.weights));
+      ValueOrDie(RunPasses({.numerics = options.numerics}, mtp));
+      PackedStore packed = ValueOrDie(PackedStore::Pack(mtp, pool_, [](const StoredTensor&) {}));
+      ASSIGN_OR_RETURN(std::unique_ptr<GraphExecutor> executor,
+                       GraphExecutor::Create(std::move(mtp), std::move(packed), cache, pool_,
+                                             {.limits = limits, .need_invariant = false}));
+      return std::unique_ptr<StepExecutor>(std::move(executor));
+    };
+  }
+  engine_ =
+      ValueOrDie(Engine::Create({.kv_blocks = options.kv_blocks,
+                                 .prefix_cache = options.prefix_cache,
+                                 .draft_tokens = options.draft_tokens},
+                                geometry, make_executor, clock_, metrics_, make_draft_executor));
 }
 
 }  // namespace pelton

@@ -20,6 +20,8 @@ struct ModelEngineOptions {
   size_t max_sequences = 8;
   size_t kv_blocks = 64;
   bool prefix_cache = true;
+  bool mtp = false;  // guesses come from the model's own layer for it
+  size_t draft_tokens = 3;
 };
 
 // A small model under a whole engine, without the text side.

@@ -41,7 +41,7 @@ class LLM:
         model and memory allow. kv_tokens: size of the cache; 0 for contexts for all sequences, up to
         half the memory. step_tokens: most rows of one step. numerics: "fast" or "exact". invariant:
         False for the fastest kernels, whose results may depend on the batch. speculate: "ngram",
-        "off", "auto". models_folder: the store.
+        "mtp", "off", "auto". models_folder: the store.
         """
         self._model = _native.Model(
             os.fspath(model), models_folder=None if models_folder is None else os.fspath(models_folder),

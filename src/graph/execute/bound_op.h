@@ -47,8 +47,8 @@ struct BindContext {
   const std::vector<bool>& bf16_rows;  // by value: of PromptRowsInBf16; empty: of none
 };
 
-// The values with two terms whose rows of prompts hold bf16 instead: all nodes that make or read
-// them are matmuls that compute prompts in bf16, which then need not quantise.
+// The quantised values whose rows of prompts hold bf16 instead: all nodes that make or read them
+// are matmuls that compute prompts in bf16, which then need not quantise.
 std::vector<bool> PromptRowsInBf16(const Graph& graph);
 
 // The op of one node; null for views, which need no work. Requires: a verified graph whose matmul

@@ -23,7 +23,8 @@ size_t ArenaBytesFor(const Graph& graph, const StepLimits& limits) {
 Result<std::unique_ptr<GraphExecutor>> GraphExecutor::Create(Graph graph, PackedStore weights,
                                                              KvCacheView cache, ThreadPool& pool,
                                                              const ExecutorOptions& options) {
-  PELTON_CHECK(graph.outputs.size() == 1, "a language model gives logits");
+  PELTON_CHECK(graph.outputs.size() == 1 || graph.outputs.size() == 2,
+               "a language model gives logits, and at times hidden states");
   std::unique_ptr<GraphExecutor> executor(
       new GraphExecutor(std::move(graph), std::move(weights), pool, options));
   RETURN_IF_ERROR(executor->Bind(cache));
@@ -37,7 +38,21 @@ GraphExecutor::GraphExecutor(Graph graph, PackedStore weights, ThreadPool& pool,
       pool_(pool),
       options_(options),
       vocab_size_(static_cast<size_t>(graph_.value(graph_.outputs[0]).shape.cols().factor)),
-      memory_(PlanMemory(graph_, LargestSizes(options.limits))) {}
+      memory_(PlanMemory(graph_, LargestSizes(options.limits))) {
+  if (graph_.outputs.size() == 2) {
+    hidden_size_ = static_cast<size_t>(graph_.value(graph_.outputs[1]).shape.cols().factor);
+  }
+  for (const ValueId input : graph_.inputs) {
+    if (graph_.value(input).type == ElementType::kF32) hidden_input_ = input;
+  }
+}
+
+std::span<float> GraphExecutor::HiddenInput(size_t rows) {
+  if (hidden_input_ == kNoValue) return {};
+  PELTON_CHECK(rows <= options_.limits.max_tokens, "a step has at most so many rows");
+  const auto size = static_cast<size_t>(graph_.value(hidden_input_).shape.cols().factor);
+  return {PlaceOf(hidden_input_), rows * size};
+}
 
 Status GraphExecutor::Bind(KvCacheView cache) {
   ASSIGN_OR_RETURN(arena_, Arena::Allocate(memory_.arena_bytes, "activations"));
@@ -117,9 +132,12 @@ std::span<float> GraphExecutor::Run(const StepBatch& batch) {
       if (op.units > 0 || timed) pool_.Barrier();
     }
   });
-  const MemoryPlan::Place& place = memory_.places[static_cast<size_t>(graph_.outputs[0])];
-  return {reinterpret_cast<float*>(arena_.data() + place.offset),
-          batch.logit_rows.size() * vocab_size_};
+  if (hidden_size_ > 0) {
+    const bool all = graph_.value(graph_.outputs[1]).shape.rows().symbol == Symbol::kTokens;
+    const size_t rows = all ? batch.tokens.size() : batch.logit_rows.size();
+    hidden_ = {PlaceOf(graph_.outputs[1]), rows * hidden_size_};
+  }
+  return {PlaceOf(graph_.outputs[0]), batch.logit_rows.size() * vocab_size_};
 }
 
 void GraphExecutor::SetProfiling(bool on) {

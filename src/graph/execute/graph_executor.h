@@ -36,9 +36,10 @@ struct ExecutorOptions {
 // then runs the same list of ops for every step. The one executor of all models.
 class GraphExecutor final : public StepExecutor {
  public:
-  // `weights` were packed from this graph. `pool` and the memory of `cache` and of the stored
-  // tensors must outlive the executor. ResourceExhausted, with the size, if there is no memory for
-  // the arena.
+  // `weights` were packed from this graph, which gives logits and may give hidden states as a
+  // second output, and take some as the input "hidden". `pool` and the memory of `cache` and of the
+  // stored tensors must outlive the executor. ResourceExhausted, with the size, if there is no
+  // memory for the arena.
   static Result<std::unique_ptr<GraphExecutor>> Create(Graph graph, PackedStore weights,
                                                        KvCacheView cache, ThreadPool& pool,
                                                        const ExecutorOptions& options);
@@ -47,6 +48,9 @@ class GraphExecutor final : public StepExecutor {
   size_t vocab_size() const override { return vocab_size_; }
   bool PromptsDiffer() const override;
   std::span<float> Run(const StepBatch& batch) override;
+  std::span<const float> hidden() const override { return hidden_; }
+  size_t hidden_size() const override { return hidden_size_; }
+  std::span<float> HiddenInput(size_t rows) override;
 
   const Graph& graph() const { return graph_; }
   const MemoryPlan& memory() const { return memory_; }
@@ -72,6 +76,10 @@ class GraphExecutor final : public StepExecutor {
 
   GraphExecutor(Graph graph, PackedStore weights, ThreadPool& pool, const ExecutorOptions& options);
   Status Bind(KvCacheView cache);
+  float* PlaceOf(ValueId id) {
+    const MemoryPlan::Place& place = memory_.places[static_cast<size_t>(id)];
+    return reinterpret_cast<float*>(arena_.data() + place.offset);
+  }
   void PrepareAll(const StepBatch& batch);
 
   Graph graph_;
@@ -79,6 +87,9 @@ class GraphExecutor final : public StepExecutor {
   ThreadPool& pool_;
   ExecutorOptions options_;
   size_t vocab_size_;
+  size_t hidden_size_ = 0;  // of the second output
+  std::span<const float> hidden_;
+  ValueId hidden_input_ = kNoValue;
   MemoryPlan memory_;
   Arena arena_;
   Arena scratch_;

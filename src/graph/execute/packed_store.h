@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "base/arena.h"
@@ -10,6 +11,14 @@
 
 namespace pelton {
 
+class PackedStore;
+
+// Weights of another graph, and that graph.
+struct SharedWeights {
+  const Graph* graph;
+  const PackedStore* weights;
+};
+
 // The packed weights of a graph, made once when it is loaded and read by every step. Immutable
 // afterwards; thread-safe to read.
 class PackedStore {
@@ -18,20 +27,26 @@ class PackedStore {
   // after a stored tensor was packed for the last time: its source pages may then leave memory.
   // ResourceExhausted with the size if there is no memory; Unimplemented for a stored type that
   // cannot be multiplied; Cancelled soon after *cancelled became true, which may be null.
+  // A matrix that `shared` has packed from the same bytes is taken from there; its store must
+  // outlive the new one. Requires: the bytes of both graphs' constants are still there.
   static Result<PackedStore> Pack(const Graph& graph, ThreadPool& pool,
                                   const std::function<void(const StoredTensor&)>& packed,
-                                  const std::atomic<bool>* cancelled = nullptr);
+                                  const std::atomic<bool>* cancelled = nullptr,
+                                  const std::optional<SharedWeights>& shared = {});
 
-  // Bytes that Pack will take for this graph.
-  static Result<size_t> BytesFor(const Graph& graph);
+  // Bytes that Pack will take for this graph, beside one whose weights it may share.
+  static Result<size_t> BytesFor(const Graph& graph, const Graph* shared = nullptr);
 
-  // Requires: `id` is a packed constant of the graph.
+  // Of the first matrix where the constant has several (ConstantData::groups); each follows
+  // GroupBytes after the one before. Requires: `id` is a packed constant of the graph.
   const PackedWeights& Weights(ValueId id) const { return weights_[static_cast<size_t>(id)]; }
+  size_t GroupBytes(ValueId id) const { return group_bytes_[static_cast<size_t>(id)]; }
   size_t bytes() const { return arena_.size(); }
 
  private:
   Arena arena_;
-  std::vector<PackedWeights> weights_;  // by ValueId
+  std::vector<PackedWeights> weights_;  // by ValueId, as group_bytes_
+  std::vector<size_t> group_bytes_;
 };
 
 }  // namespace pelton

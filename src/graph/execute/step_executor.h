@@ -43,6 +43,18 @@ class StepExecutor {
   // logits [R, vocab_size], owned by the executor and valid until the next Run. No allocation.
   // Requires: the batch is inside limits().
   virtual std::span<float> Run(const StepBatch& batch) = 0;
+
+  // Hidden states that the last Run gave beside its logits, [rows, hidden_size()], as long valid as
+  // they: of all tokens of a language model, of the rows with logits of an MTP layer. Empty where
+  // the model gives none.
+  virtual std::span<const float> hidden() const { return {}; }
+  virtual size_t hidden_size() const { return 0; }
+  // Where the caller writes the hidden states from which the next Run goes on, [rows,
+  // hidden_size()], for as many rows as that step has tokens. Empty where the model takes none.
+  virtual std::span<float> HiddenInput(size_t rows) {
+    static_cast<void>(rows);
+    return {};
+  }
 };
 
 }  // namespace pelton

@@ -39,6 +39,17 @@ std::string ToText(const Shape& shape) {
   return text + "]";
 }
 
+bool IsMatmul(OpKind kind) {
+  return kind == OpKind::kMatmul || kind == OpKind::kGatedMatmul || kind == OpKind::kExpertMatmul ||
+         kind == OpKind::kGatedExpertMatmul || kind == OpKind::kExpertMatmulSum ||
+         kind == OpKind::kHeadMatmul;
+}
+
+bool WritesCache(OpKind kind) {
+  return kind == OpKind::kKvWrite || kind == OpKind::kRopeKvWrite || kind == OpKind::kIndexWrite ||
+         kind == OpKind::kCompressWrite || kind == OpKind::kCompress;
+}
+
 int64_t Node::Int(std::string_view attribute) const {
   const auto it = attributes.find(attribute);
   PELTON_CHECK(it != attributes.end() && std::holds_alternative<int64_t>(it->second),

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -12,6 +13,7 @@
 #include "base/dtype.h"
 #include "graph/ir/op_kind.h"
 #include "graph/ir/shape.h"
+#include "kernels/ops/packed_weights.h"
 
 namespace pelton {
 
@@ -26,24 +28,20 @@ enum class ElementType : uint8_t {
   kF32,
   kI32,
   kQuantizedRows,  // rows in 8 bits with a scale per 32 (kernels/ops/quantized_rows.h)
-  kTwoTermRows,    // the same with a second term, 16 bits in all
   kStored,         // a constant as in the model file, in its own DType
   kPacked,         // a constant in the panels of kernels/ops/packed_weights.h
   kCache,          // no data: orders reads of a layer's KV cache after its writes
 };
 
-// Terms of quantised rows; 0 for what is none.
-constexpr size_t QuantizedTerms(ElementType type) {
-  return type == ElementType::kQuantizedRows ? 1 : type == ElementType::kTwoTermRows ? 2 : 0;
-}
-
-// A tensor of the model file: rows of row_bytes. The graph borrows the data.
+// A tensor of the model file, or some of its rows: rows of row_bytes. The graph borrows the data
+// and the scales.
 struct StoredTensor {
   std::string name;
   DType dtype = DType::kF32;
   int64_t rows = 0;
   int64_t cols = 0;
   std::span<const std::byte> data;  // empty in graphs that were parsed from text
+  BlockScales scales = {};          // of F8_E4M3
 };
 
 // Where a constant comes from: stored tensors of one DType laid end to end (or panel by panel, see
@@ -51,6 +49,9 @@ struct StoredTensor {
 struct ConstantData {
   std::vector<StoredTensor> tensors;
   bool interleave_panels = false;
+  // Matrices of equal shape, one after the other, as of experts or heads: each is made of
+  // tensors.size() / groups tensors and laid out by itself.
+  int64_t groups = 1;
   std::vector<float> numbers;
 };
 
@@ -74,6 +75,12 @@ struct Node {
   double Number(std::string_view name) const;  // an integer attribute is a number too
   const std::string& Text(std::string_view name) const;
 };
+
+// Ops whose second input is a weight matrix, or several, that their first is multiplied by.
+bool IsMatmul(OpKind kind);
+
+// Whether an op has an effect beside its results.
+bool WritesCache(OpKind kind);
 
 // A model as a list of ops in an order in which they can run. Values are written once. Built by one
 // thread; passes change it in place.
@@ -103,6 +110,8 @@ class Graph {
   std::vector<Node> nodes;
   std::vector<ValueId> inputs;
   std::vector<ValueId> outputs;
+  // Bytes of constants that are not in the model file. Nobody reads them once weights are packed.
+  std::vector<std::shared_ptr<const std::vector<std::byte>>> owned;
 
   // Name `base`, or `base` with a number where that is taken.
   std::string UniqueName(std::string_view base) const;

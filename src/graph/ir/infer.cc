@@ -32,7 +32,8 @@ class InputChecks {
   }
   void ExpectRows(size_t i) {
     const ElementType type = (*this)[i].type;
-    Expect((type == ElementType::kF32 || QuantizedTerms(type) > 0) && (*this)[i].shape.rank() == 2,
+    Expect((type == ElementType::kF32 || type == ElementType::kQuantizedRows) &&
+               (*this)[i].shape.rank() == 2,
            i, "rows in f32 or quantised");
   }
   void ExpectCols(size_t i, Dim cols) {
@@ -41,6 +42,12 @@ class InputChecks {
   void ExpectSame(size_t i, size_t other) {
     Expect((*this)[i].shape == (*this)[other].shape, i,
            fmt::format("shape {}", ToText((*this)[other].shape)));
+  }
+  // An optional list of `count` numbers.
+  void ExpectNumbersIfAny(size_t i, int64_t count) {
+    if (!Has(i)) return;
+    Expect((*this)[i].type == ElementType::kF32 && (*this)[i].shape == Shape{count}, i,
+           fmt::format("{} numbers", count));
   }
   void ExpectIntegers(size_t i) {
     Expect((*this)[i].type == ElementType::kI32 && (*this)[i].shape.rank() == 1, i,
@@ -69,17 +76,30 @@ bool IsWeight(const Value& value) {
          (value.type == ElementType::kStored || value.type == ElementType::kPacked);
 }
 
-// Type of an f32 result that a pass may have asked for quantised, in one or two terms.
+// Type of an f32 result that a pass may have asked for quantised.
 ElementType RowType(const Node& node) {
   const auto it = node.attributes.find("quantized");
-  if (it == node.attributes.end()) return ElementType::kF32;
-  if (it->second == Attribute{int64_t{1}}) return ElementType::kQuantizedRows;
-  return it->second == Attribute{int64_t{2}} ? ElementType::kTwoTermRows : ElementType::kF32;
+  const bool quantized = it != node.attributes.end() && it->second == Attribute{int64_t{1}};
+  return quantized ? ElementType::kQuantizedRows : ElementType::kF32;
 }
 
 std::vector<TypeAndShape> One(ElementType type, Shape shape) { return {{type, shape}}; }
 
+// What an op that multiplies by a gate says of it.
+void ExpectGate(const Node& node, InputChecks& in) {
+  const std::string& activation = node.Text("activation");
+  in.ExpectAttribute(
+      activation == "silu" || activation == "gelu_tanh" || activation == "swiglu_oai", "activation",
+      "silu, gelu_tanh or swiglu_oai");
+  const auto limit = node.attributes.find("limit");
+  const double* number =
+      limit == node.attributes.end() ? nullptr : std::get_if<double>(&limit->second);
+  in.ExpectAttribute(limit == node.attributes.end() || (number != nullptr && *number > 0), "limit",
+                     "a number above 0");
+}
+
 std::vector<TypeAndShape> InferMatmul(const Node& node, InputChecks& in, bool gated) {
+  if (gated) ExpectGate(node, in);
   in.ExpectRows(0);
   in.Expect(IsWeight(in[1]), 1, "a stored or packed weight");
   in.ExpectCols(0, in[1].shape.cols());
@@ -97,13 +117,184 @@ std::vector<TypeAndShape> InferMatmul(const Node& node, InputChecks& in, bool ga
   return One(RowType(node), shape);
 }
 
+std::vector<TypeAndShape> InferRoute(const Node& node, InputChecks& in) {
+  in.ExpectF32Rows(0);
+  in.ExpectDivides(0, "groups");
+  const int64_t experts = in[0].shape.cols().factor;
+  const int64_t groups = std::max<int64_t>(node.Int("groups"), 1);
+  const int64_t top_groups = node.Int("top_groups"), top = node.Int("top");
+  in.ExpectAttribute(top_groups > 0 && top_groups <= groups, "top_groups", "1 to groups");
+  in.ExpectAttribute(top > 0 && top <= experts / groups * top_groups, "top",
+                     "1 to the experts that can be chosen");
+  const std::string& scoring = node.Text("scoring");
+  in.ExpectAttribute(scoring == "softmax" || scoring == "sigmoid" || scoring == "sqrtsoftplus",
+                     "scoring", "softmax, sigmoid or sqrtsoftplus");
+  in.ExpectNumbersIfAny(1, experts);
+  const Shape shape{in[0].shape.rows(), top};
+  if (in.Has(2)) {
+    in.ExpectF32Rows(2);
+    in.Expect(in[2].shape == shape, 2, "top experts for each row");
+  }
+  return {{ElementType::kI32, shape}, {ElementType::kF32, shape}};
+}
+
+// The list of pairs that expert_order gives; its size is a multiple of the tokens.
+void ExpectPairs(InputChecks& in, size_t i) {
+  in.ExpectIntegers(i);
+  in.Expect(in[i].shape.cols().symbol == Symbol::kTokens, i, "a multiple of T numbers");
+}
+
+// Rows sorted by expert, a weight of as many parts, where each expert's rows begin, and as input
+// `bias` a number for each row of the weight.
+std::vector<TypeAndShape> InferExpertMatmul(const Node& node, InputChecks& in, bool gated,
+                                            size_t bias) {
+  if (gated) ExpectGate(node, in);
+  const int64_t experts = std::max<int64_t>(node.Int("experts"), 1);
+  in.ExpectRows(0);
+  in.Expect(IsWeight(in[1]), 1, "a stored or packed weight");
+  in.ExpectCols(0, in[1].shape.cols());
+  const int64_t parts = experts * (gated ? 2 : 1);
+  const int64_t rows = in[1].shape.rows().factor;
+  in.Expect(rows % parts == 0 && in[1].constant.groups == experts, 1,
+            fmt::format("the rows of {} experts", experts));
+  in.ExpectIntegers(2);
+  in.ExpectCols(2, experts + 1);
+  in.ExpectNumbersIfAny(bias, rows);
+  return One(RowType(node), {in[0].shape.rows(), rows / parts});
+}
+
+// order and the router's weights, inputs i and i + 1.
+void InferExpertSum(InputChecks& in, size_t i) {
+  ExpectPairs(in, i);
+  in.ExpectF32Rows(i + 1);
+  in.Expect(in[i + 1].shape.rows() == Dim(1, Symbol::kTokens) &&
+                in[i + 1].shape.cols() == Dim(in[i].shape.cols().factor),
+            i + 1, "a weight for each pair");
+}
+
 std::vector<TypeAndShape> InferCacheRead(const Node& node, InputChecks& in) {
   in.ExpectDivides(0, "heads");
   in.ExpectCache(1);
   const int64_t heads = node.Int("heads"), kv_heads = node.Int("kv_heads");
   in.ExpectAttribute(kv_heads > 0 && heads > 0 && heads % kv_heads == 0, "kv_heads",
                      "a divisor of heads");
+  if (in.Has(2)) {  // a latent cache: the rest of each head's query
+    in.ExpectF32Rows(2);
+    in.ExpectDivides(2, "heads");
+    in.Expect(in[2].shape.rows() == in[0].shape.rows(), 2, "a row per token");
+    in.ExpectAttribute(kv_heads == 1, "kv_heads", "1, as the cache is latent");
+  }
   return {};
+}
+
+// Positions that each row sees.
+void ExpectPositions(InputChecks& in, size_t i) {
+  in.Expect(in[i].type == ElementType::kI32 && in[i].shape.rank() == 2 &&
+                in[i].shape.rows() == in[0].shape.rows() && in[i].shape.cols().constant(),
+            i, "i32 rows of positions");
+}
+
+std::vector<TypeAndShape> InferIndexScores(InputChecks& in) {
+  in.ExpectF32Rows(0);
+  in.ExpectDivides(0, "heads");
+  in.ExpectF32Rows(1);
+  in.Expect(in[1].shape.rows() == in[0].shape.rows(), 1, "a row per token");
+  in.ExpectCache(2);
+  return One(ElementType::kF32, {in[0].shape.rows(), Dim(1, Symbol::kContext)});
+}
+
+// An attribute that may be absent, and then is `least`: an integer of at least that.
+int64_t OptionalInt(const Node& node, InputChecks& in, std::string_view name, int64_t least) {
+  const auto it = node.attributes.find(name);
+  if (it == node.attributes.end()) return least;
+  const int64_t* value = std::get_if<int64_t>(&it->second);
+  in.ExpectAttribute(value != nullptr && *value >= least, name,
+                     fmt::format("an integer from {}", least));
+  return value == nullptr ? least : *value;
+}
+
+// Value and gate of an entry's tokens in the cache.
+std::vector<TypeAndShape> InferCompressWrite(const Node& node, InputChecks& in) {
+  in.ExpectF32Rows(0);
+  in.ExpectF32Rows(1);
+  in.ExpectSame(1, 0);
+  in.ExpectIntegers(2);
+  in.ExpectAttribute(node.Int("begin") >= 0, "begin", "at least 0");
+  return One(ElementType::kCache, {});
+}
+
+std::vector<TypeAndShape> InferCompress(const Node& node, InputChecks& in) {
+  in.ExpectCache(0);
+  const int64_t ratio = node.Int("ratio");
+  in.ExpectAttribute(ratio > 0, "ratio", "at least 1");
+  in.ExpectAttribute(node.Int("begin") >= 0, "begin", "at least 0");
+  for (const size_t i : {1, 2}) {
+    in.Expect(in[i].type == ElementType::kF32 && in[i].shape.rank() == 1, i, "a list of f32");
+  }
+  const int64_t dim = in[2].shape.cols().factor, lanes = in[1].shape.cols().factor;
+  in.Expect(ratio > 0 && (lanes == ratio * dim || lanes == 2 * ratio * dim), 1,
+            "one or two numbers for each token of a window and each of the norm's");
+  in.ExpectF32Rows(3);
+  in.Expect(in[3].shape.cols().constant() && in[3].shape.cols().factor <= dim, 3,
+            "at most the entry's lanes");
+  return One(ElementType::kCache, {});
+}
+
+std::vector<TypeAndShape> InferCompressedAttention(const Node& node, InputChecks& in) {
+  in.ExpectF32Rows(0);
+  in.ExpectDivides(0, "heads");
+  const int64_t heads = std::max<int64_t>(node.Int("heads"), 1);
+  in.Expect(in[0].shape.cols().factor / heads % 16 == 0, 0, "heads of a multiple of 16 lanes");
+  in.ExpectCache(1);
+  in.Expect(in[2].type == ElementType::kF32 && in[2].shape == Shape{heads}, 2,
+            "a number for each head");
+  in.ExpectAttribute(node.Int("window") > 0, "window", "at least 1");
+  in.ExpectAttribute(node.Int("begin") >= 0, "begin", "at least 0");
+  in.ExpectAttribute((node.Int("ratio") > 0) == in.Has(3) && node.Int("ratio") >= 0, "ratio",
+                     "at least 1 with entries, else 0");
+  if (in.Has(3)) in.ExpectCache(3);
+  if (in.Has(4)) {
+    in.Expect(in.Has(3), 4, "no choice without entries");
+    ExpectPositions(in, 4);
+  }
+  return One(ElementType::kF32, in[0].shape);
+}
+
+// Rows in equal streams, or their mixes.
+void ExpectStreams(const Node& node, InputChecks& in, size_t i) {
+  in.ExpectF32Rows(i);
+  in.ExpectDivides(i, "streams");
+  in.ExpectAttribute(node.Int("streams") <= 8, "streams", "at most 8");
+}
+
+std::vector<TypeAndShape> InferStreams(const Node& node, InputChecks& in) {
+  const int64_t streams = std::max<int64_t>(node.Int("streams"), 1);
+  const int64_t all = (2 + streams) * streams;
+  if (node.kind == OpKind::kStreamSpread) {
+    in.ExpectF32Rows(0);
+    in.ExpectAttribute(node.Int("streams") > 0 && streams <= 8, "streams", "1 to 8");
+    in.Expect(in[0].shape.cols().constant(), 0, "known columns");
+    return One(ElementType::kF32, {in[0].shape.rows(), in[0].shape.cols().factor * streams});
+  }
+  ExpectStreams(node, in, 0);
+  if (node.kind == OpKind::kStreamWeights) {
+    const bool pre_only = in[0].shape.cols() == Dim(streams);
+    in.Expect(pre_only || in[0].shape.cols() == Dim(all), 0, "a number for each weight");
+    in.ExpectNumbersIfAny(1, pre_only ? 1 : 3);
+    in.ExpectNumbersIfAny(2, in[0].shape.cols().factor);
+    in.ExpectAttribute(node.Int("rounds") > 0, "rounds", "at least 1");
+    return One(ElementType::kF32, in[0].shape);
+  }
+  const size_t weights = node.kind == OpKind::kStreamMix ? 2 : 1;
+  in.ExpectF32Rows(weights);
+  in.Expect(in[weights].shape.rows() == in[0].shape.rows() && in[weights].shape.cols().constant() &&
+                in[weights].shape.cols().factor >= (weights == 2 ? all : streams),
+            weights, "a weight for each stream");
+  const Shape one{in[0].shape.rows(), in[0].shape.cols().factor / streams};
+  if (node.kind == OpKind::kStreamMerge) return One(ElementType::kF32, one);
+  in.ExpectF32Rows(1);
+  in.Expect(in[1].shape == one, 1, fmt::format("f32 {}", ToText(one)));
+  return One(ElementType::kF32, in[0].shape);
 }
 
 // Heads of q (or weights) and KV heads of k or v.
@@ -173,6 +364,7 @@ std::vector<TypeAndShape> Infer(const Node& node, InputChecks& in) {
       return elementwise(2);
     }
     case OpKind::kGatedMul:
+      ExpectGate(node, in);
       in.ExpectF32Rows(0);
       in.ExpectSame(1, 0);
       return elementwise(2);
@@ -204,11 +396,15 @@ std::vector<TypeAndShape> Infer(const Node& node, InputChecks& in) {
     case OpKind::kRopeTable:
       in.ExpectIntegers(0);
       in.Expect(in[1].type == ElementType::kF32 && in[1].shape.rank() == 1, 1, "a list of f32");
+      OptionalInt(node, in, "multiple", 1);
       return One(ElementType::kF32, {in[0].shape.cols(), in[1].shape.cols().factor * 2});
     case OpKind::kRope:
       in.ExpectF32Rows(0);
       in.ExpectDivides(0, "heads");
       in.ExpectF32Rows(1);
+      in.ExpectAttribute(OptionalInt(node, in, "back", 0) <= node.Int("interleaved"), "back",
+                         "0, or 1 where pairs are interleaved");
+      OptionalInt(node, in, "first", 0);
       return One(ElementType::kF32, in[0].shape);
     case OpKind::kKvWrite:
       in.ExpectF32Rows(0);
@@ -226,6 +422,9 @@ std::vector<TypeAndShape> Infer(const Node& node, InputChecks& in) {
       InferCacheRead(node, in);
       return One(ElementType::kF32, {in[0].shape.rows(), Dim(node.Int("heads"), Symbol::kContext)});
     case OpKind::kMaskedSoftmax:
+      in.ExpectNumbersIfAny(1, node.Int("heads"));
+      in.ExpectF32Rows(0);
+      return One(ElementType::kF32, in[0].shape);
     case OpKind::kSoftmax:
       in.ExpectF32Rows(0);
       return One(ElementType::kF32, in[0].shape);
@@ -237,6 +436,76 @@ std::vector<TypeAndShape> Infer(const Node& node, InputChecks& in) {
       in.Expect(in[0].shape.cols() == Dim(node.Int("heads"), Symbol::kContext), 0,
                 "one weight per head and key");
       return One(ElementType::kF32, {in[0].shape.rows(), node.Int("heads") * node.Int("head_dim")});
+    case OpKind::kIndexWrite:
+      in.ExpectF32Rows(0);
+      in.ExpectIntegers(1);
+      return One(ElementType::kCache, {});
+    case OpKind::kIndexScores:
+      in.ExpectCols(1, node.Int("heads"));
+      OptionalInt(node, in, "ratio", 1);
+      OptionalInt(node, in, "begin", 0);
+      return InferIndexScores(in);
+    case OpKind::kTopPositions:
+      in.ExpectF32Rows(0);
+      in.ExpectCols(0, Dim(1, Symbol::kContext));
+      in.ExpectAttribute(node.Int("top") > 0, "top", "at least 1");
+      OptionalInt(node, in, "ratio", 1);
+      return One(ElementType::kI32, {in[0].shape.rows(), node.Int("top")});
+    case OpKind::kKeepPositions:
+      in.ExpectF32Rows(0);
+      in.ExpectCols(0, Dim(node.Int("heads"), Symbol::kContext));
+      ExpectPositions(in, 1);
+      return One(ElementType::kF32, in[0].shape);
+    case OpKind::kCompressWrite:
+      return InferCompressWrite(node, in);
+    case OpKind::kCompress:
+      return InferCompress(node, in);
+    case OpKind::kCompressedAttention:
+      return InferCompressedAttention(node, in);
+    case OpKind::kStreamSpread:
+    case OpKind::kStreamWeights:
+    case OpKind::kStreamMerge:
+    case OpKind::kStreamMix:
+      return InferStreams(node, in);
+    case OpKind::kRoute:
+      return InferRoute(node, in);
+    case OpKind::kExpertOrder:
+      in.Expect(in[0].type == ElementType::kI32 && in[0].shape.rank() == 2 &&
+                    in[0].shape.rows() == Dim(1, Symbol::kTokens) && in[0].shape.cols().constant(),
+                0, "i32 rows of choices");
+      in.ExpectAttribute(node.Int("experts") > 0, "experts", "at least 1");
+      return {{ElementType::kI32, {Dim(in[0].shape.cols().factor, Symbol::kTokens)}},
+              {ElementType::kI32, {node.Int("experts") + 1}}};
+    case OpKind::kExpertRows:
+      in.ExpectRows(0);
+      ExpectPairs(in, 1);
+      in.Expect(in[1].shape.cols().factor == node.Int("top"), 1, "top pairs a token");
+      return One(in[0].type, {in[1].shape.cols(), in[0].shape.cols()});
+    case OpKind::kExpertMatmul:
+      return InferExpertMatmul(node, in, false, 3);
+    case OpKind::kGatedExpertMatmul:
+      return InferExpertMatmul(node, in, true, 3);
+    case OpKind::kExpertSum:
+      in.ExpectF32Rows(0);
+      InferExpertSum(in, 1);
+      in.Expect(in[0].shape.rows() == in[1].shape.cols(), 0, "a row for each pair");
+      return One(ElementType::kF32, {in[2].shape.rows(), in[0].shape.cols()});
+    case OpKind::kExpertMatmulSum: {
+      const std::vector<TypeAndShape> rows = InferExpertMatmul(node, in, false, 5);
+      InferExpertSum(in, 3);
+      in.Expect(in[0].shape.rows() == in[3].shape.cols(), 0, "a row for each pair");
+      return One(ElementType::kF32, {in[4].shape.rows(), rows[0].shape.cols()});
+    }
+    case OpKind::kHeadMatmul: {
+      in.ExpectF32Rows(0);
+      in.ExpectDivides(0, "heads");
+      in.Expect(IsWeight(in[1]), 1, "a stored or packed weight");
+      const int64_t heads = std::max<int64_t>(node.Int("heads"), 1);
+      in.ExpectCols(1, in[0].shape.cols().factor / heads);
+      in.Expect(in[1].shape.rows().factor % heads == 0 && in[1].constant.groups == heads, 1,
+                fmt::format("the rows of {} heads", heads));
+      return One(ElementType::kF32, {in[0].shape.rows(), in[1].shape.rows().factor});
+    }
     case OpKind::kScores:
       ExpectGroupedHeads(node, in, 1);
       in.ExpectCols(0, ColsOfHeads(node, in[1].shape.cols()));
@@ -254,12 +523,16 @@ std::vector<TypeAndShape> Infer(const Node& node, InputChecks& in) {
     case OpKind::kAttention:
       in.ExpectF32Rows(0);
       InferCacheRead(node, in);
+      in.ExpectNumbersIfAny(3, node.Int("heads"));
       return One(RowType(node), in[0].shape);
+    case OpKind::kSparseAttention:
+      in.ExpectF32Rows(0);
+      InferCacheRead(node, in);
+      ExpectPositions(in, 3);
+      return One(ElementType::kF32, in[0].shape);
     case OpKind::kQuantize:
       in.ExpectF32Rows(0);
-      in.ExpectAttribute(node.Int("terms") == 1 || node.Int("terms") == 2, "terms", "1 or 2");
-      return One(node.Int("terms") == 2 ? ElementType::kTwoTermRows : ElementType::kQuantizedRows,
-                 in[0].shape);
+      return One(ElementType::kQuantizedRows, in[0].shape);
   }
   return {};
 }
@@ -285,7 +558,7 @@ Result<std::vector<TypeAndShape>> InferOutputs(const Graph& graph, const Node& n
     const std::string_view name = left.substr(0, left.find(' '));
     left.remove_prefix(std::min(left.size(), name.size() + 1));
     const auto it = node.attributes.find(name);
-    const bool text = name == "activation" || name == "scaling";
+    const bool text = name == "activation" || name == "scaling" || name == "scoring";
     const bool number = name == "epsilon" || name == "by" || name == "cap" || name == "base" ||
                         name == "factor" || name == "low" || name == "high" ||
                         name == "magnitude" || name == "scale";

@@ -23,24 +23,50 @@ enum class OpKind : uint8_t {
   kSliceCols,        // (x) {begin, count}: a view
   kGatherRows,       // (x, rows)
   kRopeFrequencies,  // () {dims, base, ...}: a constant list
-  kRopeTable,        // (positions, frequencies) {magnitude}
-  kRope,             // (x, table) {heads, interleaved}
-  kKvWrite,          // (k, v, slots) {layer} -> cache
-  kKvScores,         // (q, cache) {heads, kv_heads, layer}
+  kRopeTable,        // (positions, frequencies) {magnitude} [multiple]
+  kRope,             // (x, table) {heads, interleaved} [first, back]
+  kKvWrite,          // (k, v, slots) {layer} -> cache; latent: v lies behind k in a row
+  kKvScores,         // (q, cache, q_rope?) {heads, kv_heads, layer}
   kMaskedSoftmax,    // (scores) {heads, window}
   kKvMix,            // (weights, cache) {heads, kv_heads, head_dim, layer}
+  // Sparse attention over a latent cache (kernels/ops/indexer.h):
+  kIndexWrite,     // (k, slots) {layer} -> cache
+  kIndexScores,    // (q, weights, cache) {heads, layer} [ratio, begin]: of every cached position
+  kTopPositions,   // (scores) {top} [ratio] -> i32[T, top]
+  kKeepPositions,  // (kv_scores, positions) {heads}: all others become minus infinity
+  // Attention over a window and compressed entries (kernels/ops/compressed.h):
+  kCompressWrite,        // (value, gate, slots) {layer, begin} -> cache
+  kCompress,             // (cache, bias, norm, table) {layer, begin, ratio, epsilon} -> cache
+  kCompressedAttention,  // (q, cache, sinks, entries?, positions?)
+                         // {heads, layer, scale, window, ratio, begin}
+  // A residual of several streams (kernels/ops/streams.h):
+  kStreamSpread,   // (x) {streams}
+  kStreamWeights,  // (mixes, scale, base) {streams, rounds, epsilon}
+  kStreamMerge,    // (x, weights) {streams}
+  kStreamMix,      // (x, y, weights) {streams}
+  // Mixture of experts (kernels/ops/experts.h); K experts of each token:
+  kRoute,         // (logits, bias?, choices?) {top, groups, top_groups, scoring, normalise, by}
+                  // -> (ids i32[T, K], weights)
+  kExpertOrder,   // (ids) {experts} -> (order i32[K*T], starts i32[experts + 1])
+  kExpertRows,    // (x, order) {top} -> x's rows for each pair of a token and a choice, in order
+  kExpertMatmul,  // (rows, weight, starts) {experts}: by the expert that the rows belong to
+  kExpertSum,     // (rows, order, weights): each token's, weighted
+  kHeadMatmul,    // (x, weight) {heads}: each head's columns by that head's rows of the weight
   // Of whole sequences in the step, both directions, without a cache:
   kScores,   // (q, k) {heads, kv_heads}
   kSoftmax,  // (scores) {heads}
   kMix,      // (weights, v) {heads, kv_heads}
   // made by passes
-  kAttention,      // (q, cache) {heads, kv_heads, layer, scale, cap, window}
+  kAttention,      // (q, cache, q_rope?) {heads, kv_heads, layer, scale, cap, window}
   kSelfAttention,  // (q, k, v) {heads, kv_heads, scale}
   kRopeKvWrite,    // (q, k, v, table, slots) {heads, kv_heads, interleaved, layer} -> (q, cache)
   kAddRmsNorm,     // (x, add, weight) -> (sum, out)
   kGatedMul,       // (gate, up) {activation}: activation(gate) * up
   kGatedMatmul,    // (x, gate+up weight) {activation}
-  kQuantize,       // (x) -> the rows in 8 bits
+  kGatedExpertMatmul,  // (rows, gate+up weight, starts) {experts, activation}
+  kExpertMatmulSum,    // (rows, weight, starts, order, weights) {experts}
+  kSparseAttention,    // (q, cache, q_rope, positions) {heads, kv_heads, layer, scale}
+  kQuantize,           // (x) -> the rows in 8 bits
 };
 
 // What the verifier and the text form know about an op.

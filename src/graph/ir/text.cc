@@ -23,8 +23,6 @@ std::string_view TypeName(ElementType type) {
       return "i32";
     case ElementType::kQuantizedRows:
       return "q8";
-    case ElementType::kTwoTermRows:
-      return "q16";
     case ElementType::kStored:
       return "stored";
     case ElementType::kPacked:
@@ -37,8 +35,7 @@ std::string_view TypeName(ElementType type) {
 
 std::optional<ElementType> ParseTypeName(std::string_view name) {
   for (ElementType type : {ElementType::kF32, ElementType::kI32, ElementType::kQuantizedRows,
-                           ElementType::kTwoTermRows, ElementType::kStored, ElementType::kPacked,
-                           ElementType::kCache}) {
+                           ElementType::kStored, ElementType::kPacked, ElementType::kCache}) {
     if (TypeName(type) == name) return type;
   }
   return std::nullopt;
@@ -55,9 +52,8 @@ std::string AttributeText(const Attribute& attribute) {
 
 std::string ConstantText(const Value& value) {
   const ConstantData& data = value.constant;
-  std::string text = data.tensors.empty()     ? "numbers("
-                     : data.interleave_panels ? "interleaved("
-                                              : "stored(";
+  std::string text = data.groups > 1 ? fmt::format("{} x ", data.groups) : "";
+  text += data.tensors.empty() ? "numbers(" : data.interleave_panels ? "interleaved(" : "stored(";
   for (size_t i = 0; i < data.tensors.size(); ++i) {
     const StoredTensor& tensor = data.tensors[i];
     text += fmt::format("{}\"{}\" {}[{}, {}]", i > 0 ? ", " : "", tensor.name,
@@ -240,8 +236,13 @@ class Parser {
   bool ParseConstant() {
     std::string value_name;
     if (!ReadNewName(&value_name) || !Expect('=')) return false;
-    const std::string_view source = Word();
+    std::string_view source = Word();
     ConstantData data;
+    if (!source.empty() && source[0] >= '0' && source[0] <= '9') {
+      if (!ReadInteger(source, &data.groups) || !ExpectWord("x")) return false;
+      if (data.groups < 2) return Fail("expected at least 2 matrices");
+      source = Word();
+    }
     data.interleave_panels = source == "interleaved";
     if (source != "numbers" && source != "stored" && source != "interleaved") {
       return Fail("expected numbers, stored or interleaved");
@@ -281,13 +282,19 @@ class Parser {
   }
   static bool Agrees(const ConstantData& data, ElementType type, const Shape& shape) {
     if (data.tensors.empty()) {
-      return type == ElementType::kF32 && shape.rank() == 1 &&
+      return data.groups == 1 && type == ElementType::kF32 && shape.rank() == 1 &&
              shape[0] == Dim(static_cast<int64_t>(data.numbers.size()));
     }
     if (type != ElementType::kStored && type != ElementType::kPacked) return false;
-    if (data.interleave_panels &&
-        (data.tensors.size() != 2 || data.tensors[0].rows != data.tensors[1].rows)) {
-      return false;
+    const auto groups = static_cast<size_t>(data.groups);
+    if (data.tensors.size() % groups != 0) return false;
+    const size_t of_group = data.tensors.size() / groups;
+    for (size_t i = 0; i < data.tensors.size(); ++i) {
+      // Every matrix like the first; two tensors of equal rows in turn.
+      const size_t like = data.interleave_panels ? 0 : i % of_group;
+      if (data.interleave_panels && of_group != 2) return false;
+      if (data.tensors[i].rows != data.tensors[like].rows && (groups > 1 || data.interleave_panels))
+        return false;
     }
     int64_t rows = 0;
     for (const StoredTensor& tensor : data.tensors) {

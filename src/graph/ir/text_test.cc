@@ -32,6 +32,32 @@ TEST(GraphTextTest, PrintsWhatItParsed) {
   EXPECT_EQ(printed.find("%gain"), std::string::npos) << "constants that nobody reads are left out";
 }
 
+TEST(GraphTextTest, ManyMatricesAreOneConstant) {
+  const std::string_view text = R"(graph "matrices"
+input %x : f32[T, 64]
+const %experts = 3 x stored("a" Q8_0[4, 32], "b" Q8_0[4, 32], "c" Q8_0[4, 32]) : stored[12, 32]
+const %pairs = 2 x interleaved("g" F16[2, 32], "u" F16[2, 32], "h" F16[2, 32], "v" F16[2, 32]) : packed[8, 32]
+const %heads = 2 x stored("k" BF16[5, 32], "l" BF16[5, 32]) : stored[10, 32]
+%y = head_matmul(%x, %heads) {heads=2} : f32[T, 10]
+%half = slice_cols(%x) {begin=0, count=32} : f32[T, 32]
+%e = matmul(%half, %experts) : f32[T, 12]
+%p = matmul(%half, %pairs) : f32[T, 8]
+output %y
+output %e
+output %p
+)";
+  const Result<Graph> graph = ParseGraph(text);
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  EXPECT_EQ(GraphToText(*graph), text);
+  const ConstantData& experts = graph->value(*graph->FindValue("experts")).constant;
+  EXPECT_EQ(experts.groups, 3);
+  EXPECT_EQ(experts.tensors.size(), 3u);
+  const ConstantData& pairs = graph->value(*graph->FindValue("pairs")).constant;
+  EXPECT_EQ(pairs.groups, 2);
+  EXPECT_EQ(pairs.tensors.size(), 4u);
+  EXPECT_TRUE(pairs.interleave_panels);
+}
+
 struct BadText {
   const char* text;
   const char* error;
@@ -65,8 +91,31 @@ INSTANTIATE_TEST_SUITE_P(
         BadText{"graph \"x\"\nconst %w = stored(\"w\" Q4_0[4, 32]) : stored[5, 32]", "disagree"},
         BadText{"graph \"x\"\nconst %w = stored(\"w\" Q9_9[4, 32]) : stored[4, 32]",
                 "unknown stored type"},
+        BadText{"graph \"x\"\nconst %w = 2 x stored(\"a\" F16[4, 32], \"b\" F16[4, 32], "
+                "\"c\" F16[4, 32]) : stored[12, 32]",
+                "line 2: the constant's data and shape disagree"},
+        BadText{"graph \"x\"\nconst %w = 2 x stored(\"a\" F16[4, 32], \"b\" F16[5, 32]) : "
+                "stored[9, 32]",
+                "disagree"},
+        BadText{"graph \"x\"\nconst %w = 2 x stored(\"a\" F16[4, 32], \"b\" BF16[4, 32]) : "
+                "stored[8, 32]",
+                "disagree"},
+        BadText{"graph \"x\"\nconst %w = 2 x interleaved(\"a\" F16[4, 32], \"b\" F16[4, 32]) : "
+                "packed[8, 32]",
+                "disagree"},
+        BadText{"graph \"x\"\nconst %w = 1 x stored(\"a\" F16[4, 32]) : stored[4, 32]",
+                "line 2: expected at least 2 matrices"},
+        BadText{"graph \"x\"\nconst %w = 0 x stored(\"a\" F16[4, 32]) : stored[4, 32]",
+                "expected at least 2 matrices"},
+        BadText{"graph \"x\"\nconst %w = 99999999999 x stored(\"a\" F16[4, 32]) : stored[4, 32]",
+                "31 bits"},
+        BadText{"graph \"x\"\nconst %w = 2 y stored(\"a\" F16[4, 32]) : stored[4, 32]",
+                "expected x"},
+        BadText{"graph \"x\"\nconst %w = 2 x numbers(1, 2) : f32[2]", "disagree"},
+        BadText{"graph \"x\"\nconst %w = 2 x bogus(1, 2) : f32[2]",
+                "expected numbers, stored or interleaved"},
         BadText{"graph \"x\"\n%f = rope_frequencies() {base=1.0, dims=2147483646, factor=1.0, "
-                "high=1.0, low=1.0, original=1, scaling=\"none\"}",
+                "high=1.0, low=1.0, original=1, scaling=\"none\", truncate=1}",
                 "an even size up to 4096"}));
 
 }  // namespace

@@ -36,8 +36,13 @@ std::vector<float> RopeFrequencies(const Node& node) {
         frequency = (1 - smooth) * frequency / factor + smooth * frequency;
       }
     } else if (scaling == "yarn") {
-      const double first = std::max(std::floor(pair_with_rotations(high)), 0.0);
-      const double last = std::min(std::ceil(pair_with_rotations(low)), dims - 1);
+      double first = pair_with_rotations(high), last = pair_with_rotations(low);
+      if (node.Int("truncate") != 0) {
+        first = std::floor(first);
+        last = std::ceil(last);
+      }
+      first = std::max(first, 0.0);
+      last = std::min(last, dims - 1);
       const double ramp = std::clamp((pair - first) / std::max(last - first, 0.001), 0.0, 1.0);
       frequency = frequency / factor * ramp + frequency * (1 - ramp);
     }

@@ -22,6 +22,8 @@ bool CanQuantize(const Graph& graph, const Node& node, ValueId id) {
       return true;
     case OpKind::kMatmul:
     case OpKind::kGatedMatmul:
+    case OpKind::kExpertMatmul:
+    case OpKind::kGatedExpertMatmul:
       return cols.constant() && whole_blocks(cols.factor);
     // A unit of attention makes whole heads.
     case OpKind::kAttention:
@@ -44,7 +46,7 @@ bool FoldQuantize(Graph& graph) {
     if (producer < 0 || !rewriter.uses().OnlyRead(x)) continue;
     Node& node = graph.nodes[static_cast<size_t>(producer)];
     if (!CanQuantize(graph, node, x)) continue;
-    node.attributes["quantized"] = quantize.Int("terms");
+    node.attributes["quantized"] = int64_t{1};
     for (ValueId& output : node.outputs) {
       if (output == x) output = quantize.outputs[0];
     }

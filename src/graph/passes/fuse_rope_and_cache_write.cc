@@ -11,7 +11,8 @@ bool FuseRopeAndCacheWrite(Graph& graph) {
   Rewriter rewriter(graph);
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& attention = graph.nodes[i];
-    if (attention.kind != OpKind::kAttention) continue;
+    // A latent cache keeps a rotated part and one that is not.
+    if (attention.kind != OpKind::kAttention || attention.inputs[2] != kNoValue) continue;
     const Node* write = rewriter.OnlyReadProducerOf(attention.inputs[1], OpKind::kKvWrite);
     const Node* rope_q = rewriter.OnlyReadProducerOf(attention.inputs[0], OpKind::kRope);
     if (write == nullptr || rope_q == nullptr) continue;

@@ -16,7 +16,7 @@ bool MergeCommonSubexpressions(Graph& graph) {
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
     const Node& node = graph.nodes[n];
     // A cache write is done for its effect; a second one must stay.
-    if (node.kind == OpKind::kKvWrite || node.kind == OpKind::kRopeKvWrite) continue;
+    if (WritesCache(node.kind)) continue;
     std::vector<ValueId> inputs = node.inputs;
     for (ValueId& input : inputs) {
       if (const auto it = merged.find(input); it != merged.end()) input = it->second;

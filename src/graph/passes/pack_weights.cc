@@ -11,15 +11,14 @@ bool PackWeights(Graph& graph) {
   std::map<ValueId, ValueId> packed;
   const Uses uses(graph);
   for (Node& node : graph.nodes) {
-    if (node.kind != OpKind::kMatmul && node.kind != OpKind::kGatedMatmul) continue;
+    if (!IsMatmul(node.kind)) continue;
     const ValueId weight = node.inputs[1];
     if (graph.value(weight).type != ElementType::kStored) continue;
     const auto [it, is_new] = packed.try_emplace(weight, kNoValue);
     if (is_new) {
       bool only_matmuls = true;
       for (int reader : uses.Readers(weight)) {
-        const OpKind kind = graph.nodes[static_cast<size_t>(reader)].kind;
-        only_matmuls &= kind == OpKind::kMatmul || kind == OpKind::kGatedMatmul;
+        only_matmuls &= IsMatmul(graph.nodes[static_cast<size_t>(reader)].kind);
       }
       if (only_matmuls) {
         graph.value(weight).type = ElementType::kPacked;

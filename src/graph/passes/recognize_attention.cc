@@ -1,5 +1,6 @@
 // kv_scores, scale, soft_cap, masked_softmax and kv_mix become one attention op, which never
-// writes the scores to memory.
+// writes the scores to memory; with keep_positions, a sparse one, which does not compute those that
+// are not kept.
 #include "graph/passes/passes.h"
 #include "graph/passes/rewriter.h"
 
@@ -47,6 +48,11 @@ bool RecognizeCachedAttention(Graph& graph) {
     std::vector<ValueId> inner = {mix.inputs[0]};
     double cap = 0, scale = 1;
     ValueId scores_id = softmax->inputs[0];
+    const Node* keep = rewriter.OnlyReadProducerOf(scores_id, OpKind::kKeepPositions);
+    if (keep != nullptr) {
+      inner.push_back(scores_id);
+      scores_id = keep->inputs[0];
+    }
     if (const Node* op = rewriter.OnlyReadProducerOf(scores_id, OpKind::kSoftCap)) {
       cap = op->Number("cap");
       inner.push_back(scores_id);
@@ -64,10 +70,24 @@ bool RecognizeCachedAttention(Graph& graph) {
         !(graph.value(scores->inputs[0]).shape == graph.value(mix.outputs[0]).shape)) {
       continue;
     }
+    if (keep != nullptr &&
+        (scores->inputs[2] == kNoValue || cap != 0 || softmax->Int("window") != 0)) {
+      continue;
+    }
     inner.push_back(scores_id);
     for (ValueId id : inner) rewriter.Remove(rewriter.ProducerIndex(id));
+    if (keep != nullptr) {
+      mix = Node{OpKind::kSparseAttention,
+                 {scores->inputs[0], scores->inputs[1], scores->inputs[2], keep->inputs[1]},
+                 mix.outputs,
+                 {{"heads", scores->Int("heads")},
+                  {"kv_heads", scores->Int("kv_heads")},
+                  {"layer", scores->Int("layer")},
+                  {"scale", scale}}};
+      continue;
+    }
     mix = Node{OpKind::kAttention,
-               {scores->inputs[0], scores->inputs[1]},
+               {scores->inputs[0], scores->inputs[1], scores->inputs[2], softmax->inputs[1]},
                mix.outputs,
                {{"heads", scores->Int("heads")},
                 {"kv_heads", scores->Int("kv_heads")},

@@ -11,7 +11,7 @@ bool RemoveDeadCode(Graph& graph) {
   // Backwards: what a dead op reads may be dead too.
   for (size_t n = graph.nodes.size(); n-- > 0;) {
     Node& node = graph.nodes[n];
-    bool needed = node.kind == OpKind::kKvWrite || node.kind == OpKind::kRopeKvWrite;
+    bool needed = WritesCache(node.kind);
     for (ValueId output : node.outputs) {
       needed |= output != kNoValue && read[static_cast<size_t>(output)];
     }

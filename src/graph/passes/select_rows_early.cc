@@ -21,6 +21,9 @@ std::vector<size_t> RowInputs(const Graph& graph, const Node& node) {
     case OpKind::kRmsNorm:
     case OpKind::kLayerNorm:
     case OpKind::kMatmul:
+    case OpKind::kStreamWeights:
+    case OpKind::kStreamMerge:
+    case OpKind::kStreamMix:
       break;
     default:
       return rows;

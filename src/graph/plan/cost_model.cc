@@ -30,22 +30,70 @@ double Elements(const Value& value, const SymbolValues& sizes) {
          static_cast<double>(sizes.Of(value.shape.cols()));
 }
 
+// By a row of sparse attention.
+double PositionsSeen(const Graph& graph, const Node& node, const SymbolValues& sizes) {
+  const auto top = static_cast<double>(graph.value(node.inputs[3]).shape.cols().factor);
+  return std::min(top, static_cast<double>(sizes.context));
+}
+
+// Keys of a window and entries, by a row.
+double EntriesSeen(const Graph& graph, const Node& node, const SymbolValues& sizes) {
+  const auto context = static_cast<double>(sizes.context);
+  double seen = std::min(context, static_cast<double>(node.Int("window")));
+  if (node.inputs[3] == kNoValue) return seen;
+  double entries = context / static_cast<double>(node.Int("ratio"));
+  if (node.inputs[4] != kNoValue) {
+    const auto top = static_cast<double>(graph.value(node.inputs[4]).shape.cols().factor);
+    entries = std::min(entries, top);
+  }
+  return seen + entries;
+}
+
 // Rows of the KV cache that an op reads or writes, in bytes of 16 bits.
 double CacheBytes(const Graph& graph, const Node& node, const SymbolValues& sizes) {
   const auto rows = static_cast<double>(sizes.context);
   switch (node.kind) {
     case OpKind::kAttention:
     case OpKind::kKvScores: {
-      const double head_dim = static_cast<double>(graph.value(node.inputs[0]).shape.cols().factor) /
-                              static_cast<double>(node.Int("heads"));
-      const double sides = node.kind == OpKind::kAttention ? 2 : 1;
+      const bool latent = node.inputs[2] != kNoValue;  // one row is key and value
+      double cols = static_cast<double>(graph.value(node.inputs[0]).shape.cols().factor);
+      if (latent) cols += static_cast<double>(graph.value(node.inputs[2]).shape.cols().factor);
+      const double head_dim = cols / static_cast<double>(node.Int("heads"));
+      const double sides = node.kind == OpKind::kAttention && !latent ? 2 : 1;
       return sides * rows * static_cast<double>(node.Int("kv_heads")) * head_dim * 2;
     }
+    case OpKind::kSparseAttention: {
+      // Tokens share rows; none comes from memory twice.
+      const double seen = static_cast<double>(sizes.tokens) * PositionsSeen(graph, node, sizes);
+      const auto cols = static_cast<double>(graph.value(node.inputs[0]).shape.cols().factor +
+                                            graph.value(node.inputs[2]).shape.cols().factor);
+      return std::min(rows, seen) * cols / static_cast<double>(node.Int("heads")) * 2;
+    }
+    case OpKind::kIndexScores:
+      return rows * static_cast<double>(graph.value(node.inputs[0]).shape.cols().factor) /
+             static_cast<double>(node.Int("heads")) * 2;
+    case OpKind::kCompressedAttention:
+      return EntriesSeen(graph, node, sizes) *
+             static_cast<double>(graph.value(node.inputs[0]).shape.cols().factor) /
+             static_cast<double>(node.Int("heads")) * 2;
     case OpKind::kKvMix:
       return rows * static_cast<double>(node.Int("kv_heads") * node.Int("head_dim")) * 2;
     default:
       return 0;
   }
+}
+
+// Of a weight: an embedding reads the rows that it needs only, and experts that no row goes to are
+// not read.
+double ShareRead(const Graph& graph, const Node& node, const Value& weight,
+                 const SymbolValues& sizes) {
+  if (node.kind == OpKind::kEmbedding) {
+    return std::min(1.0, static_cast<double>(sizes.tokens) /
+                             static_cast<double>(std::max<int64_t>(weight.shape.rows().factor, 1)));
+  }
+  const auto rows = static_cast<double>(sizes.Of(graph.value(node.inputs[0]).shape.rows()));
+  const bool experts = IsMatmul(node.kind) && node.kind != OpKind::kHeadMatmul;
+  return experts ? std::min(1.0, rows / static_cast<double>(weight.constant.groups)) : 1;
 }
 
 double Operations(const Graph& graph, const Node& node, const SymbolValues& sizes) {
@@ -57,13 +105,33 @@ double Operations(const Graph& graph, const Node& node, const SymbolValues& size
     case OpKind::kGatedMatmul: {
       const Value& weight = graph.value(node.inputs[1]);
       const Value& x = graph.value(node.inputs[0]);
-      const double terms = static_cast<double>(std::max<size_t>(QuantizedTerms(x.type), 1));
-      return 2 * terms * static_cast<double>(sizes.Of(x.shape.rows())) * Elements(weight, sizes);
+      return 2 * static_cast<double>(sizes.Of(x.shape.rows())) * Elements(weight, sizes);
+    }
+    case OpKind::kExpertMatmul:
+    case OpKind::kGatedExpertMatmul:
+    case OpKind::kExpertMatmulSum:
+    case OpKind::kHeadMatmul: {
+      // A row meets one of the matrices, a row of heads a part of each.
+      const Value& weight = graph.value(node.inputs[1]);
+      const auto rows = static_cast<double>(sizes.Of(graph.value(node.inputs[0]).shape.rows()));
+      const double share =
+          node.kind == OpKind::kHeadMatmul ? 1 : 1 / static_cast<double>(weight.constant.groups);
+      return 2 * rows * Elements(weight, sizes) * share;
     }
     case OpKind::kAttention:
+    case OpKind::kKvScores: {
+      const double rope = node.inputs[2] == kNoValue ? 0 : elements(2);
+      const double mixed = node.kind == OpKind::kAttention ? elements(0) : 0;
+      return 2 * (elements(0) + rope + mixed) * static_cast<double>(sizes.context);
+    }
+    case OpKind::kSparseAttention:
+      return 2 * (2 * elements(0) + elements(2)) * PositionsSeen(graph, node, sizes);
+    case OpKind::kCompressedAttention:
+      return 4 * elements(0) * EntriesSeen(graph, node, sizes);
+    case OpKind::kIndexScores:
+      return 2 * elements(0) * static_cast<double>(sizes.context);
     case OpKind::kSelfAttention:
       return 4 * elements(0) * static_cast<double>(sizes.context);
-    case OpKind::kKvScores:
     case OpKind::kScores:
       return 2 * elements(0) * static_cast<double>(sizes.context);
     case OpKind::kKvMix:
@@ -93,15 +161,9 @@ GraphCost CostOf(const Graph& graph, const Node& node, const SymbolValues& sizes
   for (ValueId input : node.inputs) {
     if (input == kNoValue) continue;
     const Value& value = graph.value(input);
-    integers |= QuantizedTerms(value.type) > 0;
+    integers |= value.type == ElementType::kQuantizedRows;
     if (value.type == ElementType::kStored || value.type == ElementType::kPacked) {
-      // An embedding reads the rows that it needs only.
-      const double share =
-          node.kind == OpKind::kEmbedding
-              ? static_cast<double>(sizes.tokens) /
-                    static_cast<double>(std::max<int64_t>(value.shape.rows().factor, 1))
-              : 1.0;
-      cost.weight_bytes += std::min(share, 1.0) * WeightBytes(value);
+      cost.weight_bytes += ShareRead(graph, node, value, sizes) * WeightBytes(value);
     } else if (value.type != ElementType::kCache) {
       cost.value_bytes += static_cast<double>(ValueBytes(value, sizes));
     }

@@ -27,7 +27,9 @@ std::vector<size_t> InPlaceInputs(const Node& node) {
     case OpKind::kRope:
     case OpKind::kRmsNorm:
     case OpKind::kMaskedSoftmax:
+    case OpKind::kKeepPositions:
     case OpKind::kRopeKvWrite:
+    case OpKind::kStreamMix:
       return {0};
     case OpKind::kAddRmsNorm:
       return {0, 1};  // for the sum
@@ -49,21 +51,21 @@ struct Interval {
 class Lifetimes {
  public:
   Lifetimes(const Graph& graph, const SymbolValues& largest, MemoryPlan* plan)
-      : graph_(graph), plan_(plan), interval_of_(graph.num_values(), -1) {
-    const Uses uses(graph);
+      : graph_(graph), uses_(graph), plan_(plan), interval_of_(graph.num_values(), -1) {
     const int end_of_graph = static_cast<int>(graph.nodes.size());
     last_read_.assign(graph.num_values(), -1);
     // Last reads by value first: views pass theirs on to their root, whose producer comes earlier.
     for (size_t v = 0; v < graph.num_values(); ++v) {
       const auto id = static_cast<ValueId>(v);
-      if (!uses.Readers(id).empty()) last_read_[v] = uses.Readers(id).back();
-      if (uses.IsOutput(id)) last_read_[v] = end_of_graph;
+      if (!uses_.Readers(id).empty()) last_read_[v] = uses_.Readers(id).back();
+      if (uses_.IsOutput(id)) last_read_[v] = end_of_graph;
     }
     for (auto node = graph.nodes.rbegin(); node != graph.nodes.rend(); ++node) {
       if (node->kind != OpKind::kSliceCols) continue;
       int& parent = last_read_[static_cast<size_t>(node->inputs[0])];
       parent = std::max(parent, last_read_[static_cast<size_t>(node->outputs[0])]);
     }
+    for (const ValueId input : graph.inputs) PlaceInput(input, largest);
     for (size_t n = 0; n < graph.nodes.size(); ++n) Visit(static_cast<int>(n), largest);
   }
 
@@ -72,6 +74,19 @@ class Lifetimes {
 
  private:
   MemoryPlan::Place& PlaceOf(ValueId id) { return plan_->places[static_cast<size_t>(id)]; }
+
+  // Rows of numbers that are there before the first node runs.
+  void PlaceInput(ValueId input, const SymbolValues& largest) {
+    const Value& value = graph_.value(input);
+    if (value.type != ElementType::kF32) return;
+    MemoryPlan::Place& place = PlaceOf(input);
+    place.in_arena = true;
+    place.root = input;
+    const size_t bytes = ValueBytes(value, largest);
+    plan_->sum_bytes += bytes;
+    interval_of_[static_cast<size_t>(input)] = static_cast<int>(intervals_.size());
+    intervals_.push_back({input, bytes, -1, std::max(last_read_[static_cast<size_t>(input)], 0)});
+  }
 
   void Visit(int n, const SymbolValues& largest) {
     const Node& node = graph_.nodes[static_cast<size_t>(n)];
@@ -89,7 +104,11 @@ class Lifetimes {
       MemoryPlan::Place& place = PlaceOf(output);
       place.in_arena = true;
       place.root = output;
-      const size_t bytes = ValueBytes(value, largest);
+      size_t bytes = ValueBytes(value, largest);
+      if (MayHoldBf16(graph_, uses_, output)) {
+        bytes = std::max(bytes, largest.Of(value.shape.rows()) *
+                                    QuantizedRows::Bf16RowBytes(largest.Of(value.shape.cols())));
+      }
       plan_->sum_bytes += bytes;
       const int last = std::max(last_read_[static_cast<size_t>(output)], n);
       if (o == 0 && TakeOver(node, n, output, last)) continue;
@@ -123,6 +142,7 @@ class Lifetimes {
   }
 
   const Graph& graph_;
+  const Uses uses_;
   MemoryPlan* plan_;
   std::vector<int> last_read_;
   std::vector<int> interval_of_;
@@ -137,10 +157,21 @@ size_t RowStride(const Value& value, const SymbolValues& sizes) {
 
 size_t ValueBytes(const Value& value, const SymbolValues& sizes) {
   const size_t rows = sizes.Of(value.shape.rows());
-  if (const size_t terms = QuantizedTerms(value.type); terms > 0) {
-    return rows * terms * QuantizedRows::TermBytes(sizes.Of(value.shape.cols()));
+  if (value.type == ElementType::kQuantizedRows) {
+    return rows * QuantizedRows::RowBytes(sizes.Of(value.shape.cols()));
   }
   return rows * RowStride(value, sizes) * sizeof(float);
+}
+
+bool MayHoldBf16(const Graph& graph, const Uses& uses, ValueId id) {
+  const auto is_matmul = [&](int n) {
+    const OpKind kind = graph.nodes[static_cast<size_t>(n)].kind;
+    return kind == OpKind::kMatmul || kind == OpKind::kGatedMatmul;
+  };
+  const Value& value = graph.value(id);
+  return value.type == ElementType::kQuantizedRows && !uses.IsOutput(id) &&
+         value.shape.rows().symbol == Symbol::kTokens && uses.Producer(id) >= 0 &&
+         is_matmul(uses.Producer(id)) && std::ranges::all_of(uses.Readers(id), is_matmul);
 }
 
 MemoryPlan PlanMemory(const Graph& graph, const SymbolValues& largest) {

@@ -106,6 +106,25 @@ output %s
   CheckThatNothingIsOverwritten(graph);
 }
 
+TEST(MemoryPlanTest, QuantisedRowsBetweenMatmulsHaveRoomForBf16) {
+  const Graph graph = Parsed(R"(graph "quantised"
+input %x : f32[T, 64]
+const %gu = interleaved("gate" Q8_0[96, 64], "up" Q8_0[96, 64]) : stored[192, 64]
+const %w = stored("w" Q8_0[64, 96]) : stored[64, 96]
+%q = quantize(%x) : q8[T, 64]
+%p = gated_matmul(%q, %gu) {activation="silu", quantized=1} : q8[T, 96]
+%y = matmul(%p, %w)
+output %y
+)");
+  const Uses uses(graph);
+  EXPECT_TRUE(MayHoldBf16(graph, uses, *graph.FindValue("p")));
+  EXPECT_FALSE(MayHoldBf16(graph, uses, *graph.FindValue("q"))) << "no matmul makes it";
+  EXPECT_FALSE(MayHoldBf16(graph, uses, *graph.FindValue("y"))) << "is f32";
+  // 8 rows each: the input in f32; values, scales and sums to a multiple of 64 bytes; bf16; f32.
+  EXPECT_EQ(PlanMemory(graph, kSizes).sum_bytes, 8u * (4 * 64 + 128 + 2 * 96 + 4 * 64));
+  CheckThatNothingIsOverwritten(graph);
+}
+
 TEST(MemoryPlanTest, RandomGraphsNeverOverwriteALiveValue) {
   std::mt19937 rng(20261125);
   for (int round = 0; round < 200; ++round) {

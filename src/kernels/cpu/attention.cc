@@ -14,12 +14,20 @@ namespace {
 
 constexpr size_t kPromptHeadColumns = 32;  // a tile of bf16
 
+bool TakesTiles(const KvCacheView& cache) {
+  return cache.head_dim % kPromptHeadColumns == 0 && cache.ValueDim() % kPromptHeadColumns == 0;
+}
+
+// Rows with positions of their own do not share keys; the heads of a latent cache do.
+size_t TileRowsOf(const AttentionArgs& a) { return a.positions == nullptr ? kTileRows : 1; }
+
 }  // namespace
 
 AttentionTile AttentionTileOf(const AttentionArgs& a, size_t unit) noexcept {
+  const size_t tile_rows = TileRowsOf(a);
   for (size_t s = 0; s < a.num_sequences; ++s) {
     const auto count = static_cast<size_t>(a.sequences[s].count);
-    const size_t tiles = DivUp(count, kTileRows);
+    const size_t tiles = DivUp(count, tile_rows);
     if (unit >= tiles * a.heads) {
       unit -= tiles * a.heads;
       continue;
@@ -28,8 +36,8 @@ AttentionTile AttentionTileOf(const AttentionArgs& a, size_t unit) noexcept {
     // the units about the same work.
     const size_t turn = unit / a.heads;
     const size_t tile = turn % 2 == 0 ? turn / 2 : tiles - 1 - turn / 2;
-    const size_t first = tile * kTileRows;
-    return {&a.sequences[s], first, std::min(kTileRows, count - first), unit % a.heads};
+    const size_t first = tile * tile_rows;
+    return {&a.sequences[s], first, std::min(tile_rows, count - first), unit % a.heads};
   }
   PELTON_CHECK(false, "attention units lie below AttentionUnits");
   return {};
@@ -41,30 +49,30 @@ AttentionScratch AttentionScratchOf(const AttentionArgs& a) noexcept {
     longest = std::max(longest, static_cast<size_t>(a.sequences[s].count));
   }
   const size_t group = a.heads / a.cache.kv_heads;
-  const size_t dim = a.cache.head_dim;
+  const size_t key_dim = a.cache.head_dim;
   AttentionScratch out{};
-  out.pairs = RoundUp(std::min(kTilePairs, std::min(kTileRows, longest) * group), 16);
-  out.padded_dim = RoundUp(dim, 16);
+  out.pairs = RoundUp(std::min(kTilePairs, std::min(TileRowsOf(a), longest) * group), 16);
+  out.padded_value_dim = RoundUp(a.cache.ValueDim(), 16);
   const auto take = [&](size_t elements, size_t element_bytes) {
     const size_t offset = out.bytes;
     out.bytes += RoundUp(elements * element_bytes, 64);
     return offset;
   };
   out.keys = take(2 * kPartitionKeys, sizeof(void*));
-  out.values = take(2 * kPartitionKeys, sizeof(void*));
-  out.zeros = take(out.padded_dim, sizeof(float));
+  out.values = take(a.cache.IsLatent() ? 0 : 2 * kPartitionKeys, sizeof(void*));
+  out.zeros = take(RoundUp(key_dim, 16), sizeof(float));
   out.seen = take(out.pairs, 2 * sizeof(size_t));
-  out.queries = take(out.pairs * dim, sizeof(float));
-  out.key_block = take(dim * kKeyBlock, sizeof(float));
-  out.value_block = take(kKeyBlock * out.padded_dim, sizeof(float));
+  out.queries = take(out.pairs * key_dim, sizeof(float));
+  out.key_block = take(key_dim * kKeyBlock, sizeof(float));
+  out.value_block = take(kKeyBlock * out.padded_value_dim, sizeof(float));
   out.scores = take(out.pairs * kPartitionKeys, sizeof(float));
-  out.sums = take(out.pairs * out.padded_dim, sizeof(float));
+  out.sums = take(out.pairs * out.padded_value_dim, sizeof(float));
   out.maxima = take(out.pairs, sizeof(float));
   out.totals = take(out.pairs, sizeof(float));
-  if (dim % kPromptHeadColumns == 0) {
+  if (TakesTiles(a.cache)) {
     constexpr size_t kBf16 = 2, kWeightPairs = 32;
-    out.query_tiles = take(out.pairs * dim, kBf16);
-    out.row_tiles = take(kPartitionKeys * dim, kBf16);
+    out.query_tiles = take(out.pairs * key_dim, kBf16);
+    out.row_tiles = take(kPartitionKeys * key_dim, kBf16);
     out.weight_tiles = take(kWeightPairs * kPartitionKeys, kBf16);
   }
   return out;
@@ -75,7 +83,7 @@ AttentionScratch AttentionScratchOf(const AttentionArgs& a) noexcept {
 size_t AttentionUnits(const AttentionArgs& a) {
   size_t tiles = 0;
   for (size_t s = 0; s < a.num_sequences; ++s) {
-    tiles += DivUp(static_cast<size_t>(a.sequences[s].count), cpu::kTileRows);
+    tiles += DivUp(static_cast<size_t>(a.sequences[s].count), cpu::TileRowsOf(a));
   }
   return tiles * a.heads;
 }
@@ -93,7 +101,7 @@ const OpImpl<AttentionArgs>* PromptAttentionImpl(const AttentionArgs& args) {
       "amx_bf16", kCpuAmx | kCpuAvx512 | kCpuAvx512Vnni | kCpuAvx512Bf16,
       cpu::amx::PromptAttention};
   const bool permitted = (kImpl.required_features & ~CpuFeatures()) == 0;
-  return permitted && args.cache.head_dim % cpu::kPromptHeadColumns == 0 ? &kImpl : nullptr;
+  return permitted && cpu::TakesTiles(args.cache) ? &kImpl : nullptr;
 }
 
 PELTON_ISA_IMPLS(KvScores);

@@ -19,42 +19,26 @@ class VectorProducts {
         value_block_(reinterpret_cast<float*>(scratch + layout.value_block)) {}
 
   void Begin() {
-    direct_ = s_.pairs <= kDirectRows && s_.dim % kLanes == 0 && s_.dim % 8 == 0;
+    direct_ = s_.pairs <= kDirectRows && s_.key_dim % kLanes == 0 && s_.key_dim % 8 == 0 &&
+              s_.value_dim % kLanes == 0;
     block_rows_ = direct_ ? s_.pairs : kBlockRows;
   }
   void Score() {
     for (size_t block = 0; block < s_.now.keys.end; block += kKeyBlock) {
-      Prefetch(s_.next.k_rows, block);
+      if (!direct_) s_.PrefetchKeys(NextOfBlock(block));
       ScoreBlock(Intersect(s_.now.keys, {block, block + kKeyBlock}));
     }
   }
   void Mix() {
     for (size_t block = 0; block < s_.now.keys.end; block += kKeyBlock) {
-      Prefetch(s_.next.v_rows, block);
+      if (!direct_) s_.PrefetchValues(NextOfBlock(block));
       MixBlock(Intersect(s_.now.keys, {block, block + kKeyBlock}));
     }
   }
 
  private:
-  void Prefetch(const Element* const* rows, size_t block) const {
-    if (!direct_) s_.PrefetchRows(rows, Intersect(s_.next.keys, {block, block + kKeyBlock}));
-  }
-
-  // key_block_[d][i] = element d of key first + i, for one vector of keys.
-  void TransposeKeys(size_t first, float* out) {
-    const Element* const* rows = s_.now.k_rows + first;
-    size_t d = 0;
-    for (; d + 8 <= s_.dim; d += 8) {
-      F32 columns[8];
-      Transpose8(rows, d, columns);
-      for (size_t i = 0; i < 8; ++i) Store(columns[i], out + (d + i) * kKeyBlock);
-    }
-    if (d == s_.dim) return;
-    for (size_t i = 0; i < kLanes; ++i) {
-      for (size_t e = d; e < s_.dim; ++e) {
-        out[e * kKeyBlock + i] = FirstLane(LoadPartial(rows[i] + e, 1));
-      }
-    }
+  Range NextOfBlock(size_t block) const {
+    return Intersect(s_.next.keys, {block, block + kKeyBlock});
   }
 
   void ScoreBlock(Range keys) {
@@ -63,19 +47,19 @@ class VectorProducts {
     if (direct_) {
       for (size_t key = whole.begin; key < whole.end; key += kLanes) {
         PrefetchVector(s_.now.k_rows, key + kLanes);
-        DotKeysOfRows(s_.pairs, s_.queries, s_.now.k_rows + key, s_.next.k_rows + key, s_.dim,
+        DotKeysOfRows(s_.pairs, s_.queries, s_.now.k_rows + key, s_.next.k_rows + key, s_.key_dim,
                       s_.scores + key, kPartitionKeys);
       }
       return;
     }
     for (size_t key = whole.begin; key < whole.end; key += kLanes) {
-      TransposeKeys(key, key_block_ + (key - whole.begin));
+      TransposeKeys(s_.now.k_rows + key, s_.key_dim, kKeyBlock, key_block_ + (key - whole.begin));
     }
     for (size_t pair = 0; pair < s_.pairs; pair += kBlockRows) {
       const size_t rows = Smaller(kBlockRows, s_.pairs - pair);
       if (Intersect(keys, {s_.seen[pair].begin, s_.seen[pair + rows - 1].end}).empty()) continue;
-      MulAddRows(rows, (whole.end - whole.begin) / kLanes, s_.queries + pair * s_.dim, s_.dim,
-                 DenseRows{key_block_, kKeyBlock}, s_.dim, false,
+      MulAddRows(rows, (whole.end - whole.begin) / kLanes, s_.queries + pair * s_.key_dim,
+                 s_.key_dim, DenseRows{key_block_, kKeyBlock}, s_.key_dim, false,
                  s_.scores + pair * kPartitionKeys + whole.begin, kPartitionKeys);
     }
   }
@@ -85,7 +69,7 @@ class VectorProducts {
     const size_t end = Smaller(key + kLanes, s_.now.keys.end);
     for (; key < end; ++key) {
       const auto* row = reinterpret_cast<const std::byte*>(rows[key]);
-      for (size_t i = 0; i < s_.dim * sizeof(Element); i += 64) PrefetchNear(row + i);
+      for (size_t i = 0; i < s_.key_dim * sizeof(Element); i += 64) PrefetchNear(row + i);
     }
   }
 
@@ -93,27 +77,28 @@ class VectorProducts {
   // they are used where they lie.
   void MixKeys(size_t pair, size_t rows, size_t first, Range keys) {
     if (keys.empty()) return;
-    const size_t vectors = (s_.dim + kLanes - 1) / kLanes, n = keys.end - keys.begin;
+    const size_t vectors = (s_.value_dim + kLanes - 1) / kLanes, n = keys.end - keys.begin;
     const float* weights = s_.scores + pair * kPartitionKeys + keys.begin;
-    float* sums = s_.sums + pair * s_.padded_dim;
+    float* sums = s_.sums + pair * s_.padded_value_dim;
     if (direct_) {
       MulAddRows(rows, vectors, weights, kPartitionKeys,
                  ScatteredRows<Element>{s_.now.v_rows + keys.begin, s_.next.v_rows + keys.begin, 0},
-                 n, true, sums, s_.padded_dim);
+                 n, true, sums, s_.padded_value_dim);
     } else {
-      MulAddRows(rows, vectors, weights, kPartitionKeys,
-                 DenseRows{value_block_ + (keys.begin - first) * s_.padded_dim, s_.padded_dim}, n,
-                 true, sums, s_.padded_dim);
+      MulAddRows(
+          rows, vectors, weights, kPartitionKeys,
+          DenseRows{value_block_ + (keys.begin - first) * s_.padded_value_dim, s_.padded_value_dim},
+          n, true, sums, s_.padded_value_dim);
     }
   }
 
   void CopyValues(Range keys) {
     for (size_t key = keys.begin; key < keys.end; ++key) {
       const Element* v = s_.now.v_rows[key];
-      float* out = value_block_ + (key - keys.begin) * s_.padded_dim;
+      float* out = value_block_ + (key - keys.begin) * s_.padded_value_dim;
       size_t d = 0;
-      for (; d + kLanes <= s_.dim; d += kLanes) Store(Load(v + d), out + d);
-      if (d < s_.dim) Store(LoadPartial(v + d, s_.dim - d), out + d);
+      for (; d + kLanes <= s_.value_dim; d += kLanes) Store(Load(v + d), out + d);
+      if (d < s_.value_dim) Store(LoadPartial(v + d, s_.value_dim - d), out + d);
     }
   }
 
@@ -138,8 +123,8 @@ class VectorProducts {
   }
 
   AttentionState<Element>& s_;
-  float* key_block_;     // [dim][kKeyBlock]
-  float* value_block_;   // [kKeyBlock][padded_dim]
+  float* key_block_;     // [key_dim][kKeyBlock]
+  float* value_block_;   // [kKeyBlock][padded_value_dim]
   bool direct_ = false;  // so few pairs that keys and values are used where they lie
   size_t block_rows_ = 0;
 };

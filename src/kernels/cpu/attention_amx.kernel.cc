@@ -68,14 +68,15 @@ void StorePairsOfRows(std::byte* to, const Element* even, const Element* odd) {
   StoreBf16Pairs(to, QuietNans(LoadF32(a)), QuietNans(LoadF32(b)));
 }
 
-// Both products on tiles of bf16, for heads of a multiple of 32 columns. Keys that a pair does not
-// see count with weight 0, so that an infinite value makes a NaN of every row of its sequence.
+// Both products on tiles of bf16, for keys and values of a multiple of 32 columns. Keys that a pair
+// does not see count with weight 0, so that an infinite value makes a NaN of every row of its
+// sequence.
 template <typename Element>
 class TileProducts {
  public:
   TileProducts(AttentionState<Element>& state, const AttentionScratch& layout, std::byte* scratch)
       : s_(state),
-        steps_(state.dim / kTileSteps),
+        steps_(state.key_dim / kTileSteps),
         queries_(scratch + layout.query_tiles),
         rows_(scratch + layout.row_tiles),
         weights_(scratch + layout.weight_tiles) {}
@@ -89,7 +90,7 @@ class TileProducts {
           __builtin_memset(out, 0, 64);
           continue;
         }
-        const float* q = s_.queries + pair * s_.dim + step * kTileSteps;
+        const float* q = s_.queries + pair * s_.key_dim + step * kTileSteps;
         StoreBf16(out, QuietNans(LoadF32(q)));
         StoreBf16(out + 32, QuietNans(LoadF32(q + kTileSide)));
       }
@@ -100,7 +101,7 @@ class TileProducts {
     const Range groups = {s_.now.keys.begin / kTileSide,
                           (s_.now.keys.end + kTileSide - 1) / kTileSide};
     for (size_t group = groups.begin; group < groups.end; ++group) TransposeKeys(group);
-    s_.PrefetchRows(s_.next.k_rows, s_.next.keys);
+    s_.PrefetchKeys(s_.next.keys);
     const size_t column = steps_ * kTileBytes;
     for (size_t pair = 0; pair < s_.pairs; pair += 2 * kTileSide) {
       const Range keys = SeenFrom(pair);
@@ -115,11 +116,11 @@ class TileProducts {
 
   void Mix() {
     constexpr size_t kMostSteps = kPartitionKeys / kTileSteps;
-    const size_t columns = s_.dim / kTileSide;
+    const size_t columns = s_.value_dim / kTileSide;
     const Range steps = {s_.now.keys.begin / kTileSteps,
                          (s_.now.keys.end + kTileSteps - 1) / kTileSteps};
     for (size_t step = steps.begin; step < steps.end; ++step) PairValues(step);
-    s_.PrefetchRows(s_.next.v_rows, s_.next.keys);
+    s_.PrefetchValues(s_.next.keys);
     for (size_t pair = 0; pair < s_.pairs; pair += 2 * kTileSide) {
       const Range keys = SeenFrom(pair);
       if (keys.empty()) continue;
@@ -132,8 +133,8 @@ class TileProducts {
         MultiplyTiles(left,
                       {rows_ + (column * kMostSteps + first) * kTileBytes, kMostSteps * kTileBytes,
                        column + 1 < columns},
-                      count, true, s_.sums + pair * s_.padded_dim + column * kTileSide,
-                      s_.padded_dim);
+                      count, true, s_.sums + pair * s_.padded_value_dim + column * kTileSide,
+                      s_.padded_value_dim);
       }
     }
   }
@@ -159,7 +160,7 @@ class TileProducts {
   void TransposeKeys(size_t group) {
     std::byte* out = rows_ + group * steps_ * kTileBytes;
     alignas(64) float columns[8][kTileSide];
-    for (size_t d = 0; d < s_.dim; d += 8) {
+    for (size_t d = 0; d < s_.key_dim; d += 8) {
       for (size_t lane = 0; lane < kTileSide; lane += kLanes) {
         F32 transposed[8];
         Transpose8(s_.now.k_rows + group * kTileSide + lane, d, transposed);
@@ -175,7 +176,7 @@ class TileProducts {
   void PairValues(size_t step) {
     for (size_t i = 0; i < kTileSide; ++i) {
       const Element* const* rows = s_.now.v_rows + step * kTileSteps + 2 * i;
-      for (size_t d = 0; d < s_.dim; d += kTileSide) {
+      for (size_t d = 0; d < s_.value_dim; d += kTileSide) {
         std::byte* tile =
             rows_ + (d / kTileSide * (kPartitionKeys / kTileSteps) + step) * kTileBytes;
         StorePairsOfRows(tile + i * 64, rows[0] + d, rows[1] + d);

@@ -16,8 +16,14 @@ struct AttentionShape {
   size_t dim = 64;
   KvDType dtype = KvDType::kF32;
   size_t block_tokens = 16;
+  // Not 0: the cache is latent, with values of dim and keys of dim + rope_dim elements, and one KV
+  // head.
+  size_t rope_dim = 0;
+  bool sinks = false;
   // (new rows, context) of each sequence.
   std::vector<std::pair<int32_t, int32_t>> sequences;
+
+  size_t KeyDim() const { return dim + rope_dim; }
 };
 
 // Random q and cache for a step. Cache entries that no sequence owns are NaN, blocks are scattered,
@@ -25,20 +31,13 @@ struct AttentionShape {
 class AttentionCase {
  public:
   AttentionCase(std::mt19937& rng, const AttentionShape& shape)
-      : shape_(shape), cache_bytes_(CacheBytes(shape)) {
+      : shape_(shape),
+        cache_(CacheOf(shape)),
+        cache_bytes_(cache_.num_blocks * cache_.BlockBytes()) {
     std::memset(cache_bytes_.data(), 0xff, cache_bytes_.size());
-    size_t blocks = 0;
-    for (const auto& [count, context] : shape.sequences) {
-      blocks += DivUp(static_cast<size_t>(context), shape.block_tokens);
-      rows_ += static_cast<size_t>(count);
-    }
-    cache_ = {.data = cache_bytes_.data(),
-              .dtype = shape.dtype,
-              .num_blocks = blocks,
-              .layers = kLayers,
-              .kv_heads = shape.kv_heads,
-              .head_dim = shape.dim,
-              .block_tokens = shape.block_tokens};
+    cache_.data = cache_bytes_.data();
+    const size_t blocks = cache_.num_blocks;
+    for (const auto& [count, context] : shape.sequences) rows_ += static_cast<size_t>(count);
     std::vector<int32_t> order(blocks);
     std::iota(order.begin(), order.end(), 0);
     std::shuffle(order.begin(), order.end(), rng);
@@ -58,6 +57,11 @@ class AttentionCase {
     }
     q_stride_ = width() + 3;
     q_ = RandomValues(rng, rows_ * q_stride_);
+    // About as large as the largest of many scores.
+    for (const float sink : RandomValues(rng, shape.sinks ? shape.heads : 0)) {
+      sinks_.push_back(2 * sink + 1);
+    }
+    if (shape.rope_dim != 0) q_rope_ = RandomValues(rng, rows_ * RopeStride());
   }
 
   size_t rows() const { return rows_; }
@@ -75,9 +79,12 @@ class AttentionCase {
             .layer = kLayer,
             .sequences = spans_.data(),
             .num_sequences = spans_.size(),
-            .scale = 1 / std::sqrt(static_cast<float>(shape_.dim)),
+            .scale = 1 / std::sqrt(static_cast<float>(shape_.KeyDim())),
             .soft_cap = 0,
-            .window = 0};
+            .window = 0,
+            .q_rope = q_rope_.empty() ? nullptr : q_rope_.data(),
+            .q_rope_stride = q_rope_.empty() ? 0 : RopeStride(),
+            .sinks = sinks_.empty() ? nullptr : sinks_.data()};
   }
 
   // The same q over keys and values that are rows of the step, seen in both directions. Rows
@@ -102,31 +109,39 @@ class AttentionCase {
     return args;
   }
 
-  // Sets every element of the value (or key) at `position`.
+  // Sets every element of the value (or key) at `position`; of a latent cache, both are one.
   void SetToken(const SequenceSpan& span, int32_t position, bool value, float x) {
     for (size_t g = 0; g < shape_.kv_heads; ++g) {
       std::byte* row = Row(span, position, g, value);
-      for (size_t d = 0; d < shape_.dim; ++d) SetElement(row, d, x);
+      for (size_t d = 0; d < shape_.KeyDim(); ++d) SetElement(row, d, x);
     }
   }
 
  private:
   static constexpr size_t kLayers = 2, kLayer = 1;
 
-  static size_t CacheBytes(const AttentionShape& shape) {
+  size_t RopeStride() const { return shape_.heads * shape_.rope_dim + 5; }
+
+  static KvCacheView CacheOf(const AttentionShape& shape) {
     size_t blocks = 0;
     for (const auto& [count, context] : shape.sequences) {
       blocks += DivUp(static_cast<size_t>(context), shape.block_tokens);
     }
-    return blocks * kLayers * 2 * shape.kv_heads * shape.block_tokens * shape.dim *
-           KvElementBytes(shape.dtype);
+    return {.data = nullptr,
+            .dtype = shape.dtype,
+            .num_blocks = blocks,
+            .layers = kLayers,
+            .kv_heads = shape.kv_heads,
+            .head_dim = shape.KeyDim(),
+            .block_tokens = shape.block_tokens,
+            .value_dim = shape.rope_dim == 0 ? 0 : shape.dim};
   }
 
   std::byte* Row(const SequenceSpan& span, int32_t position, size_t g, bool value) {
     const size_t p = static_cast<size_t>(position);
     const auto block = static_cast<size_t>(span.block_table[p / shape_.block_tokens]);
     std::byte* rows = value ? cache_.V(block, kLayer, g) : cache_.K(block, kLayer, g);
-    return rows + p % shape_.block_tokens * shape_.dim * KvElementBytes(shape_.dtype);
+    return rows + p % shape_.block_tokens * shape_.KeyDim() * KvElementBytes(shape_.dtype);
   }
 
   void SetElement(std::byte* row, size_t d, float x) {
@@ -141,21 +156,23 @@ class AttentionCase {
   void FillToken(std::mt19937& rng, const SequenceSpan& span, int32_t position) {
     std::normal_distribution<float> normal;
     for (size_t g = 0; g < shape_.kv_heads; ++g) {
-      for (const bool value : {false, true}) {
-        std::byte* row = Row(span, position, g, value);
-        for (size_t d = 0; d < shape_.dim; ++d) SetElement(row, d, normal(rng));
+      for (size_t side = 0; side < cache_.Sides(); ++side) {
+        std::byte* row = Row(span, position, g, side == 1);
+        for (size_t d = 0; d < shape_.KeyDim(); ++d) SetElement(row, d, normal(rng));
       }
     }
   }
 
   AttentionShape shape_;
-  AlignedBytes cache_bytes_;
   KvCacheView cache_;
+  AlignedBytes cache_bytes_;
   size_t rows_ = 0;
   std::vector<std::vector<int32_t>> tables_;
   std::vector<SequenceSpan> spans_;
   size_t q_stride_ = 0;
   std::vector<float> q_;
+  std::vector<float> q_rope_;
+  std::vector<float> sinks_;
   std::vector<float> step_k_, step_v_;
 };
 

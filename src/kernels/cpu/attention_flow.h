@@ -19,7 +19,7 @@ class TileAttention {
     zeros_ = reinterpret_cast<Element*>(scratch + layout.zeros);
     maxima_ = reinterpret_cast<float*>(scratch + layout.maxima);
     totals_ = reinterpret_cast<float*>(scratch + layout.totals);
-    for (size_t d = 0; d < s_.dim; ++d) zeros_[d] = Element{};
+    for (size_t d = 0; d < s_.key_dim; ++d) zeros_[d] = Element{};
   }
 
   // Heads [tile.head, tile.head + heads), which share a KV head.
@@ -33,7 +33,7 @@ class TileAttention {
     Begin();
     all_ = {VisibleTo(0).begin, VisibleTo(tile.rows - 1).end};
     FindRows(all_.begin / kPartitionKeys * kPartitionKeys, s_.next);
-    s_.PrefetchRows(s_.next.v_rows, s_.next.keys);
+    s_.PrefetchValues(s_.next.keys);
     while (!s_.next.keys.empty()) {
       const Partition<Element> free = s_.now;
       s_.now = s_.next;
@@ -45,33 +45,44 @@ class TileAttention {
   }
 
  private:
-  // Positions that a row may see; both ends grow with the row.
+  // Positions that a row may see, or places in its list of them; both ends grow with the row.
   Range VisibleTo(size_t row) const {
     if (!s_.args.causal) return {0, static_cast<size_t>(tile_->sequence->context)};
     const size_t end = first_position_ + row + 1;
+    if (s_.args.positions != nullptr) return {0, Smaller(end, s_.args.top)};
     const auto window = static_cast<size_t>(s_.args.window);
     return {window == 0 || window >= end ? 0 : end - window, end};
   }
 
-  // Where the pair's q or output begins in a row-major [T, H * D] array of the given stride.
-  size_t OffsetOf(size_t pair, size_t stride) const {
+  // Where the pair's part, `dim` elements, begins in a row-major [T, H * dim] array of the given
+  // stride.
+  size_t OffsetOf(size_t pair, size_t stride, size_t dim) const {
     const size_t row =
         static_cast<size_t>(tile_->sequence->first_row) + tile_->first_row + pair / heads_;
-    return row * stride + (tile_->head + pair % heads_) * s_.dim;
+    return row * stride + (tile_->head + pair % heads_) * dim;
   }
 
   void Begin() {
-    const F32 scale = Broadcast(s_.args.scale);
+    const AttentionArgs& a = s_.args;
     for (size_t pair = 0; pair < s_.pairs; ++pair) {
-      const float* q = s_.args.q + OffsetOf(pair, s_.args.q_stride);
-      WriteRow([&](size_t d, auto load) { return Mul(load(q + d), scale); }, s_.dim,
-               s_.queries + pair * s_.dim, QuantizedRows{nullptr, s_.dim}, 0);
-      float* sums = s_.sums + pair * s_.padded_dim;
-      for (size_t d = 0; d < s_.padded_dim; d += kLanes) Store(Zero(), sums + d);
-      maxima_[pair] = kMinusInfinity;
-      totals_[pair] = 0;
+      float* query = s_.queries + pair * s_.key_dim;
+      WriteScaled(a.q + OffsetOf(pair, a.q_stride, s_.value_dim), s_.value_dim, query);
+      if (const size_t rest = s_.key_dim - s_.value_dim; rest != 0) {
+        WriteScaled(a.q_rope + OffsetOf(pair, a.q_rope_stride, rest), rest, query + s_.value_dim);
+      }
+      float* sums = s_.sums + pair * s_.padded_value_dim;
+      for (size_t d = 0; d < s_.padded_value_dim; d += kLanes) Store(Zero(), sums + d);
+      // A sink is a score that comes before all others and has no value.
+      maxima_[pair] = a.sinks == nullptr ? kMinusInfinity : a.sinks[tile_->head + pair % heads_];
+      totals_[pair] = a.sinks == nullptr ? 0.0f : 1.0f;
     }
     products_.Begin();
+  }
+
+  void WriteScaled(const float* q, size_t dim, float* out) const {
+    const F32 scale = Broadcast(s_.args.scale);
+    WriteRow([&](size_t d, auto load) { return Mul(load(q + d), scale); }, dim, out,
+             QuantizedRows{nullptr, dim}, 0);
   }
 
   // Finds the rows of the keys of the partition at `origin`.
@@ -81,6 +92,8 @@ class TileAttention {
     partition.keys = positions.empty() ? Range{0, 0} : Shift(positions, origin);
     if (s_.args.rows.k != nullptr) {
       FindStepRows(partition);
+    } else if (s_.args.positions != nullptr) {
+      FindListedRows(partition);
     } else {
       FindCacheRows(partition);
     }
@@ -94,9 +107,9 @@ class TileAttention {
     const size_t first = static_cast<size_t>(tile_->sequence->first_row) + partition.origin;
     for (size_t key = partition.keys.begin; key < partition.keys.end; ++key) {
       partition.k_rows[key] = reinterpret_cast<const Element*>(
-          rows.k + (first + key) * rows.k_stride + kv_head_ * s_.dim);
+          rows.k + (first + key) * rows.k_stride + kv_head_ * s_.key_dim);
       partition.v_rows[key] = reinterpret_cast<const Element*>(
-          rows.v + (first + key) * rows.v_stride + kv_head_ * s_.dim);
+          rows.v + (first + key) * rows.v_stride + kv_head_ * s_.key_dim);
     }
   }
 
@@ -113,9 +126,23 @@ class TileAttention {
       const auto* v =
           reinterpret_cast<const Element*>(s_.args.cache.V(block, s_.args.layer, kv_head_));
       for (; offset < block_tokens && key < partition.keys.end; ++offset, ++key) {
-        partition.k_rows[key] = k + offset * s_.dim;
-        partition.v_rows[key] = v + offset * s_.dim;
+        partition.k_rows[key] = k + offset * s_.key_dim;
+        partition.v_rows[key] = v + offset * s_.key_dim;
       }
+    }
+  }
+  // The same for places in the list of the tile's only row.
+  void FindListedRows(Partition<Element>& partition) const {
+    const size_t block_tokens = s_.args.cache.block_tokens;
+    const size_t row = static_cast<size_t>(tile_->sequence->first_row) + tile_->first_row;
+    const int32_t* positions = s_.args.positions + row * s_.args.top + partition.origin;
+    for (size_t key = partition.keys.begin; key < partition.keys.end; ++key) {
+      const auto position = static_cast<size_t>(positions[key]);
+      const auto block = static_cast<size_t>(tile_->sequence->block_table[position / block_tokens]);
+      // Keys and values are in one row.
+      partition.k_rows[key] =
+          reinterpret_cast<const Element*>(s_.args.cache.K(block, s_.args.layer, 0)) +
+          position % block_tokens * s_.key_dim;
     }
   }
   void SetZeros(Partition<Element>& partition, size_t key) const {
@@ -166,8 +193,8 @@ class TileAttention {
     }
     if (maximum != maxima_[pair]) {
       const F32 factor = Exp(Sub(Broadcast(maxima_[pair]), subtrahend));
-      float* sums = s_.sums + pair * s_.padded_dim;
-      for (size_t d = 0; d < s_.padded_dim; d += kLanes)
+      float* sums = s_.sums + pair * s_.padded_value_dim;
+      for (size_t d = 0; d < s_.padded_value_dim; d += kLanes)
         Store(Mul(Load(sums + d), factor), sums + d);
       totals_[pair] *= FirstLane(factor);
       maxima_[pair] = maximum;
@@ -178,24 +205,26 @@ class TileAttention {
   // Divides by the sum of the weights and writes the result.
   void Finish(size_t pair) {
     const F32 factor = Broadcast(1.0f / totals_[pair]);
-    float* sums = s_.sums + pair * s_.padded_dim;
-    for (size_t d = 0; d < s_.padded_dim; d += kLanes) Store(Mul(Load(sums + d), factor), sums + d);
+    const size_t dim = s_.value_dim, padded_dim = s_.padded_value_dim;
+    float* sums = s_.sums + pair * padded_dim;
+    for (size_t d = 0; d < padded_dim; d += kLanes) Store(Mul(Load(sums + d), factor), sums + d);
     if (s_.args.out != nullptr) {
-      WriteRow([&](size_t d, auto load) { return load(sums + d); }, s_.dim,
-               s_.args.out + OffsetOf(pair, s_.args.out_stride), QuantizedRows{nullptr, s_.dim}, 0);
+      WriteRow([&](size_t d, auto load) { return load(sums + d); }, dim,
+               s_.args.out + OffsetOf(pair, s_.args.out_stride, dim), QuantizedRows{nullptr, dim},
+               0);
       return;
     }
-    const size_t cols = s_.args.heads * s_.dim;
-    const QuantizedRows quantized = {s_.args.out_quantized, cols, s_.args.out_terms};
-    const size_t row = OffsetOf(pair, cols) / cols, first = OffsetOf(pair, cols) % cols;
-    for (size_t d = 0; d < s_.dim; d += QuantizedRows::kBlock) {
+    const size_t cols = s_.args.heads * dim;
+    const QuantizedRows quantized = {s_.args.out_quantized, cols};
+    const size_t row = OffsetOf(pair, cols, dim) / cols, first = OffsetOf(pair, cols, dim) % cols;
+    for (size_t d = 0; d < dim; d += QuantizedRows::kBlock) {
       QuantizeBlock(sums + d, quantized, row, (first + d) / QuantizedRows::kBlock);
     }
   }
 
   AttentionState<Element> s_;
   Products<Element> products_;
-  Element* zeros_;  // [dim], for keys that do not exist
+  Element* zeros_;  // [key_dim], for keys that do not exist
   float* maxima_;   // [pairs] largest score so far
   float* totals_;   // [pairs] sum of weights so far
 

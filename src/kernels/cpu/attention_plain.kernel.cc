@@ -62,15 +62,21 @@ float Dot(const float* q, const Element* k, size_t dim) {
 
 template <typename Element>
 void Scores(const KvScoresArgs& a, size_t begin, size_t end) {
-  const size_t dim = a.cache.head_dim, group = a.heads / a.cache.kv_heads;
+  const size_t dim = a.cache.ValueDim(), rest = a.cache.head_dim - dim;
+  const size_t group = a.heads / a.cache.kv_heads;
   for (size_t u = begin; u < end; ++u) {
     const PlainUnit unit(a, u);
     const float* q = a.q + unit.row * a.q_stride + unit.head * dim;
+    const float* q_rope =
+        rest == 0 ? nullptr : a.q_rope + unit.row * a.q_rope_stride + unit.head * rest;
     float* scores = a.scores + u * a.scores_stride;
     ForEachPiece<Element>(a, unit, unit.head / group, false,
                           [&](size_t j, size_t count, const Element* keys, size_t stride) {
                             for (size_t i = 0; i < count; ++i) {
-                              scores[j + i] = Dot(q, keys + i * stride, dim);
+                              const Element* key = keys + i * stride;
+                              float score = Dot(q, key, dim);
+                              if (rest != 0) score += Dot(q_rope, key + dim, rest);
+                              scores[j + i] = score;
                             }
                           });
   }
@@ -93,7 +99,7 @@ void AddScaled(float weight, const Element* v, size_t dim, float* out) {
 
 template <typename Element>
 void Mix(const KvMixArgs& a, size_t begin, size_t end) {
-  const size_t dim = a.cache.head_dim, group = a.heads / a.cache.kv_heads;
+  const size_t dim = a.cache.ValueDim(), group = a.heads / a.cache.kv_heads;
   for (size_t u = begin; u < end; ++u) {
     const PlainUnit unit(a, u);
     const float* weights = a.weights + u * a.weights_stride;
@@ -145,6 +151,8 @@ void MaskedSoftmax(const MaskedSoftmaxArgs& a, size_t begin, size_t end, std::by
     for (; i + kLanes <= count; i += kLanes) largest = Max(largest, Load(visible + i));
     float maximum = MaxLanes(largest);
     for (; i < count; ++i) maximum = visible[i] > maximum ? visible[i] : maximum;
+    const float sink = a.sinks == nullptr ? maximum : a.sinks[unit.head];
+    if (sink > maximum) maximum = sink;
 
     const F32 subtrahend = Broadcast(maximum);
     const auto exp_at = [&](size_t d, auto load) {
@@ -154,7 +162,9 @@ void MaskedSoftmax(const MaskedSoftmaxArgs& a, size_t begin, size_t end, std::by
     F32 sum = Zero();
     for (i = 0; i + kLanes <= count; i += kLanes) sum = Add(sum, Load(visible + i));
     if (i < count) sum = Add(sum, LoadPartial(visible + i, count - i));
-    const F32 factor = Broadcast(1.0f / SumLanes(sum));
+    float total = SumLanes(sum);
+    if (a.sinks != nullptr) total += FirstLane(Exp(Sub(Broadcast(sink), subtrahend)));
+    const F32 factor = Broadcast(1.0f / total);
     WriteRow([&](size_t d, auto load) { return Mul(load(visible + d), factor); }, count, visible,
              QuantizedRows{nullptr, count}, 0);
   }

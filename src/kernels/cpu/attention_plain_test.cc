@@ -22,6 +22,7 @@ std::vector<PlainCase> PlainCases() {
         .sequences = {{7, 70}, {1, 33}}},
        9},
       {{.heads = 8, .kv_heads = 1, .dim = 6, .block_tokens = 64, .sequences = {{2, 300}}}, 128},
+      {{.heads = 4, .kv_heads = 2, .dim = 32, .sinks = true, .sequences = {{3, 3}, {2, 300}}}, 24},
       {{.heads = 2,
         .kv_heads = 1,
         .dim = 17 * 2,
@@ -29,7 +30,22 @@ std::vector<PlainCase> PlainCases() {
         .block_tokens = 1,
         .sequences = {{1, 19}, {1, 4}}},
        1},
+      {{.heads = 16,
+        .kv_heads = 1,
+        .dim = 128,
+        .dtype = KvDType::kF16,
+        .rope_dim = 64,
+        .sequences = {{3, 300}, {2, 2}}},
+       0},
+      {{.heads = 3, .kv_heads = 1, .dim = 40, .rope_dim = 4, .sequences = {{9, 60}, {1, 1}}}, 20},
   };
+}
+
+// Element d of the query of a row and a head.
+float QueryElement(const AttentionArgs& a, const AttentionShape& shape, size_t row, size_t h,
+                   size_t d) {
+  if (d < shape.dim) return a.q[row * a.q_stride + h * shape.dim + d];
+  return a.q_rope[row * a.q_rope_stride + h * shape.rope_dim + d - shape.dim];
 }
 
 TEST(PlainAttentionTest, EachOpMatchesItsMeaningAndTogetherTheyAreAttention) {
@@ -61,7 +77,9 @@ TEST(PlainAttentionTest, EachOpMatchesItsMeaningAndTogetherTheyAreAttention) {
                             .cache = fused.cache,
                             .layer = fused.layer,
                             .sequences = fused.sequences,
-                            .num_sequences = fused.num_sequences},
+                            .num_sequences = fused.num_sequences,
+                            .q_rope = fused.q_rope,
+                            .q_rope_stride = fused.q_rope_stride},
                units);
       for (size_t s = 0; s < fused.num_sequences; ++s) {
         const SequenceSpan& span = fused.sequences[s];
@@ -70,8 +88,8 @@ TEST(PlainAttentionTest, EachOpMatchesItsMeaningAndTogetherTheyAreAttention) {
             float* row = &scores[(static_cast<size_t>(r) * shape.heads + h) * stride];
             for (size_t j = 0; j < static_cast<size_t>(span.context); ++j) {
               double dot = 0;
-              for (size_t d = 0; d < shape.dim; ++d) {
-                dot += fused.q[static_cast<size_t>(r) * fused.q_stride + h * shape.dim + d] *
+              for (size_t d = 0; d < shape.KeyDim(); ++d) {
+                dot += QueryElement(fused, shape, static_cast<size_t>(r), h, d) *
                        reference::CacheElement(fused.cache, span, fused.layer,
                                                h / (shape.heads / shape.kv_heads), false, j, d);
               }
@@ -89,7 +107,8 @@ TEST(PlainAttentionTest, EachOpMatchesItsMeaningAndTogetherTheyAreAttention) {
                                  .heads = shape.heads,
                                  .sequences = fused.sequences,
                                  .num_sequences = fused.num_sequences,
-                                 .window = plain.window},
+                                 .window = plain.window,
+                                 .sinks = fused.sinks},
                units);
       for (size_t s = 0; s < fused.num_sequences; ++s) {
         const SequenceSpan& span = fused.sequences[s];
@@ -104,7 +123,11 @@ TEST(PlainAttentionTest, EachOpMatchesItsMeaningAndTogetherTheyAreAttention) {
               ASSERT_EQ(row[j] == 0, !seen) << "position " << position << " key " << j;
               sum += row[j];
             }
-            ASSERT_NEAR(sum, 1, 1e-6);
+            if (shape.sinks) {
+              ASSERT_LT(sum, 1);
+            } else {
+              ASSERT_NEAR(sum, 1, 1e-6);
+            }
             ASSERT_EQ(row[span.context], -77) << "wrote beyond the context";
           }
         }

@@ -30,7 +30,7 @@ struct Partition {
   size_t origin;           // position of its first key, a multiple of kPartitionKeys
   Range keys;              // those that some pair of the tile sees, counted from origin
   const Element** k_rows;  // [kPartitionKeys]
-  const Element** v_rows;  // [kPartitionKeys]
+  const Element** v_rows;  // [kPartitionKeys]; of a latent cache k_rows
 };
 
 // What a tile's flow and its products share. A unit's rows and heads are *pairs*, ordered by row,
@@ -38,9 +38,13 @@ struct Partition {
 template <typename Element>
 struct AttentionState {
   AttentionState(const AttentionArgs& a, const AttentionScratch& layout, std::byte* scratch)
-      : args(a), dim(a.cache.head_dim), padded_dim(layout.padded_dim) {
+      : args(a),
+        key_dim(a.cache.head_dim),
+        value_dim(a.cache.ValueDim()),
+        padded_value_dim(layout.padded_value_dim) {
     const auto k_rows = reinterpret_cast<const Element**>(scratch + layout.keys);
-    const auto v_rows = reinterpret_cast<const Element**>(scratch + layout.values);
+    const auto v_rows =
+        a.cache.IsLatent() ? k_rows : reinterpret_cast<const Element**>(scratch + layout.values);
     now = {0, {0, 0}, k_rows, v_rows};
     next = {0, {0, 0}, k_rows + kPartitionKeys, v_rows + kPartitionKeys};
     seen = reinterpret_cast<Range*>(scratch + layout.seen);
@@ -53,24 +57,33 @@ struct AttentionState {
     return {range.begin / kLanes * kLanes, (range.end + kLanes - 1) / kLanes * kLanes};
   }
   // Long contexts are read from memory once per step: while one partition is worked on, the next
-  // is on its way.
+  // is on its way. Where values are parts of keys, they come with them.
+  void PrefetchKeys(Range keys) const { PrefetchRows(next.k_rows, keys); }
+  void PrefetchValues(Range keys) const {
+    if (!ValuesAreInKeys()) PrefetchRows(next.v_rows, keys);
+  }
+  bool ValuesAreInKeys() const { return args.cache.IsLatent(); }
+
+  const AttentionArgs& args;
+  const size_t key_dim;
+  const size_t value_dim;
+  const size_t padded_value_dim;
+  size_t pairs = 0;  // of the tile
+  Range* seen;       // [pairs] keys of the partition
+  float* queries;    // [pairs][key_dim], scaled
+  float* scores;     // [pairs][kPartitionKeys], then weights
+  float* sums;       // [pairs][padded_value_dim] of weighted values
+  Partition<Element> now;
+  Partition<Element> next;
+
+ private:
+  // Both are key_dim long wherever a cache is not latent.
   void PrefetchRows(const Element* const* rows, Range keys) const {
     for (size_t key = keys.begin; key < keys.end; ++key) {
       const auto* row = reinterpret_cast<const std::byte*>(rows[key]);
-      for (size_t i = 0; i < dim * sizeof(Element); i += 64) PrefetchFar(row + i);
+      for (size_t i = 0; i < key_dim * sizeof(Element); i += 64) PrefetchFar(row + i);
     }
   }
-
-  const AttentionArgs& args;
-  const size_t dim;
-  const size_t padded_dim;
-  size_t pairs = 0;  // of the tile
-  Range* seen;       // [pairs] keys of the partition
-  float* queries;    // [pairs][dim], scaled
-  float* scores;     // [pairs][kPartitionKeys], then weights
-  float* sums;       // [pairs][padded_dim] of weighted values
-  Partition<Element> now;
-  Partition<Element> next;
 };
 
 }  // namespace pelton::cpu::KERNEL_ISA

@@ -25,9 +25,10 @@ constexpr OpImpl<AttentionArgs> kPromptImpls[] = {
     {"amx_emulated", kCpuGeneric, cpu::amx_emulated::PromptAttention}};
 
 // Those of prompts, where they take heads of this size, and all others.
-std::vector<OpImpl<AttentionArgs>> AllImpls(size_t dim) {
+std::vector<OpImpl<AttentionArgs>> AllImpls(const AttentionShape& shape) {
   std::vector<OpImpl<AttentionArgs>> impls;
-  if (dim % 32 == 0) impls.assign(std::begin(kPromptImpls), std::end(kPromptImpls));
+  if (shape.dim % 32 == 0 && shape.KeyDim() % 32 == 0)
+    impls.assign(std::begin(kPromptImpls), std::end(kPromptImpls));
   impls.insert(impls.end(), AttentionImpls().begin(), AttentionImpls().end());
   return impls;
 }
@@ -63,6 +64,34 @@ AttentionShape RandomShape(std::mt19937& rng) {
   return shape;
 }
 
+// Over a latent cache.
+AttentionShape RandomShapeOverLatents(std::mt19937& rng) {
+  const auto pick = [&](std::initializer_list<size_t> from) {
+    return *(from.begin() + static_cast<std::ptrdiff_t>(rng() % from.size()));
+  };
+  AttentionShape shape;
+  shape.kv_heads = 1;
+  shape.heads = pick({1, 2, 3, 8, 16});
+  shape.dim = pick({8, 32, 40, 128, 512});
+  shape.rope_dim = pick({4, 8, 32, 64});
+  shape.dtype = rng() % 2 == 0 ? KvDType::kF32 : KvDType::kF16;
+  shape.block_tokens = pick({1, 5, 16, 32, 64, 1000});
+  const size_t sequences = 1 + rng() % 3;
+  for (size_t s = 0; s < sequences; ++s) {
+    const auto count = static_cast<int32_t>(pick({1, 1, 2, 5, 17, 49}));
+    const auto past = static_cast<int32_t>(pick({0, 1, 15, 64, 255, 256, 257, 530}));
+    shape.sequences.push_back({count, count + past});
+  }
+  return shape;
+}
+
+// The last `latent` of `seeds` shapes are over latent caches.
+AttentionShape ShapeOfSeed(std::mt19937& rng, uint32_t seed, uint32_t seeds, uint32_t latent) {
+  AttentionShape shape = seed + latent > seeds ? RandomShapeOverLatents(rng) : RandomShape(rng);
+  shape.sinks = seed % 3 == 0;
+  return shape;
+}
+
 void Randomise(std::mt19937& rng, AttentionArgs& args) {
   constexpr int32_t kWindows[] = {0, 0, 1, 7, 64, 300};
   args.window = kWindows[rng() % 6];
@@ -71,10 +100,11 @@ void Randomise(std::mt19937& rng, AttentionArgs& args) {
 
 std::string Describe(const AttentionShape& shape, const AttentionArgs& args) {
   std::string out = "heads " + std::to_string(shape.heads) + "/" + std::to_string(shape.kv_heads) +
-                    " dim " + std::to_string(shape.dim) + " block " +
-                    std::to_string(shape.block_tokens) + " bytes " +
+                    " dim " + std::to_string(shape.dim) + "+" + std::to_string(shape.rope_dim) +
+                    " block " + std::to_string(shape.block_tokens) + " bytes " +
                     std::to_string(KvElementBytes(shape.dtype)) + " window " +
-                    std::to_string(args.window) + " cap " + std::to_string(args.soft_cap);
+                    std::to_string(args.window) + " cap " + std::to_string(args.soft_cap) +
+                    (args.sinks != nullptr ? " sinks" : "");
   for (const auto& [count, context] : shape.sequences) {
     out += " (" + std::to_string(count) + "," + std::to_string(context) + ")";
   }
@@ -82,9 +112,9 @@ std::string Describe(const AttentionShape& shape, const AttentionArgs& args) {
 }
 
 TEST(AttentionTest, EveryImplMatchesReference) {
-  for (uint32_t seed = 1; seed <= 40; ++seed) {
+  for (uint32_t seed = 1; seed <= 70; ++seed) {
     std::mt19937 rng(seed);
-    const AttentionShape shape = RandomShape(rng);
+    const AttentionShape shape = ShapeOfSeed(rng, seed, 70, 30);
     const AttentionCase c(rng, shape);
     std::vector<float> out(c.rows() * (c.width() + 2), -77);
     AttentionArgs args = c.Args(out.data());
@@ -128,10 +158,11 @@ void ExpectNearInBf16(const std::vector<float>& got, const std::vector<double>& 
 }
 
 TEST(AttentionTest, PromptImplsAreNearReference) {
-  for (uint32_t seed = 1; seed <= 40; ++seed) {
+  for (uint32_t seed = 1; seed <= 60; ++seed) {
     std::mt19937 rng(seed + 2000);
-    AttentionShape shape = RandomShape(rng);
+    AttentionShape shape = ShapeOfSeed(rng, seed, 60, 20);
     shape.dim = std::max<size_t>(shape.dim / 32 * 32, 32);
+    if (shape.rope_dim != 0) shape.rope_dim = std::max<size_t>(shape.rope_dim, 32);
     const AttentionCase c(rng, shape);
     std::vector<float> out(c.rows() * c.width());
     AttentionArgs args = c.Args(out.data());
@@ -165,11 +196,20 @@ TEST(AttentionTest, PromptImplsOverTheStepsRowsAreNearReference) {
 
 TEST(AttentionTest, PromptsHaveTheirOwnImplOnlyWhereItMayRun) {
   std::mt19937 rng(1);
+  const bool tiles = (CpuFeatures() & kCpuAmx) != 0 && (CpuFeatures() & kCpuAvx512Bf16) != 0;
+  const auto has_impl = [&](const AttentionShape& shape) {
+    const AttentionCase c(rng, shape);
+    return PromptAttentionImpl(c.Args(nullptr)) != nullptr;
+  };
   for (const size_t dim : {64, 40}) {
-    const AttentionCase c(rng, {.dim = dim, .sequences = {{1, 1}}});
-    const OpImpl<AttentionArgs>* impl = PromptAttentionImpl(c.Args(nullptr));
-    const bool tiles = (CpuFeatures() & kCpuAmx) != 0 && (CpuFeatures() & kCpuAvx512Bf16) != 0;
-    EXPECT_EQ(impl != nullptr, tiles && dim == 64);
+    EXPECT_EQ(has_impl({.dim = dim, .sequences = {{1, 1}}}), tiles && dim == 64);
+  }
+  for (const auto& [dim, rope_dim] : {std::pair(512, 64), std::pair(40, 24), std::pair(64, 8)}) {
+    const AttentionShape shape = {.kv_heads = 1,
+                                  .dim = static_cast<size_t>(dim),
+                                  .rope_dim = static_cast<size_t>(rope_dim),
+                                  .sequences = {{1, 1}}};
+    EXPECT_EQ(has_impl(shape), tiles && dim == 512) << dim << "+" << rope_dim;
   }
 }
 
@@ -197,7 +237,7 @@ TEST(AttentionTest, BothDirectionsDoNotDependOnNeighboursOrUnits) {
   AttentionCase c(rng, shape);
   std::vector<float> want(c.rows() * c.width()), got(want.size());
   AttentionArgs args = c.StepArgs(rng, want.data());
-  ForEachImpl<AttentionArgs>(AllImpls(shape.dim), [&](const OpImpl<AttentionArgs>& impl) {
+  ForEachImpl<AttentionArgs>(AllImpls(shape), [&](const OpImpl<AttentionArgs>& impl) {
     args.out = want.data();
     args.sequences = c.spans().data();
     args.num_sequences = c.spans().size();
@@ -211,6 +251,21 @@ TEST(AttentionTest, BothDirectionsDoNotDependOnNeighboursOrUnits) {
       }
     }
     EXPECT_TRUE(SameBits(got.data(), want.data(), want.size()));
+  });
+}
+
+TEST(AttentionTest, SinksOfAnySizeAreKept) {
+  std::mt19937 rng(8);
+  AttentionCase c(rng, {.heads = 4, .kv_heads = 1, .sequences = {{5, 700}, {1, 300}}});
+  std::vector<float> out(c.rows() * c.width());
+  AttentionArgs args = c.Args(out.data());
+  // Above the other weights together, far above, nothing, and far below.
+  const float sinks[] = {9, 500, -std::numeric_limits<float>::infinity(), -500};
+  args.sinks = sinks;
+  const std::vector<double> want = reference::Attention(args);
+  ForEachImpl(AttentionImpls(), [&](const OpImpl<AttentionArgs>& impl) {
+    RunAll(impl, args);
+    for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(out[i], want[i], 4e-6) << i;
   });
 }
 
@@ -229,15 +284,15 @@ TEST(AttentionTest, LargeScoresNeitherOverflowNorLoseTheMaximum) {
 }
 
 TEST(AttentionTest, BitsDoNotDependOnUnitsChunksOrNeighbours) {
-  for (uint32_t seed = 1; seed <= 30; ++seed) {
+  for (uint32_t seed = 1; seed <= 45; ++seed) {
     std::mt19937 rng(seed + 1000);
-    const AttentionShape shape = RandomShape(rng);
+    const AttentionShape shape = ShapeOfSeed(rng, seed, 45, 15);
     AttentionCase c(rng, shape);
     std::vector<float> want(c.rows() * c.width()), got(want.size());
     AttentionArgs args = c.Args(want.data());
     Randomise(rng, args);
     SCOPED_TRACE(Describe(shape, args));
-    ForEachImpl<AttentionArgs>(AllImpls(shape.dim), [&](const OpImpl<AttentionArgs>& impl) {
+    ForEachImpl<AttentionArgs>(AllImpls(shape), [&](const OpImpl<AttentionArgs>& impl) {
       args.out = want.data();
       args.sequences = c.spans().data();
       args.num_sequences = c.spans().size();
@@ -264,6 +319,7 @@ TEST(AttentionTest, BitsDoNotDependOnUnitsChunksOrNeighbours) {
           AttentionArgs part = args;
           const size_t row = static_cast<size_t>(span.first_row) + static_cast<size_t>(first);
           part.q += row * args.q_stride;
+          if (part.q_rope != nullptr) part.q_rope += row * args.q_rope_stride;
           part.out += row * args.out_stride;
           part.sequences = &chunk;
           part.num_sequences = 1;
@@ -293,9 +349,14 @@ TEST(AttentionTest, BitsDoNotDependOnUnitsChunksOrNeighbours) {
 TEST(AttentionTest, UnseenKeysAreNotTouchedAndSeenNansAreKept) {
   std::mt19937 rng(9);
   const float inf = std::numeric_limits<float>::infinity();
-  for (const KvDType dtype : {KvDType::kF32, KvDType::kF16}) {
-    AttentionCase c(
-        rng, {.heads = 3, .kv_heads = 1, .dim = 40, .dtype = dtype, .sequences = {{20, 300}}});
+  for (const auto& [dtype, rope_dim] :
+       {std::pair(KvDType::kF32, 0), std::pair(KvDType::kF16, 0), std::pair(KvDType::kF32, 8)}) {
+    AttentionCase c(rng, {.heads = 3,
+                          .kv_heads = 1,
+                          .dim = 40,
+                          .dtype = dtype,
+                          .rope_dim = static_cast<size_t>(rope_dim),
+                          .sequences = {{20, 300}}});
     std::vector<float> want(c.rows() * c.width()), got(want.size());
     AttentionArgs args = c.Args(want.data());
     args.window = 30;
@@ -327,28 +388,29 @@ TEST(AttentionTest, UnseenKeysAreNotTouchedAndSeenNansAreKept) {
 
 TEST(AttentionTest, QuantisedOutputEqualsQuantizeRows) {
   std::mt19937 rng(11);
-  for (const size_t dim : {32, 64, 96}) {
-    const AttentionCase c(
-        rng, {.heads = 6, .kv_heads = 2, .dim = dim, .sequences = {{1, 100}, {60, 60}, {3, 400}}});
+  for (const size_t dim : {32, 64, 96, 128}) {
+    AttentionShape shape = {
+        .heads = 6, .kv_heads = 2, .dim = dim, .sequences = {{1, 100}, {60, 60}, {3, 400}}};
+    if (dim == 128) {
+      shape.kv_heads = 1;
+      shape.rope_dim = 32;
+    }
+    const AttentionCase c(rng, shape);
     std::vector<float> out(c.rows() * c.width());
-    ForEachImpl<AttentionArgs>(AllImpls(dim), [&](const OpImpl<AttentionArgs>& impl) {
+    ForEachImpl<AttentionArgs>(AllImpls(shape), [&](const OpImpl<AttentionArgs>& impl) {
       AttentionArgs args = c.Args(out.data());
       RunAll(impl, args);
-      const size_t terms = 1 + dim / 32 % 2;
-      AlignedBytes got(c.rows() * terms * QuantizedRows::TermBytes(c.width())), want(got.size());
+      AlignedBytes got(c.rows() * QuantizedRows::RowBytes(c.width())), want(got.size());
       args.out = nullptr;
       args.out_quantized = got.data();
-      args.out_terms = terms;
       RunAll(impl, args);
       QuantizeRowsImpls().back().run({.x = out.data(),
                                       .out = want.data(),
-                                      .terms = terms,
                                       .rows = c.rows(),
                                       .dim = c.width(),
                                       .x_stride = c.width()},
                                      0, c.rows(), nullptr);
-      ExpectSameQuantized({got.data(), c.width(), terms}, {want.data(), c.width(), terms},
-                          c.rows());
+      ExpectSameQuantized({got.data(), c.width()}, {want.data(), c.width()}, c.rows());
     });
   }
 }

@@ -33,21 +33,21 @@ AttentionTile AttentionTileOf(const AttentionArgs& args, size_t unit) noexcept;
 
 // Byte offsets of the arrays in a thread's scratch memory; `pairs` is their capacity.
 struct AttentionScratch {
-  size_t pairs;        // a multiple of 16
-  size_t padded_dim;   // D rounded up to 16
+  size_t pairs;  // a multiple of 16
+  size_t padded_value_dim;
   size_t keys;         // const void* [2][kPartitionKeys]: K rows of this and the next partition
-  size_t values;       // const void* [2][kPartitionKeys]: V rows of the same
-  size_t zeros;        // [padded_dim] elements of value 0, for keys that do not exist
+  size_t values;       // const void* [2][kPartitionKeys]: V rows of the same, unless they are K's
+  size_t zeros;        // [key dim] elements of value 0, for keys that do not exist
   size_t seen;         // size_t [pairs][2]: keys of the partition that a pair sees
-  size_t queries;      // f32 [pairs][D], scaled
-  size_t key_block;    // f32 [D][kKeyBlock]
-  size_t value_block;  // f32 [kKeyBlock][padded_dim]
+  size_t queries;      // f32 [pairs][key dim], scaled
+  size_t key_block;    // f32 [key dim][kKeyBlock]
+  size_t value_block;  // f32 [kKeyBlock][padded_value_dim]
   size_t scores;       // f32 [pairs][kPartitionKeys]
-  size_t sums;         // f32 [pairs][padded_dim]: weighted sums of V
+  size_t sums;         // f32 [pairs][padded_value_dim]: weighted sums of V
   size_t maxima;       // f32 [pairs]: largest score so far
   size_t totals;       // f32 [pairs]: sum of weights so far
-  // Tiles of bf16 of 1 KiB, where attention of prompts has them: queries [pairs / 16][D / 32];
-  // keys, then values, of a partition; weights of 32 pairs.
+  // Tiles of bf16 of 1 KiB, where attention of prompts has them: queries [pairs / 16][key dim /
+  // 32]; keys, then values, of a partition; weights of 32 pairs.
   size_t query_tiles;
   size_t row_tiles;
   size_t weight_tiles;

@@ -12,17 +12,27 @@ F32 Apply(F32 a, F32 b) {
   if constexpr (kKind == BinaryKind::kMul) return Mul(a, b);
   if constexpr (kKind == BinaryKind::kSiluMul) return Mul(Silu(a), b);
   if constexpr (kKind == BinaryKind::kGeluTanhMul) return Mul(GeluTanh(a), b);
+  if constexpr (kKind == BinaryKind::kSwigluOaiMul) return SwigluOai(a, b);
 }
 
 template <BinaryKind kKind>
 void BinaryRows(const BinaryArgs& a, size_t begin, size_t end) {
-  const QuantizedRows quantized{a.quantized, a.dim, a.quantized_terms};
+  const QuantizedRows quantized{a.quantized, a.dim};
   for (size_t row = begin; row < end; ++row) {
     const float* x = a.a + row * a.a_stride;
     const float* y = a.b + row * a.b_stride;
     float* out = a.out == nullptr ? nullptr : a.out + row * a.out_stride;
-    WriteRow([&](size_t d, auto load) { return Apply<kKind>(load(x + d), load(y + d)); }, a.dim,
-             out, quantized, row);
+    const auto plain = [&](size_t d, auto load) { return Apply<kKind>(load(x + d), load(y + d)); };
+    const auto clamped = [&](size_t d, auto load) {
+      F32 gate = load(x + d), up = load(y + d);
+      ClampGate(Broadcast(a.limit), gate, up);
+      return Apply<kKind>(gate, up);
+    };
+    if (a.limit > 0) {
+      WriteRow(clamped, a.dim, out, quantized, row);
+    } else {
+      WriteRow(plain, a.dim, out, quantized, row);
+    }
   }
 }
 
@@ -47,6 +57,8 @@ void Binary(const BinaryArgs& a, size_t begin, size_t end, std::byte*) noexcept 
       return BinaryRows<BinaryKind::kSiluMul>(a, begin, end);
     case BinaryKind::kGeluTanhMul:
       return BinaryRows<BinaryKind::kGeluTanhMul>(a, begin, end);
+    case BinaryKind::kSwigluOaiMul:
+      return BinaryRows<BinaryKind::kSwigluOaiMul>(a, begin, end);
   }
 }
 
@@ -70,7 +82,7 @@ void Unary(const UnaryArgs& a, size_t begin, size_t end, std::byte*) noexcept {
 }
 
 void QuantizeRows(const QuantizeRowsArgs& a, size_t begin, size_t end, std::byte*) noexcept {
-  const QuantizedRows quantized{a.out, a.dim, a.terms};
+  const QuantizedRows quantized{a.out, a.dim};
   for (size_t row = begin; row < end; ++row) {
     const float* x = a.x + row * a.x_stride;
     WriteRow([&](size_t d, auto load) { return load(x + d); }, a.dim, nullptr, quantized, row);

@@ -10,10 +10,9 @@
 namespace pelton {
 namespace {
 
-constexpr size_t kDims[] = {1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 65, 300};
-constexpr size_t kRows = 3;
+constexpr size_t kElementDims[] = {1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 65, 300};
 constexpr BinaryKind kBinaryKinds[] = {BinaryKind::kAdd, BinaryKind::kMul, BinaryKind::kSiluMul,
-                                       BinaryKind::kGeluTanhMul};
+                                       BinaryKind::kGeluTanhMul, BinaryKind::kSwigluOaiMul};
 constexpr UnaryKind kUnaryKinds[] = {UnaryKind::kCopy, UnaryKind::kScale,    UnaryKind::kSoftCap,
                                      UnaryKind::kSilu, UnaryKind::kGeluTanh, UnaryKind::kGeluErf};
 
@@ -21,24 +20,25 @@ TEST(BinaryTest, EveryImplMatchesReference) {
   std::mt19937 rng(1);
   ForEachImpl(BinaryImpls(), [&](const OpImpl<BinaryArgs>& impl) {
     for (const BinaryKind kind : kBinaryKinds) {
-      for (const size_t dim : kDims) {
+      for (const size_t dim : kElementDims) {
         for (const bool per_column : {false, true}) {
           const size_t a_stride = dim + 3, b_stride = per_column ? 0 : dim + 1;
-          const std::vector<float> a = RandomValues(rng, kRows * a_stride, 3);
-          const std::vector<float> b = RandomValues(rng, kRows * (dim + 1), 3);
-          std::vector<float> out(kRows * (dim + 2), -77);
+          const std::vector<float> a = RandomValues(rng, kTestRows * a_stride, 3);
+          const std::vector<float> b = RandomValues(rng, kTestRows * (dim + 1), 3);
+          std::vector<float> out(kTestRows * (dim + 2), -77);
           BinaryArgs args{.kind = kind,
                           .a = a.data(),
                           .b = b.data(),
                           .out = out.data(),
-                          .rows = kRows,
+                          .rows = kTestRows,
                           .dim = dim,
                           .a_stride = a_stride,
                           .b_stride = b_stride,
-                          .out_stride = dim + 2};
+                          .out_stride = dim + 2,
+                          .limit = dim % 2 == 0 ? 0.0f : 2.5f};
           const std::vector<double> want = reference::Binary(args);
-          RunSplit(impl, args, kRows);
-          for (size_t row = 0; row < kRows; ++row) {
+          RunSplit(impl, args, kTestRows);
+          for (size_t row = 0; row < kTestRows; ++row) {
             for (size_t d = 0; d < dim; ++d) {
               const double w = want[row * dim + d];
               ASSERT_NEAR(out[row * (dim + 2) + d], w, 1e-6 * std::abs(w) + 1e-7)
@@ -52,9 +52,8 @@ TEST(BinaryTest, EveryImplMatchesReference) {
           BinaryArgs in_place = args;
           in_place.a = in_place.out = over_a.data();
           in_place.out_stride = a_stride;
-          RunSplit(impl, in_place, kRows);
-          const size_t terms = 1 + dim % 2;
-          AlignedBytes quantized(kRows * terms * QuantizedRows::TermBytes(dim)),
+          RunSplit(impl, in_place, kTestRows);
+          AlignedBytes quantized(kTestRows * QuantizedRows::RowBytes(dim)),
               wanted(quantized.size());
           if (!per_column) {
             in_place = args;
@@ -66,21 +65,19 @@ TEST(BinaryTest, EveryImplMatchesReference) {
             in_place.out = nullptr;
             in_place.quantized = quantized.data();
           }
-          in_place.quantized_terms = terms;
-          RunSplit(impl, in_place, kRows);
-          for (size_t row = 0; row < kRows; ++row) {
+          RunSplit(impl, in_place, kTestRows);
+          for (size_t row = 0; row < kTestRows; ++row) {
             ASSERT_TRUE(SameBits(&over_a[row * a_stride], &out[row * (dim + 2)], dim));
             if (per_column) continue;
             ASSERT_TRUE(SameBits(&over_b[row * b_stride], &out[row * (dim + 2)], dim));
           }
           QuantizeRowsImpls().back().run({.x = out.data(),
                                           .out = wanted.data(),
-                                          .terms = terms,
-                                          .rows = kRows,
+                                          .rows = kTestRows,
                                           .dim = dim,
                                           .x_stride = dim + 2},
-                                         0, kRows, nullptr);
-          ExpectSameQuantized({quantized.data(), dim, terms}, {wanted.data(), dim, terms}, kRows);
+                                         0, kTestRows, nullptr);
+          ExpectSameQuantized({quantized.data(), dim}, {wanted.data(), dim}, kTestRows);
         }
       }
     }
@@ -91,23 +88,23 @@ TEST(UnaryTest, EveryImplMatchesReference) {
   std::mt19937 rng(2);
   ForEachImpl(UnaryImpls(), [&](const OpImpl<UnaryArgs>& impl) {
     for (const UnaryKind kind : kUnaryKinds) {
-      for (const size_t dim : kDims) {
-        std::vector<float> x = RandomValues(rng, kRows * (dim + 3), 4);
-        std::vector<float> out(kRows * (dim + 2), -77);
+      for (const size_t dim : kElementDims) {
+        std::vector<float> x = RandomValues(rng, kTestRows * (dim + 3), 4);
+        std::vector<float> out(kTestRows * (dim + 2), -77);
         UnaryArgs args{.kind = kind,
                        .parameter = 2.5f,
                        .x = x.data(),
                        .out = out.data(),
-                       .rows = kRows,
+                       .rows = kTestRows,
                        .dim = dim,
                        .x_stride = dim + 3,
                        .out_stride = dim + 2};
         const std::vector<double> want = reference::Unary(args);
-        RunSplit(impl, args, kRows);
+        RunSplit(impl, args, kTestRows);
         args.out = x.data();
         args.out_stride = dim + 3;
-        RunSplit(impl, args, kRows);
-        for (size_t row = 0; row < kRows; ++row) {
+        RunSplit(impl, args, kTestRows);
+        for (size_t row = 0; row < kTestRows; ++row) {
           for (size_t d = 0; d < dim; ++d) {
             const double w = want[row * dim + d];
             ASSERT_NEAR(out[row * (dim + 2) + d], w, 1e-6 * std::abs(w) + 1e-7)
@@ -192,15 +189,15 @@ TEST(UnaryTest, ExactGeluIsWithinTheRoundingOfItsFormula) {
 TEST(QuantizeRowsTest, EveryImplRoundsToNearestWithinHalfAStep) {
   std::mt19937 rng(3);
   ForEachImpl(QuantizeRowsImpls(), [&](const OpImpl<QuantizeRowsArgs>& impl) {
-    for (const size_t dim : kDims) {
-      std::vector<float> x = RandomValues(rng, kRows * (dim + 3), 10);
+    for (const size_t dim : kElementDims) {
+      std::vector<float> x = RandomValues(rng, kTestRows * (dim + 3), 10);
       for (size_t d = 0; d < dim; ++d) x[dim + 3 + d] = 0;  // a row of zeros
-      AlignedBytes bytes(kRows * QuantizedRows::TermBytes(dim));
+      AlignedBytes bytes(kTestRows * QuantizedRows::RowBytes(dim));
       const QuantizeRowsArgs args{
-          .x = x.data(), .out = bytes.data(), .rows = kRows, .dim = dim, .x_stride = dim + 3};
-      RunSplit(impl, args, kRows);
+          .x = x.data(), .out = bytes.data(), .rows = kTestRows, .dim = dim, .x_stride = dim + 3};
+      RunSplit(impl, args, kTestRows);
       const QuantizedRows q{bytes.data(), dim};
-      for (size_t row = 0; row < kRows; ++row) {
+      for (size_t row = 0; row < kTestRows; ++row) {
         for (size_t b = 0; b < QuantizedRows::PaddedCols(dim) / 32; ++b) {
           float largest = 0;
           int32_t sum = 0;
@@ -222,43 +219,6 @@ TEST(QuantizeRowsTest, EveryImplRoundsToNearestWithinHalfAStep) {
   });
 }
 
-TEST(QuantizeRowsTest, ASecondTermHoldsWhatTheFirstLeaves) {
-  std::mt19937 rng(5);
-  ForEachImpl(QuantizeRowsImpls(), [&](const OpImpl<QuantizeRowsArgs>& impl) {
-    for (const size_t dim : kDims) {
-      const std::vector<float> x = RandomValues(rng, kRows * dim, 10);
-      AlignedBytes bytes(kRows * 2 * QuantizedRows::TermBytes(dim));
-      AlignedBytes one(kRows * QuantizedRows::TermBytes(dim));
-      const QuantizeRowsArgs args{.x = x.data(),
-                                  .out = bytes.data(),
-                                  .terms = 2,
-                                  .rows = kRows,
-                                  .dim = dim,
-                                  .x_stride = dim};
-      RunSplit(impl, args, kRows);
-      QuantizeRowsArgs one_args = args;
-      one_args.out = one.data();
-      one_args.terms = 1;
-      RunSplit(impl, one_args, kRows);
-      const QuantizedRows q{bytes.data(), dim, 2}, first{one.data(), dim};
-      for (size_t row = 0; row < kRows; ++row) {
-        EXPECT_EQ(std::memcmp(q.Values(row), first.Values(row), dim), 0);
-        for (size_t d = 0; d < dim; ++d) {
-          const double scale[2] = {q.Scales(row, 0)[d / 32], q.Scales(row, 1)[d / 32]};
-          EXPECT_LE(scale[1], scale[0] * 0.5001 / 127);
-          const double sum = q.Values(row, 0)[d] * scale[0] + q.Values(row, 1)[d] * scale[1];
-          EXPECT_LE(std::abs(x[row * dim + d] - sum), 0.5001 * scale[1] + 2e-5 * scale[0]);
-        }
-        for (size_t b = 0; b < QuantizedRows::PaddedCols(dim) / 32; ++b) {
-          int32_t sum = 0;
-          for (size_t i = 0; i < 32; ++i) sum += q.Values(row, 1)[b * 32 + i];
-          EXPECT_EQ(q.Sums(row, 1)[b], sum);
-        }
-      }
-    }
-  });
-}
-
 TEST(QuantizeRowsTest, TiesAndSpecialValues) {
   const float inf = std::numeric_limits<float>::infinity();
   ForEachImpl(QuantizeRowsImpls(), [&](const OpImpl<QuantizeRowsArgs>& impl) {
@@ -272,7 +232,7 @@ TEST(QuantizeRowsTest, TiesAndSpecialValues) {
     for (size_t d = 96; d < 128; ++d) x[d] = 1e-42f;
     for (size_t d = 128; d < 160; ++d) x[d] = d % 2 == 0 ? 3e38f : -3e38f;
     for (size_t d = 160; d < 192; ++d) x[d] = d % 2 == 0 ? 3e-36f : -1e-36f;
-    AlignedBytes bytes(QuantizedRows::TermBytes(x.size()));
+    AlignedBytes bytes(QuantizedRows::RowBytes(x.size()));
     impl.run({.x = x.data(), .out = bytes.data(), .rows = 1, .dim = x.size(), .x_stride = x.size()},
              0, 1, nullptr);
     const QuantizedRows q{bytes.data(), x.size()};

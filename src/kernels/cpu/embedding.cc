@@ -1,61 +1,51 @@
 #include "kernels/ops/embedding.h"
 
-#include <cmath>
 #include <cstring>
 
 #include "base/check.h"
 #include "kernels/ops/packed_weights.h"
+#include "kernels/reference/half.h"
 
 namespace pelton {
 namespace {
 
-// OCP 8-bit floating point v1.0: E4M3 without infinities, E5M2 the upper half of an f16.
-float Float8Value(DType dtype, uint8_t bits) {
-  const int mantissa_bits = dtype == DType::kF8E4M3 ? 3 : 2;
-  const int bias = dtype == DType::kF8E4M3 ? 7 : 15;
-  const int magnitude = bits & 0x7f;
-  const int exponent = magnitude >> mantissa_bits;
-  const int mantissa = magnitude & ((1 << mantissa_bits) - 1);
-  float value;
-  if (dtype == DType::kF8E4M3 && magnitude == 0x7f) {
-    value = std::nanf("");
-  } else if (dtype == DType::kF8E5M2 && exponent == 31) {
-    value = mantissa == 0 ? HUGE_VALF : std::nanf("");
-  } else if (exponent == 0) {
-    value = std::ldexp(static_cast<float>(mantissa), 1 - bias - mantissa_bits);
-  } else {
-    value = std::ldexp(static_cast<float>(mantissa + (1 << mantissa_bits)),
-                       exponent - bias - mantissa_bits);
+// OCP 8-bit floating point v1.0, E5M2: the upper half of an f16.
+float E5M2Value(std::byte code) {
+  return HalfToFloat(static_cast<uint16_t>(std::to_integer<unsigned>(code) << 8));
+}
+
+template <typename Number>
+void ConvertRow(const std::byte* row, size_t dim, float* out) {
+  for (size_t d = 0; d < dim; ++d) {
+    Number value;
+    std::memcpy(&value, row + d * sizeof(value), sizeof(value));
+    out[d] = static_cast<float>(value);
   }
-  return (bits & 0x80) != 0 ? -value : value;
 }
 
 void DecodeTableRow(const EmbeddingArgs& a, const std::byte* row, float* out) {
   switch (a.dtype) {
     case DType::kF64:
-      for (size_t d = 0; d < a.dim; ++d) {
-        double value;
-        std::memcpy(&value, row + d * sizeof(value), sizeof(value));
-        out[d] = static_cast<float>(value);
-      }
-      return;
-    case DType::kF8E4M3:
+      return ConvertRow<double>(row, a.dim, out);
+    case DType::kI32:
+      return ConvertRow<int32_t>(row, a.dim, out);
+    case DType::kI64:
+      return ConvertRow<int64_t>(row, a.dim, out);
     case DType::kF8E5M2:
-      for (size_t d = 0; d < a.dim; ++d) {
-        out[d] = Float8Value(a.dtype, std::to_integer<uint8_t>(row[d]));
-      }
+      for (size_t d = 0; d < a.dim; ++d) out[d] = E5M2Value(row[d]);
       return;
     default:
-      PELTON_CHECK(PanelFormatOf(a.dtype).has_value(),
-                   "plans embed tables of floating-point types");
+      PELTON_CHECK(PanelFormatOf(a.dtype).has_value(), "plans embed tables of numbers");
       DecodeRow(a.dtype, row, a.dim, out);
   }
 }
 
 void Embedding(const EmbeddingArgs& a, size_t begin, size_t end, std::byte*) noexcept {
   for (size_t token = begin; token < end; ++token) {
-    DecodeTableRow(a, a.table + static_cast<size_t>(a.ids[token]) * a.row_bytes,
-                   a.out + token * a.out_stride);
+    const auto row = static_cast<size_t>(a.ids[token]);
+    float* out = a.out + token * a.out_stride;
+    DecodeTableRow(a, a.table + row * a.row_bytes, out);
+    ScaleRow(a.scales, row, a.dim, out);
   }
 }
 

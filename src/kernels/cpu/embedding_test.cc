@@ -52,6 +52,30 @@ TEST(EmbeddingTest, RowsOfEveryPanelFormatAreDecoded) {
   }
 }
 
+TEST(EmbeddingTest, RowsOfFloatsOf8BitsAreScaled) {
+  const size_t dim = 130, rows = 3;
+  std::vector<std::byte> table(rows * dim, std::byte{0x38});  // 1
+  const std::vector<float> scales = {2, 3, 5, 7};             // of blocks of 2 x 128
+  const std::vector<int32_t> ids = {2, 1};
+  std::vector<float> out(ids.size() * dim);
+  const EmbeddingArgs args{
+      .table = table.data(),
+      .dtype = DType::kF8E4M3,
+      .row_bytes = dim,
+      .ids = ids.data(),
+      .out = out.data(),
+      .tokens = ids.size(),
+      .dim = dim,
+      .out_stride = dim,
+      .scales = {reinterpret_cast<const std::byte*>(scales.data()), DType::kF32, 2, 128}};
+  ForEachImpl(EmbeddingImpls(),
+              [&](const OpImpl<EmbeddingArgs>& impl) { RunSplit(impl, args, ids.size()); });
+  for (size_t d = 0; d < dim; ++d) {
+    EXPECT_EQ(out[d], d < 128 ? 5 : 7);
+    EXPECT_EQ(out[dim + d], d < 128 ? 2 : 3);
+  }
+}
+
 TEST(EmbeddingTest, TypesWithoutPanelFormat) {
   const std::vector<double> doubles = {1, 2, 1.0 / 3, -1e300};
   const std::vector<float> out =
@@ -60,6 +84,11 @@ TEST(EmbeddingTest, TypesWithoutPanelFormat) {
   EXPECT_EQ(out[1], -std::numeric_limits<float>::infinity());
   EXPECT_EQ(out[3], 1);
   EXPECT_EQ(out[4], 2);
+
+  const std::vector<int64_t> integers = {7, 1 << 24, 0, 255};
+  EXPECT_EQ(Embed(BytesOf(integers), DType::kI64, 2 * sizeof(int64_t), {0}, 2)[1], 0x1p24f);
+  const std::vector<int32_t> narrow = {7, 5, -1, 255};
+  EXPECT_EQ(Embed(BytesOf(narrow), DType::kI32, 2 * sizeof(int32_t), {1}, 2)[1], 255);
 
   // OCP 8-bit floating point v1.0, table 2: largest, smallest normal, smallest subnormal, NaN.
   const std::vector<uint8_t> e4m3 = {0x7e, 0x08, 0x01, 0xff, 0x80, 0xb8};

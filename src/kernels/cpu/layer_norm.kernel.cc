@@ -27,7 +27,7 @@ float SumOf(const float* x, size_t dim, const Term& term) {
 }  // namespace
 
 void LayerNorm(const LayerNormArgs& a, size_t begin, size_t end, std::byte*) noexcept {
-  const QuantizedRows quantized{a.quantized, a.dim, a.quantized_terms};
+  const QuantizedRows quantized{a.quantized, a.dim};
   for (size_t row = begin; row < end; ++row) {
     const float* x = a.x + row * a.x_stride;
     float* out = a.out == nullptr ? nullptr : a.out + row * a.out_stride;

@@ -1,5 +1,7 @@
 #include "kernels/ops/matmul.h"
 
+#include <algorithm>
+
 #include "base/cpu_features.h"
 #include "kernels/cpu/matmul_amx.h"
 #include "kernels/cpu/matmul_entry.h"
@@ -14,7 +16,7 @@ bool SupportsAll(bool quantized_x, DType weights) {
 }
 
 size_t VectorScratchBytes(const MatmulArgs& args) {
-  const size_t rows = args.x_quantized != nullptr ? args.rows * args.x_terms : args.rows;
+  const size_t rows = args.rows;
   size_t bytes = kPanelScratchBytes + MatmulSumsBytes(rows, args.gate != GateActivation::kNone);
   if (args.x_quantized != nullptr) bytes += MatmulFactorBytes(rows, args.weights.cols);
   return RoundUp(bytes, 64);
@@ -58,6 +60,17 @@ const MatmulImpl& ChooseMatmul(const MatmulArgs& args, MatmulRows rows) {
     if (impl.supports(args.x_quantized != nullptr, args.weights.dtype)) return impl;
   }
   return impls.back();
+}
+
+size_t MatmulScratchBytes(const MatmulArgs& args) {
+  size_t most = 0;
+  for (const MatmulImpl& impl : MatmulImpls()) {
+    const bool permitted = (impl.required_features & ~CpuFeatures()) == 0;
+    if (permitted && impl.supports(args.x_quantized != nullptr, args.weights.dtype)) {
+      most = std::max(most, impl.scratch_bytes(args));
+    }
+  }
+  return most;
 }
 
 }  // namespace pelton

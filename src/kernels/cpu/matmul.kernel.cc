@@ -28,8 +28,7 @@ void ComputeFactors(const QuantizedRows& x, size_t row, const PanelFormat& forma
   const int8_t* values = x.Values(row);
   const float* scales = x.Scales(row);
   const int32_t* sums = x.Sums(row);
-  const int32_t zero =
-      (format.table ? 128 : format.zero) - (format.table || format.code_bits == 8 ? kWideBias : 0);
+  const int32_t zero = ZeroOfCodes(format) - (HasWideCodes(format) ? kWideBias : 0);
   const auto term = [&](size_t b, int32_t sum) {
     if (format.has_minimum) return scales[b] * static_cast<float>(sum);
     float bits;
@@ -70,6 +69,8 @@ DotFn DotFor(DType dtype) {
       return DotPanelPair<DType::kQ8_0>;
     case DType::kIQ4_NL:
       return DotPanelPair<DType::kIQ4_NL>;
+    case DType::kMXFP4:
+      return DotPanelPair<DType::kMXFP4>;
     case DType::kQ4_K:
       return DotPanelPair<DType::kQ4_K>;
     case DType::kQ5_K:
@@ -96,6 +97,8 @@ FmaFn FmaFor(DType dtype) {
       return FmaPanelPair<DType::kF16>;
     case DType::kBF16:
       return FmaPanelPair<DType::kBF16>;
+    case DType::kF8E4M3:
+      return FmaPanelPair<DType::kF8E4M3>;
     case DType::kQ4_0:
       return FmaPanelPair<DType::kQ4_0>;
     case DType::kQ4_1:
@@ -108,6 +111,8 @@ FmaFn FmaFor(DType dtype) {
       return FmaPanelPair<DType::kQ8_0>;
     case DType::kIQ4_NL:
       return FmaPanelPair<DType::kIQ4_NL>;
+    case DType::kMXFP4:
+      return FmaPanelPair<DType::kMXFP4>;
     case DType::kQ2_K:
       return FmaPanelPair<DType::kQ2_K>;
     case DType::kQ3_K:
@@ -127,7 +132,7 @@ FmaFn FmaFor(DType dtype) {
 // Of any format, as PanelBytes of packed_weights.h, which this object may not call.
 size_t BytesOfPanel(const PanelFormat& format, DType dtype, size_t cols) {
   const size_t blocks = (cols + kBlockCols - 1) / kBlockCols;
-  if (format.code_bits == 0) {
+  if (format.code_bits == 0 && !format.scaled) {
     return blocks * kBlockCols * kPanelRows * (dtype == DType::kF32 ? 4 : 2);
   }
   const size_t codes = blocks * CodeBytes(format);
@@ -135,14 +140,6 @@ size_t BytesOfPanel(const PanelFormat& format, DType dtype, size_t cols) {
   const size_t rest = blocks % kGroupBlocks;
   return blocks / kGroupBlocks * GroupHeaderBytes(format, kGroupBlocks) +
          GroupHeaderBytes(format, rest) + codes;
-}
-
-// Sums of two terms, at y[2 r] and y[2 r + 1], to their totals at y[r].
-void AddTerms(size_t rows, float* y, size_t y_stride) {
-  for (size_t r = 0; r < rows; ++r) {
-    const float* terms = y + 2 * r * y_stride;
-    for (size_t i = 0; i < y_stride; ++i) y[r * y_stride + i] = terms[i] + terms[y_stride + i];
-  }
 }
 
 }  // namespace
@@ -159,20 +156,17 @@ void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scra
 
   std::byte* piece = scratch;
   float* y = reinterpret_cast<float*>(piece + kPanelScratchBytes);
-  // Terms of a row are rows to the dot products, each with its sums.
-  const size_t terms = args.x_quantized != nullptr ? args.x_terms : 1;
-  const size_t all_rows = args.rows * terms;
   auto* factors =
-      reinterpret_cast<float*>(piece + kPanelScratchBytes + MatmulSumsBytes(all_rows, gated));
+      reinterpret_cast<float*>(piece + kPanelScratchBytes + MatmulSumsBytes(args.rows, gated));
   const QuantizedRows x = {const_cast<std::byte*>(args.x_quantized), cols};
   const size_t factor_stride = (cols + kBlockCols - 1) / kBlockCols * FactorWords(format);
 
   // Nearly equal blocks of rows that begin at whole tiles.
   static_assert(kMatmulRowBlock % kTileAlign == 0);
-  const size_t row_blocks = (all_rows + kMatmulRowBlock - 1) / kMatmulRowBlock;
+  const size_t row_blocks = (args.rows + kMatmulRowBlock - 1) / kMatmulRowBlock;
   const auto block_start = [&](size_t i) {
-    const size_t start = (all_rows * i / row_blocks + kTileAlign - 1) / kTileAlign * kTileAlign;
-    return start < all_rows ? start : all_rows;
+    const size_t start = (args.rows * i / row_blocks + kTileAlign - 1) / kTileAlign * kTileAlign;
+    return start < args.rows ? start : args.rows;
   };
   for (size_t i = 0; i < row_blocks; ++i) {
     const size_t row = block_start(i);
@@ -186,7 +180,7 @@ void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scra
       for (size_t pair = 0; pair < pairs; ++pair) {
         const std::byte* panels = args.weights.data + (unit * pairs + pair) * pair_bytes;
         if (args.x_quantized != nullptr) {
-          const DotRows dot_rows = {x.Values(row), QuantizedRows::TermBytes(cols), factors,
+          const DotRows dot_rows = {x.Values(row), QuantizedRows::RowBytes(cols), factors,
                                     factor_stride, rows};
           DotFor(dtype)(panels, cols, dot_rows, y + 32 * pair, y_stride, piece);
           continue;
@@ -196,8 +190,7 @@ void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scra
         FmaFor(dtype)(panels, cols, fma_rows, y + 32 * pair, y_stride, piece);
 #endif
       }
-      if (terms == 2) AddTerms(rows / 2, y, y_stride);
-      FinishUnit(args, unit, columns, row / terms, rows / terms, y, y_stride);
+      FinishUnit(args, unit, columns, row, rows, y, y_stride);
     }
   }
 }

@@ -21,22 +21,18 @@ static_assert(kAmxRowStep == 48);
 void ConvertActivations(const MatmulArgs& args, size_t first, size_t count, size_t steps,
                         std::byte* tiles) {
   const size_t cols = args.weights.cols;
-  const QuantizedRows quantized{const_cast<std::byte*>(args.x_quantized), cols, args.x_terms};
+  const QuantizedRows quantized{const_cast<std::byte*>(args.x_quantized), cols};
   for (size_t row = 0; row < (count + 15) / 16 * 16; ++row) {
     std::byte* out = tiles + row / 16 * steps * kTileBytes + row % 16 * 64;
     if (row >= count) {
       for (size_t s = 0; s < steps; ++s) __builtin_memset(out + s * kTileBytes, 0, 64);
     } else if (args.x_bf16) {
-      const std::byte* x = quantized.Term(first + row, 0);
+      const std::byte* x = args.x_quantized + (first + row) * QuantizedRows::Bf16RowBytes(cols);
       for (size_t s = 0; s < steps; ++s) __builtin_memcpy(out + s * kTileBytes, x + s * 64, 64);
     } else if (args.x_quantized != nullptr) {
       for (size_t k = 0; k < steps * 32; k += 16) {
-        const auto term = [&](size_t t) {
-          const auto* values = reinterpret_cast<const std::byte*>(quantized.Values(first + row, t));
-          return Mul(LoadI8(values + k), SetF32(quantized.Scales(first + row, t)[k / 32]));
-        };
-        F32x16 x = term(0);
-        if (args.x_terms == 2) x = Add(x, term(1));
+        const auto* values = reinterpret_cast<const std::byte*>(quantized.Values(first + row));
+        const F32x16 x = Mul(LoadI8(values + k), SetF32(quantized.Scales(first + row)[k / 32]));
         StoreBf16(out + k / 32 * kTileBytes + k % 32 * 2, QuietNans(x));
       }
     } else {
@@ -175,10 +171,10 @@ void Finish(const MatmulArgs& args, size_t unit, size_t columns, size_t first_ro
   if (!args.out_bf16) {
     return FinishUnit(args, unit, columns, first_row, rows, sums, sum_stride);
   }
-  const QuantizedRows out = {args.out_quantized, columns, args.out_terms};
   FinishUnit(args, unit, columns, first_row, rows, sums, sum_stride,
              [&](const float* block, size_t row, size_t index) {
-               std::byte* to = out.Term(row, 0) + index * 64;
+               std::byte* to =
+                   args.out_quantized + row * QuantizedRows::Bf16RowBytes(columns) + index * 64;
                StoreBf16(to, QuietNans(LoadF32(block)));
                StoreBf16(to + 32, QuietNans(LoadF32(block + 16)));
              });

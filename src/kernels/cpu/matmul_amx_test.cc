@@ -56,10 +56,17 @@ struct Case {
   size_t rows, features, cols;  // M, N, K
 
   std::vector<std::byte> stored[2];  // weights; gate and up when gated
+  std::vector<float> scales = {};    // of F8_E4M3, of blocks of 30 rows of both
   std::vector<float> x;              // [M, K], what the activations stand for
   std::vector<std::byte> x_quantized;
   std::vector<float> bias, residual;  // empty: none
   size_t x_stride = 0, residual_stride = 0;
+  float gate_limit = 0;
+
+  BlockScales Scales() const {
+    if (scales.empty()) return {};
+    return {reinterpret_cast<const std::byte*>(scales.data()), DType::kF32, 30};
+  }
 };
 
 void RandomStoredWeights(Case& c, std::mt19937& random) {
@@ -98,6 +105,12 @@ void RandomStoredWeights(Case& c, std::mt19937& random) {
         case DType::kQ6_K:
           small_half(at + 208);
           break;
+        case DType::kMXFP4:  // exponents of such halves
+          c.stored[i][at] = static_cast<std::byte>(110 + random() % 8);
+          break;
+        case DType::kF8E4M3:  // no NaN
+          c.stored[i][at] &= std::byte{0xbf};
+          break;
         default:
           small_half(at);
           break;
@@ -107,7 +120,7 @@ void RandomStoredWeights(Case& c, std::mt19937& random) {
 }
 
 void QuantizeActivations(Case& c) {
-  c.x_quantized.resize(c.rows * QuantizedRows::TermBytes(c.cols));
+  c.x_quantized.resize(c.rows * QuantizedRows::RowBytes(c.cols));
   const QuantizedRows rows{c.x_quantized.data(), c.cols};
   for (size_t m = 0; m < c.rows; ++m) {
     for (size_t b = 0; b < c.cols / 32; ++b) {
@@ -130,9 +143,13 @@ void QuantizeActivations(Case& c) {
 
 Case RandomCase(DType dtype, bool quantized_x, GateActivation gate, size_t rows, size_t features,
                 size_t cols, std::mt19937& random) {
-  Case c{dtype, quantized_x, gate, rows, features, cols, {}, {}, {}, {}, {}};
+  Case c{dtype, quantized_x, gate, rows, features, cols, {}, {}, {}, {}, {}, {}};
   RandomStoredWeights(c, random);
   std::normal_distribution<float> normal;
+  if (dtype == DType::kF8E4M3) {
+    c.scales.resize(DivUp(features, 30) * DivUp(cols, kScaledCols));
+    for (float& scale : c.scales) scale = 0.01f + std::fabs(normal(random));
+  }
   c.x_stride = quantized_x ? cols : cols + 3;
   c.x.resize(rows * c.x_stride);
   for (float& value : c.x) value = normal(random);
@@ -144,11 +161,17 @@ Case RandomCase(DType dtype, bool quantized_x, GateActivation gate, size_t rows,
     c.residual.resize(rows * c.residual_stride);
     for (float& value : c.residual) value = normal(random);
   }
+  if (gate == GateActivation::kSwigluOai) {
+    c.bias.resize(2 * features);
+    for (float& value : c.bias) value = normal(random);
+    c.gate_limit = 2;
+  }
   return c;
 }
 
 double Activated(GateActivation gate, double x) {
   if (gate == GateActivation::kSilu) return x / (1 + std::exp(-x));
+  if (gate == GateActivation::kSwigluOai) return x / (1 + std::exp(-1.702 * x));
   return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
 }
 
@@ -167,14 +190,21 @@ class Reference {
       for (size_t n = 0; n < c.features; ++n) {
         DecodeRow(c.dtype, c.stored[i].data() + n * row_bytes, c.cols,
                   decoded_[i].data() + n * c.cols);
+        ScaleRow(c.Scales(), n, c.cols, decoded_[i].data() + n * c.cols);
       }
     }
   }
 
   Expected At(size_t m, size_t n) const {
-    const Expected y = Dot(0, m, n);
+    Expected y = Dot(0, m, n);
     if (c_.gate != GateActivation::kNone) {
-      const Expected up = Dot(1, m, n);
+      Expected up = Dot(1, m, n);
+      if (c_.gate == GateActivation::kSwigluOai) {
+        y.value = std::min<double>(y.value + c_.bias[n], c_.gate_limit);
+        up.value =
+            std::clamp<double>(up.value + c_.bias[c_.features + n], -c_.gate_limit, c_.gate_limit) +
+            1;
+      }
       const double a = Activated(c_.gate, y.value);
       // The activations' slopes are below 1.13; the last term is the error of the fast exp.
       return {a * up.value, 1.13 * y.tolerance * (std::fabs(up.value) + up.tolerance) +
@@ -207,8 +237,8 @@ struct Packed {
   explicit Packed(const Case& c) : data(Bytes(1)) {
     const size_t row_bytes = static_cast<size_t>(*RowBytes(c.dtype, c.cols));
     const bool gated = c.gate != GateActivation::kNone;
-    const PackSource sources[] = {{c.stored[0].data(), c.features, row_bytes},
-                                  {c.stored[1].data(), c.features, row_bytes}};
+    const PackSource sources[] = {{c.stored[0].data(), c.features, row_bytes, c.Scales()},
+                                  {c.stored[1].data(), c.features, row_bytes, c.Scales()}};
     PackArgs args{c.dtype, std::span(sources, gated ? 2 : 1), c.cols, gated, nullptr};
     const size_t panels = PackPanelCount(args);
     data = Bytes(panels * PanelBytes(c.dtype, c.cols).value());
@@ -229,6 +259,7 @@ MatmulArgs ArgsOf(const Case& c, const Packed& packed) {
   args.weights = packed.weights;
   args.gate = c.gate;
   args.bias = c.bias.empty() ? nullptr : c.bias.data();
+  args.gate_limit = c.gate_limit;
   args.residual = c.residual.empty() ? nullptr : c.residual.data();
   args.residual_stride = c.residual_stride;
   args.out_stride = c.features + 2;
@@ -295,8 +326,8 @@ std::vector<DType> Formats(bool quantized_x) {
 }
 
 TEST(AmxMatmul, TakesAllFormatsButF32) {
-  EXPECT_EQ(Formats(true).size(), 11u);
-  EXPECT_EQ(Formats(false).size(), 13u);
+  EXPECT_EQ(Formats(true).size(), 12u);
+  EXPECT_EQ(Formats(false).size(), 15u);
 }
 
 TEST(AmxMatmul, EveryFormatIsNearTheExactProduct) {
@@ -316,7 +347,7 @@ TEST(AmxMatmul, EveryShapeIsNearTheExactProduct) {
   std::mt19937 random(2);
   for (const size_t rows : {1, 15, 16, 17, 31, 32, 33, 64, 65, 100}) {
     for (const size_t features : {1, 16, 31, 32, 33, 97, 192}) {
-      const GateActivation gate = static_cast<GateActivation>(random() % 3);
+      const GateActivation gate = static_cast<GateActivation>(random() % 4);
       ExpectCase(RandomCase(DType::kQ8_0, true, gate, rows, features, 32, random), 3);
       ExpectCase(RandomCase(DType::kQ4_1, true, gate, rows, features, 160, random), 7);
       ExpectCase(RandomCase(DType::kBF16, false, gate, rows, features, 33, random), 2);
@@ -332,6 +363,7 @@ TEST(AmxMatmul, LongRowsAndManyRowsAreNearTheExactProduct) {
     ExpectCase(RandomCase(DType::kQ4_0, true, gate, 18, 33, 1312, random), 1);
     ExpectCase(RandomCase(DType::kQ6_K, true, gate, 70, 70, 4352, random), 9);
     ExpectCase(RandomCase(DType::kBF16, false, gate, 70, 70, 4129, random), 9);
+    ExpectCase(RandomCase(DType::kF8E4M3, false, gate, 70, 70, 4129, random), 9);
     ExpectCase(RandomCase(DType::kQ8_0, true, gate, 519, 40, 64, random), 9);
   }
 }
@@ -342,7 +374,7 @@ TEST(AmxMatmul, SmallIntegersAreExact) {
   std::mt19937 random(4);
   for (const size_t rows : {5, 40, 90}) {
     const size_t features = 150, cols = 2464;
-    Case c{DType::kQ8_0, true, GateActivation::kNone, rows, features, cols, {}, {}, {}, {}, {}};
+    Case c{DType::kQ8_0, true, GateActivation::kNone, rows, features, cols, {}, {}, {}, {}, {}, {}};
     RandomStoredWeights(c, random);
     for (size_t at = 0; at < c.stored[0].size(); at += 34) {
       const uint16_t one = 0x3c00;
@@ -397,7 +429,7 @@ TEST(AmxMatmul, QuantizesItsResult) {
     for (const Build& build : Builds()) {
       const std::vector<float> out = RunUnits(build, c, packed, 3);
       MatmulArgs args = ArgsOf(c, packed);
-      const Bytes quantized(c.rows * QuantizedRows::TermBytes(c.features));
+      const Bytes quantized(c.rows * QuantizedRows::RowBytes(c.features));
       args.out_quantized = quantized.data.get();
       const Bytes scratch(AmxMatmulScratchBytes(args));
       build.run(args, 0, 1, scratch.data.get());
@@ -445,18 +477,17 @@ TEST(AmxMatmul, AddsToTheResidualInPlace) {
   }
 }
 
-TEST(AmxMatmul, RowsInTheReachOfTwoTermsMayHoldBf16) {
+TEST(AmxMatmul, RowsMayHoldBf16) {
   std::mt19937 random(9);
   const Case c = RandomCase(DType::kQ4_1, true, GateActivation::kSilu, 50, 96, 64, random);
   Case next = RandomCase(DType::kQ8_0, false, GateActivation::kNone, 50, 64, 96, random);
   const Packed packed(c), packed_next(next);
   for (const Build& build : Builds()) {
     const std::vector<float> results = RunUnits(build, c, packed, 1);
-    const Bytes rows(c.rows * 2 * QuantizedRows::TermBytes(c.features));
-    const QuantizedRows places{rows.data.get(), c.features, 2};
+    const size_t row_bytes = QuantizedRows::Bf16RowBytes(c.features);
+    const Bytes rows(c.rows * row_bytes);
     MatmulArgs args = ArgsOf(c, packed);
     args.out_quantized = rows.data.get();
-    args.out_terms = 2;
     args.out_bf16 = true;
     const Bytes scratch(AmxMatmulScratchBytes(args));
     build.run(args, 0, 3, scratch.data.get());
@@ -464,7 +495,7 @@ TEST(AmxMatmul, RowsInTheReachOfTwoTermsMayHoldBf16) {
       for (size_t n = 0; n < c.features; ++n) {
         const auto bits = std::bit_cast<uint32_t>(results[m * (c.features + 2) + n]);
         const auto rounded = std::bit_cast<float>((bits + 0x8000) & 0xffff0000);
-        const float got = FromBf16(places.Term(m, 0) + 2 * n);
+        const float got = FromBf16(rows.data.get() + m * row_bytes + 2 * n);
         ASSERT_EQ(got, rounded) << build.name << " " << m << " " << n;
         next.x[m * next.x_stride + n] = got;
       }
@@ -475,7 +506,6 @@ TEST(AmxMatmul, RowsInTheReachOfTwoTermsMayHoldBf16) {
     args = ArgsOf(next, packed_next);
     args.x_f32 = nullptr;
     args.x_quantized = rows.data.get();
-    args.x_terms = 2;
     args.x_bf16 = true;
     args.out = got.data();
     const Bytes more(AmxMatmulScratchBytes(args));
@@ -494,16 +524,20 @@ TEST(AmxMatmul, NanReachesTheOutput) {
     f.x[f.x_stride + 40] = std::bit_cast<float>(bits);
     Case w = RandomCase(DType::kF16, false, GateActivation::kNone, 3, 32, 64, random);
     std::memset(w.stored[0].data() + 2 * (64 * 7 + 5), 0xff, 2);
-    const Packed packed_c(c), packed_f(f), packed_w(w);
+    Case e = RandomCase(DType::kF8E4M3, false, GateActivation::kNone, 3, 32, 64, random);
+    e.stored[0][64 * 7 + 5] = static_cast<std::byte>(bits >> 24);
+    const Packed packed_c(c), packed_f(f), packed_w(w), packed_e(e);
     for (const Build& build : Builds()) {
       const std::vector<float> of_scale = RunUnits(build, c, packed_c, 1);
       const std::vector<float> of_value = RunUnits(build, f, packed_f, 1);
       const std::vector<float> of_weight = RunUnits(build, w, packed_w, 1);
+      const std::vector<float> of_float8 = RunUnits(build, e, packed_e, 1);
       for (size_t m = 0; m < 3; ++m) {
         for (size_t n = 0; n < 32; ++n) {
           EXPECT_EQ(std::isnan(of_scale[m * 34 + n]), m == 1);
           EXPECT_EQ(std::isnan(of_value[m * 34 + n]), m == 1);
           EXPECT_EQ(std::isnan(of_weight[m * 34 + n]), n == 7);
+          EXPECT_EQ(std::isnan(of_float8[m * 34 + n]), n == 7);
         }
       }
     }

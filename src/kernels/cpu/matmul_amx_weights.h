@@ -70,11 +70,33 @@ inline void DequantizeF16Panel(const std::byte* panel, size_t first, size_t coun
   }
 }
 
+inline void DequantizeFloat8Panel(const std::byte* panel, size_t first, size_t count, size_t,
+                                  std::byte* out) {
+  using C = PanelCodes<DType::kF8E4M3>;
+  const std::byte* stored = panel + C::PanelBytes(first);
+  F32x16 scale = ZeroF32();
+  for (size_t tile = 0; tile < count; ++tile, out += kTilePairBytes) {
+    if (tile % C::kGroup == 0) {
+      scale = Mul(QuietNans(LoadF32(AsFloats(stored))), SetF32(0x1p8f));  // see LoadPairF8
+      PrefetchLine(stored + kPrefetchBytes);
+      stored += C::HeaderBytes(1);
+    }
+    for (size_t row = 0; row < kTileBytes; row += 64, stored += 2 * kPanelRows) {
+      if (row % 128 == 0) PrefetchLine(stored + kPrefetchBytes);
+      F32x16 even, odd;
+      LoadPairF8(stored, even, odd);
+      StoreBf16Pairs(out + row, Mul(even, scale), Mul(odd, scale));
+    }
+  }
+}
+
 // Requires: AmxMatmulSupports, and not BF16, whose panels are tiles already.
 inline DequantizePanelFn DequantizerOf(DType dtype) {
   switch (dtype) {
     case DType::kF16:
       return DequantizeF16Panel;
+    case DType::kF8E4M3:
+      return DequantizeFloat8Panel;
     case DType::kQ4_0:
       return DequantizePanel<DType::kQ4_0>;
     case DType::kQ4_1:
@@ -87,6 +109,8 @@ inline DequantizePanelFn DequantizerOf(DType dtype) {
       return DequantizePanel<DType::kQ8_0>;
     case DType::kIQ4_NL:
       return DequantizePanel<DType::kIQ4_NL>;
+    case DType::kMXFP4:
+      return DequantizePanel<DType::kMXFP4>;
     case DType::kQ2_K:
       return DequantizePanel<DType::kQ2_K>;
     case DType::kQ3_K:

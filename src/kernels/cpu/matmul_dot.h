@@ -224,12 +224,20 @@ void DotPanelPair(const std::byte* panels, size_t cols, const DotRows& rows, flo
                   size_t y_stride, std::byte* scratch) noexcept {
   const size_t blocks = (cols + kBlockCols - 1) / kBlockCols;
   using C = PanelCodes<kDType>;
-  constexpr int kFew = C::kMinimum || C::kSubs == 2 ? kDotFewRowsScaled : kDotFewRows;
-  if (rows.count <= kFew) {
-    const size_t panel_bytes = C::PanelBytes(blocks);
+  constexpr size_t kFew = C::kMinimum || C::kSubs == 2 ? kDotFewRowsScaled : kDotFewRows;
+  if (rows.count <= kFew || rows.count <= kDotChunkedRows) {
+    // In chunks of nearly equal size: a short one would wait for its own latencies.
+    const size_t most = rows.count <= kFew ? kFew : kDotChunkRows;
+    const size_t chunks = (rows.count + most - 1) / most;
     for (int p = 0; p < 2; ++p) {
-      DotFewOf<kDType, kFew>(static_cast<int>(rows.count), panels + p * panel_bytes, blocks, rows,
-                             y + 16 * p, y_stride);
+      for (size_t chunk = 0; chunk < chunks; ++chunk) {
+        const size_t row = rows.count * chunk / chunks;
+        const DotRows part = {rows.values + row * rows.values_stride, rows.values_stride,
+                              rows.factors + row * rows.factor_stride, rows.factor_stride,
+                              rows.count * (chunk + 1) / chunks - row};
+        DotFewOf<kDType, kFew>(static_cast<int>(part.count), panels + p * C::PanelBytes(blocks),
+                               blocks, part, y + 16 * p + row * y_stride, y_stride);
+      }
     }
   } else {
     DotMany<kDType>(panels, blocks, rows, y, y_stride, scratch);

@@ -8,6 +8,20 @@
 
 namespace pelton::cpu::KERNEL_ISA {
 
+// The gated result of some columns of one row, `lanes` of which exist.
+inline F32 Gated(const MatmulArgs& args, size_t columns, size_t column, size_t lanes, F32 gate,
+                 F32 up) {
+  if (args.bias != nullptr) {
+    const float* bias = args.bias + column;
+    const bool all = lanes == F32::kLanes;
+    gate = Add(gate, all ? Load(bias) : LoadPartial(bias, lanes));
+    up = Add(up, all ? Load(bias + columns) : LoadPartial(bias + columns, lanes));
+  }
+  if (args.gate_limit > 0) ClampGate(Broadcast(args.gate_limit), gate, up);
+  if (args.gate == GateActivation::kSwigluOai) return SwigluOai(gate, up);
+  return Mul(args.gate == GateActivation::kSilu ? Silu(gate) : GeluTanh(gate), up);
+}
+
 // What a matmul does with the sums of one unit, rows [first_row, first_row + rows): bias,
 // activation, residual or gate, then store or quantise. A row of `y` is 32 sums, or, when gated, 16
 // of gate, 16 of up, 16 of gate, 16 of up. `columns` is N. Where there is no args.out, store(block,
@@ -26,9 +40,7 @@ inline void FinishUnit(const MatmulArgs& args, size_t unit, size_t columns, size
       F32 value;
       if (args.gate != GateActivation::kNone) {
         const float* pair = y + i / 16 * 32 + i % 16;
-        const F32 gate = Load(pair);
-        value =
-            Mul(args.gate == GateActivation::kSilu ? Silu(gate) : GeluTanh(gate), Load(pair + 16));
+        value = Gated(args, columns, column, lanes, Load(pair), Load(pair + 16));
       } else {
         value = Load(y + i);
         const auto add = [&](const float* p) {
@@ -53,7 +65,7 @@ inline void FinishUnit(const MatmulArgs& args, size_t unit, size_t columns, size
 // The same for results that are quantised.
 inline void FinishUnit(const MatmulArgs& args, size_t unit, size_t columns, size_t first_row,
                        size_t rows, const float* y, size_t y_stride) {
-  const QuantizedRows quantized = {args.out_quantized, columns, args.out_terms};
+  const QuantizedRows quantized = {args.out_quantized, columns};
   FinishUnit(
       args, unit, columns, first_row, rows, y, y_stride,
       [&](float* block, size_t row, size_t index) { QuantizeBlock(block, quantized, row, index); });

@@ -12,7 +12,9 @@
 namespace pelton::cpu::KERNEL_ISA {
 
 template <DType kDType>
-inline constexpr bool kIsScalar = PanelFormatOf(kDType)->code_bits == 0;
+inline constexpr bool kIsScaled = PanelFormatOf(kDType)->scaled;
+template <DType kDType>
+inline constexpr bool kIsScalar = PanelFormatOf(kDType)->code_bits == 0 && !kIsScaled<kDType>;
 template <DType kDType>
 inline constexpr size_t kScalarPairBytes = kDType == DType::kF32 ? 128 : 64;  // 2 columns
 
@@ -50,6 +52,84 @@ void FmaFew(const std::byte* panel, size_t cols, const FmaRows& rows, float* y, 
   }
   PELTON_UNROLL
   for (int r = 0; r < R; ++r) StoreF32(y + r * y_stride, acc[r]);
+}
+
+// The scales of a group of floats of 8 bits, for what LoadPairF8 gives: 2^8 times as large.
+inline F32x16 LoadScales(const std::byte* group) {
+  return Mul(LoadF32(AsFloats(group)), SetF32(0x1p8f));
+}
+inline constexpr size_t kFloat8PairBytes = 2 * kPanelRows;  // 2 columns
+
+// Two columns of a panel of floats of 8 bits; a weight is rounded once, as 2^8 is exact.
+inline void LoadScaledPair(const std::byte* p, F32x16 scale, F32x16& even, F32x16& odd) {
+  LoadPairF8(p, even, odd);
+  even = Mul(even, scale);
+  odd = Mul(odd, scale);
+}
+
+// P panels of floats of 8 bits, each a sequential stream, and R rows.
+template <DType kDType, int R, int P>
+void FmaFewScaled(const std::byte* panels, size_t panel_bytes, size_t cols, const FmaRows& rows,
+                  float* y, size_t y_stride) {
+  using C = PanelCodes<kDType>;
+  F32x16 acc[R][P];
+  PELTON_UNROLL
+  for (int r = 0; r < R; ++r) {
+    PELTON_UNROLL
+    for (int p = 0; p < P; ++p) acc[r][p] = ZeroF32();
+  }
+  RowPointers<R> x(rows.x, rows.stride * sizeof(float));
+  const auto load = [&](const std::byte* pair, F32x16* even, F32x16* odd, const F32x16* scale) {
+    PELTON_UNROLL
+    for (int p = 0; p < P; ++p) {
+      LoadScaledPair(pair + p * panel_bytes, scale[p], even[p], odd[p]);
+    }
+  };
+  const auto multiply = [&](const F32x16* weights, int column) {
+    PELTON_UNROLL
+    for (int r = 0; r < R; ++r) {
+      const F32x16 activation = SetF32(AsFloats(x.At(r))[column]);
+      PELTON_UNROLL
+      for (int p = 0; p < P; ++p) acc[r][p] = Fma(weights[p], activation, acc[r][p]);
+    }
+  };
+  const std::byte* w = panels;
+  for (size_t done = 0; done < cols; done += kScaledCols) {
+    const size_t count = cols - done < kScaledCols ? cols - done : kScaledCols;
+    F32x16 scale[P];
+    PELTON_UNROLL
+    for (int p = 0; p < P; ++p) {
+      scale[p] = LoadScales(w + p * panel_bytes);
+      PrefetchStreamLine(w + p * panel_bytes);
+    }
+    w += C::HeaderBytes(1);
+    for (size_t first = 0; first < count; first += kBlockCols, w += C::kCodeBytes) {
+      const size_t here = count - first < kBlockCols ? count - first : kBlockCols;
+      PELTON_UNROLL
+      for (int p = 0; p < P; ++p) {
+        PELTON_UNROLL
+        for (size_t i = 0; i < C::kCodeBytes; i += 64) PrefetchStreamLine(w + p * panel_bytes + i);
+      }
+      const std::byte* pair = w;
+      F32x16 even[P], odd[P];
+      size_t k = 0;
+      for (; k + 2 <= here; k += 2, pair += kFloat8PairBytes) {
+        load(pair, even, odd, scale);
+        multiply(even, 0);
+        multiply(odd, 1);
+        x.Advance(2 * sizeof(float));
+      }
+      if (k < here) {  // there is no activation beyond the last column
+        load(pair, even, odd, scale);
+        multiply(even, 0);
+      }
+    }
+  }
+  PELTON_UNROLL
+  for (int r = 0; r < R; ++r) {
+    PELTON_UNROLL
+    for (int p = 0; p < P; ++p) StoreF32(y + r * y_stride + 16 * p, acc[r][p]);
+  }
 }
 
 // R rows by P panels over a decoded piece [k][2 panels][16]; adds to y unless `first`.
@@ -97,6 +177,26 @@ void DecodeFloats(const std::byte* panel, size_t first, size_t cols, size_t all_
       LoadPair<kDType>(w, even, odd);
       StoreF32(out, even);
       if (k + 1 < cols) StoreF32(out + 32, odd);
+    }
+  } else if constexpr (kIsScaled<kDType>) {
+    using C = PanelCodes<kDType>;
+    const std::byte* w = panel + C::PanelBytes(first / kBlockCols);
+    for (size_t done = 0; done < cols; done += kScaledCols) {
+      const F32x16 scale = LoadScales(w);
+      PrefetchStreamLine(w);
+      w += C::HeaderBytes(1);
+      // Whole blocks: a piece has room for the zeros that follow the last column.
+      const size_t left = cols - done < kScaledCols ? cols - done : kScaledCols;
+      for (size_t k = 0; k < left; k += kBlockCols) {
+        PELTON_UNROLL
+        for (size_t i = 0; i < C::kCodeBytes; i += 64) PrefetchStreamLine(w + i);
+        for (size_t i = 0; i < kBlockCols; i += 2, w += kFloat8PairBytes, out += 64) {
+          F32x16 even, odd;
+          LoadScaledPair(w, scale, even, odd);
+          StoreF32(out, even);
+          StoreF32(out + 32, odd);
+        }
+      }
     }
   } else {
     using C = PanelCodes<kDType>;
@@ -160,6 +260,22 @@ void FmaFewOf(size_t r, const std::byte* panel, size_t cols, const FmaRows& rows
   FmaFew<kDType, R>(panel, cols, rows, y, y_stride);
 }
 
+// With few accumulators both panels at once: one's additions fill the latency of the other's.
+template <DType kDType, int R>
+void FmaFewScaledOf(size_t r, const std::byte* panels, size_t panel_bytes, size_t cols,
+                    const FmaRows& rows, float* y, size_t y_stride) {
+  if constexpr (R > 1) {
+    if (r < R) {
+      return FmaFewScaledOf<kDType, R - 1>(r, panels, panel_bytes, cols, rows, y, y_stride);
+    }
+  }
+  constexpr int kPanels = R <= kFmaTilePanels ? 2 : 1;
+  for (int p = 0; p < 2; p += kPanels) {
+    FmaFewScaled<kDType, R, kPanels>(panels + p * panel_bytes, panel_bytes, cols, rows, y + 16 * p,
+                                     y_stride);
+  }
+}
+
 template <DType kDType>
 void FmaPanelPair(const std::byte* panels, size_t cols, const FmaRows& rows, float* y,
                   size_t y_stride, std::byte* scratch) noexcept {
@@ -171,6 +287,12 @@ void FmaPanelPair(const std::byte* panels, size_t cols, const FmaRows& rows, flo
                                       y_stride);
       }
       return;
+    }
+  }
+  if constexpr (kIsScaled<kDType>) {
+    if (rows.count <= kFmaFewRows) {
+      return FmaFewScaledOf<kDType, kFmaFewRows>(rows.count, panels, panel_bytes, cols, rows, y,
+                                                 y_stride);
     }
   }
   float* piece = reinterpret_cast<float*>(scratch);

@@ -8,6 +8,8 @@ template void FmaPanelPair<DType::kF16>(const std::byte*, size_t, const FmaRows&
                                         std::byte*) noexcept;
 template void FmaPanelPair<DType::kBF16>(const std::byte*, size_t, const FmaRows&, float*, size_t,
                                          std::byte*) noexcept;
+template void FmaPanelPair<DType::kF8E4M3>(const std::byte*, size_t, const FmaRows&, float*, size_t,
+                                           std::byte*) noexcept;
 template void FmaPanelPair<DType::kQ4_0>(const std::byte*, size_t, const FmaRows&, float*, size_t,
                                          std::byte*) noexcept;
 template void FmaPanelPair<DType::kQ4_1>(const std::byte*, size_t, const FmaRows&, float*, size_t,
@@ -20,6 +22,8 @@ template void FmaPanelPair<DType::kQ8_0>(const std::byte*, size_t, const FmaRows
                                          std::byte*) noexcept;
 template void FmaPanelPair<DType::kIQ4_NL>(const std::byte*, size_t, const FmaRows&, float*, size_t,
                                            std::byte*) noexcept;
+template void FmaPanelPair<DType::kMXFP4>(const std::byte*, size_t, const FmaRows&, float*, size_t,
+                                          std::byte*) noexcept;
 template void FmaPanelPair<DType::kQ2_K>(const std::byte*, size_t, const FmaRows&, float*, size_t,
                                          std::byte*) noexcept;
 template void FmaPanelPair<DType::kQ3_K>(const std::byte*, size_t, const FmaRows&, float*, size_t,

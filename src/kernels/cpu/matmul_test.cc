@@ -20,10 +20,10 @@ namespace {
 
 constexpr std::string_view kTiles = "amx_int8";
 
-constexpr DType kWeightTypes[] = {DType::kF32,    DType::kF16,  DType::kBF16, DType::kQ4_0,
-                                  DType::kQ4_1,   DType::kQ5_0, DType::kQ5_1, DType::kQ8_0,
-                                  DType::kIQ4_NL, DType::kQ2_K, DType::kQ3_K, DType::kQ4_K,
-                                  DType::kQ5_K,   DType::kQ6_K};
+constexpr DType kWeightTypes[] = {DType::kF32,    DType::kF16,   DType::kBF16, DType::kQ4_0,
+                                  DType::kQ4_1,   DType::kQ5_0,  DType::kQ5_1, DType::kQ8_0,
+                                  DType::kIQ4_NL, DType::kMXFP4, DType::kQ2_K, DType::kQ3_K,
+                                  DType::kQ4_K,   DType::kQ5_K,  DType::kQ6_K, DType::kF8E4M3};
 
 // Those of the table, and the one on tiles also on emulated ones.
 std::vector<MatmulImpl> AllImpls() {
@@ -54,7 +54,7 @@ std::vector<const MatmulImpl*> RunnableImpls() {
 
 std::string Describe(const MatmulImpl& impl, const MatmulShape& shape) {
   std::string text = std::string(impl.name) + " " + std::string(DTypeName(shape.dtype));
-  text += !shape.quantized_x ? " xf" : shape.x_terms == 2 ? " x16" : " x8";
+  text += shape.quantized_x ? " x8" : " xf";
   text += " M=" + std::to_string(shape.rows) + " N=" + std::to_string(shape.columns) +
           " K=" + std::to_string(shape.cols) + " gate=" + std::to_string(int(shape.gate));
   if (shape.bias) text += " bias";
@@ -97,6 +97,7 @@ bool Available(const MatmulImpl& impl, const MatmulShape& shape) {
 
 std::vector<size_t> ColsFor(DType dtype) {
   if (PanelFormatOf(dtype)->super) return {256, 512, 768};
+  if (PanelFormatOf(dtype)->scaled) return {1, 31, 33, 128, 129, 300};
   if (PanelFormatOf(dtype)->code_bits != 0) return {32, 96, 128, 160, 576};
   return {1, 2, 31, 33, 257};
 }
@@ -117,7 +118,6 @@ TEST(Matmul, MatchesTheReference) {
                                .cols = cols};
           shape.bias = seed % 3 == 1;
           shape.residual = seed % 5 < 2;
-          shape.x_terms = 1 + seed % 2;
           if (seed % 4 == 3) shape.activation = MatmulActivation::kGeluErf;
           MatmulCase data(shape, seed++);
           const ReferenceMatmulResult want = ReferenceMatmul(data.Args());
@@ -138,16 +138,18 @@ TEST(Matmul, GatedMatchesTheReference) {
   uint64_t seed = 1000;
   for (const DType dtype : kWeightTypes) {
     const bool scalar = PanelFormatOf(dtype)->code_bits == 0;
-    for (const GateActivation gate : {GateActivation::kSilu, GateActivation::kGeluTanh}) {
+    for (const GateActivation gate :
+         {GateActivation::kSilu, GateActivation::kGeluTanh, GateActivation::kSwigluOai}) {
       for (const size_t rows : {1, 4, 17}) {
         for (const size_t columns : {16, 33, 64}) {
           const MatmulShape shape = {.dtype = dtype,
                                      .quantized_x = !scalar && seed % 3 != 0,
-                                     .x_terms = 1 + seed % 2,
                                      .rows = rows,
                                      .columns = columns,
                                      .cols = 256,
-                                     .gate = gate};
+                                     .gate = gate,
+                                     .gate_limit = seed % 3 == 1 ? 1.5f : 0.0f,
+                                     .bias = seed % 2 == 0};
           MatmulCase data(shape, seed++);
           const ReferenceMatmulResult want = ReferenceMatmul(data.Args());
           for (const MatmulImpl* impl : RunnableImpls()) {
@@ -224,8 +226,6 @@ TEST(Matmul, InvariantImplementationsAgreeBitForBit) {
                                .cols = 768,
                                .gate = gate};
           shape.quantized_out = seed % 2 == 0;
-          shape.x_terms = 1 + seed / 2 % 2;
-          shape.out_terms = 1 + seed / 4 % 2;
           MatmulCase data(shape, seed++);
           std::vector<std::byte> first;
           for (const MatmulImpl* impl : RunnableImpls()) {
@@ -248,12 +248,8 @@ TEST(Matmul, RowsDoNotDependOnTheirCompanyOrTheSplit) {
   for (const DType dtype : kWeightTypes) {
     for (const bool quantized_x : {false, true}) {
       if (quantized_x && PanelFormatOf(dtype)->code_bits == 0) continue;
-      const MatmulShape shape = {.dtype = dtype,
-                                 .quantized_x = quantized_x,
-                                 .x_terms = 1 + seed % 2,
-                                 .rows = 43,
-                                 .columns = 100,
-                                 .cols = 768};
+      const MatmulShape shape = {
+          .dtype = dtype, .quantized_x = quantized_x, .rows = 43, .columns = 100, .cols = 768};
       MatmulCase data(shape, seed++);
       for (const MatmulImpl* impl : RunnableImpls()) {
         if (!Available(*impl, shape) || !impl->invariant) continue;
@@ -299,14 +295,27 @@ std::vector<std::byte> RandomStoredRows(DType dtype, size_t rows, size_t cols, u
   const size_t step = f32                                             ? 4
                       : dtype == DType::kF16 || dtype == DType::kBF16 ? 2
                                                                       : BlockBytes(dtype);
+  if (dtype == DType::kF8E4M3) {
+    for (std::byte& code : stored) code &= std::byte{0xbf};
+    return stored;
+  }
   for (size_t at = 0; at < bytes; at += step) {
     for (const size_t offset : HalfOffsets(dtype)) {
       // The top exponent bit off: finite, and below 2 in every float format.
       std::byte& top = stored[at + offset + (f32 ? 3 : 1)];
       top &= std::byte{0xbf};
     }
+    if (dtype == DType::kMXFP4) stored[at] &= std::byte{0x7f};  // powers of two up to 1
   }
   return stored;
+}
+
+std::vector<float> RandomScales(size_t count) {
+  std::mt19937 random(17);
+  std::uniform_real_distribution<float> between(1e-4f, 1e-2f);
+  std::vector<float> scales(count);
+  for (float& scale : scales) scale = between(random);
+  return scales;
 }
 
 // From stored rows to outputs: packed by PackPanels, bit for bit the sum of the contract over the
@@ -316,10 +325,16 @@ TEST(Matmul, StoredRowsMultiplyInTheOrderOfTheContract) {
     for (const bool gated : {false, true}) {
       const size_t columns = 37, cols = 256 * 3, rows = 5;
       std::vector<std::byte> stored[2];
+      // Of blocks of 10 rows.
+      const std::vector<float> scale_values = RandomScales(4 * cols / kScaledCols);
+      BlockScales scales;
+      if (dtype == DType::kF8E4M3) {
+        scales = {reinterpret_cast<const std::byte*>(scale_values.data()), DType::kF32, 10};
+      }
       std::vector<PackSource> sources;
       for (uint32_t i = 0; i < (gated ? 2u : 1u); ++i) {
         stored[i] = RandomStoredRows(dtype, columns, cols, 9000 + i);
-        sources.push_back({stored[i].data(), columns, *RowBytes(dtype, cols)});
+        sources.push_back({stored[i].data(), columns, *RowBytes(dtype, cols), scales});
       }
       PackArgs pack = {dtype, sources, cols, gated, nullptr};
       AlignedBytes packed(PackPanelCount(pack) * *PanelBytes(dtype, cols));
@@ -340,6 +355,7 @@ TEST(Matmul, StoredRowsMultiplyInTheOrderOfTheContract) {
       for (size_t n = 0; n < columns; ++n) {
         for (size_t i = 0; i < sources.size(); ++i) {
           DecodeRow(dtype, stored[i].data() + n * sources[i].row_bytes, cols, w.data());
+          ScaleRow(scales, n, cols, w.data());
           for (size_t m = 0; m < rows; ++m) {
             float acc = 0.0f;
             for (size_t k = 0; k < cols; ++k) {
@@ -360,6 +376,51 @@ TEST(Matmul, StoredRowsMultiplyInTheOrderOfTheContract) {
           } else {
             EXPECT_EQ(got[i], want[i]) << impl->name << " " << DTypeName(dtype);
           }
+        }
+      }
+    }
+  }
+}
+
+// Every code of E4M3, subnormals included, by its definition; NaN reaches its column only.
+TEST(Matmul, EveryFloatOf8BitsIsExact) {
+  const size_t columns = 2, cols = 256;
+  std::vector<std::byte> stored(columns * cols);
+  for (size_t k = 0; k < cols; ++k) {
+    stored[k] = static_cast<std::byte>(k % 128 == 127 ? 0 : k);
+    stored[cols + k] = static_cast<std::byte>(k);
+  }
+  const std::vector<float> scale_values = {0x1p-20f, 3.0f};
+  const PackSource source = {
+      stored.data(), columns, cols, {reinterpret_cast<const std::byte*>(scale_values.data())}};
+  PackArgs pack = {DType::kF8E4M3, {&source, 1}, cols, false, nullptr};
+  AlignedBytes packed(*PackedBytes(DType::kF8E4M3, columns, cols));
+  pack.out = packed.data();
+  PackPanels(pack, 0, PackPanelCount(pack));
+  for (const size_t rows : {size_t{1}, size_t{2}, cols}) {
+    MatmulCase data({.dtype = DType::kF8E4M3,
+                     .quantized_x = false,
+                     .rows = rows,
+                     .columns = columns,
+                     .cols = cols},
+                    9200);
+    MatmulArgs args = data.Args();
+    args.weights.data = packed.data();
+    for (size_t first = 0; first < cols; first += rows) {
+      auto* x = reinterpret_cast<float*>(data.activations().data());
+      for (size_t m = 0; m < rows; ++m) {
+        for (size_t k = 0; k < cols; ++k) x[m * args.x_stride + k] = k == first + m ? 1.0f : 0.0f;
+      }
+      for (const MatmulImpl* impl : RunnableImpls()) {
+        if (!impl->supports(false, DType::kF8E4M3)) continue;
+        const std::vector<float> got = AsFloats(data.Run(*impl, args));
+        for (size_t m = 0; m < rows; ++m) {
+          const auto code = static_cast<int>((first + m) % 128);
+          double value = code < 8 ? std::ldexp(code, -9) : std::ldexp(8 + code % 8, code / 8 - 10);
+          if (code == 127) value = 0;
+          value *= scale_values[(first + m) / 128] * (first + m < 128 ? 1 : -1);
+          ASSERT_EQ(got[m * columns], value) << impl->name << " " << first + m;
+          ASSERT_TRUE(std::isnan(got[m * columns + 1])) << impl->name;
         }
       }
     }

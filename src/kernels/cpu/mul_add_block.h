@@ -113,6 +113,21 @@ void MulAddRows(size_t rows, size_t vectors, const float* a, size_t a_stride, co
   }
 }
 
+// out[d * stride + l] = keys[l][d], d < dim, for one vector of keys.
+template <typename Element>
+inline void TransposeKeys(const Element* const* keys, size_t dim, size_t stride, float* out) {
+  size_t d = 0;
+  for (; d + 8 <= dim; d += 8) {
+    F32 columns[8];
+    Transpose8(keys, d, columns);
+    for (size_t i = 0; i < 8; ++i) Store(columns[i], out + (d + i) * stride);
+  }
+  if (d == dim) return;
+  for (size_t l = 0; l < F32::kLanes; ++l) {
+    for (size_t e = d; e < dim; ++e) out[e * stride + l] = FirstLane(LoadPartial(keys[l] + e, 1));
+  }
+}
+
 // out[r][l] = q[r][0] keys[l][0] + ... + q[r][dim - 1] keys[l][dim - 1], added in that order, for
 // r < kRows and one vector of keys; brings `next` towards the processor. Requires: dim % 8 == 0.
 template <size_t kRows, typename Element>

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 
 #include "base/check.h"
 #include "base/checked_math.h"
@@ -13,6 +14,12 @@ namespace {
 
 // The stored rows of a panel; null where the panel is padding.
 using PanelRows = std::array<const std::byte*, kPanelRows>;
+// Where their scales are.
+struct RowScales {
+  const BlockScales* scales;
+  size_t row;
+};
+using PanelScales = std::array<RowScales, kPanelRows>;
 
 void StoreWord(std::byte* to, uint32_t word) { std::memcpy(to, &word, sizeof(word)); }
 
@@ -123,8 +130,48 @@ void PackScalarPanel(const PanelRows& rows, size_t cols, std::byte* out) {
   }
 }
 
-void PackPanel(DType dtype, const PanelRows& rows, size_t cols, std::byte* out) {
+// Whether one of 32 codes is NaN.
+bool HasNan(const std::byte* codes) {
+  uint64_t tops = 0;
+  for (size_t i = 0; i < kBlockCols; i += sizeof(uint64_t)) {
+    // Of the magnitudes, only 0x7f reaches the top bit when 1 is added.
+    const auto word = LoadUnaligned<uint64_t>(codes + i);
+    tops |= (word & 0x7f7f7f7f7f7f7f7full) + 0x0101010101010101ull;
+  }
+  return (tops & 0x8080808080808080ull) != 0;
+}
+
+void PackFloat8Panel(const PanelRows& rows, const PanelScales& scales, size_t cols,
+                     std::byte* out) {
+  constexpr size_t kBlockBytes = kBlockCols * kPanelRows;
+  for (size_t begin = 0; begin < cols; begin += kScaledCols) {
+    const size_t group_cols = std::min(kScaledCols, cols - begin);
+    std::byte* codes = out + kPanelRows * sizeof(float);
+    for (size_t row = 0; row < kPanelRows; ++row) {
+      const std::byte* stored = rows[row];
+      float scale = 0;
+      if (stored != nullptr) scale = ScaleAt(*scales[row].scales, cols, scales[row].row, begin);
+      for (size_t first = 0; first < group_cols; first += kBlockCols) {
+        alignas(8) std::byte block[kBlockCols] = {};
+        const size_t count = std::min(kBlockCols, group_cols - first);
+        if (stored != nullptr) std::memcpy(block, stored + begin + first, count);
+        if (HasNan(block)) scale = std::numeric_limits<float>::quiet_NaN();
+        std::byte* to = codes + first * kPanelRows + 2 * row;
+        for (size_t k = 0; k < kBlockCols; k += 2) {
+          std::memcpy(to + k * kPanelRows, block + k, 2);
+        }
+      }
+      std::memcpy(out + row * sizeof(float), &scale, sizeof(scale));
+    }
+    out = codes + DivUp(group_cols, kBlockCols) * kBlockBytes;
+  }
+}
+
+void PackPanel(DType dtype, const PanelRows& rows, const PanelScales& scales, size_t cols,
+               std::byte* out) {
   switch (dtype) {
+    case DType::kF8E4M3:
+      return PackFloat8Panel(rows, scales, cols, out);
     case DType::kF32:
       return PackScalarPanel<4>(rows, cols, out);
     case DType::kF16:
@@ -142,6 +189,8 @@ void PackPanel(DType dtype, const PanelRows& rows, size_t cols, std::byte* out) 
       return PackSimplePanel<DType::kQ8_0>(rows, cols, out);
     case DType::kIQ4_NL:
       return PackSimplePanel<DType::kIQ4_NL>(rows, cols, out);
+    case DType::kMXFP4:
+      return PackSimplePanel<DType::kMXFP4>(rows, cols, out);
     case DType::kQ2_K:
       return PackSuperPanel<DType::kQ2_K>(rows, cols, out);
     case DType::kQ3_K:
@@ -164,13 +213,14 @@ size_t TotalRows(const PackArgs& args) {
 }
 
 // Rows [first, first + 16) of the sources laid end to end.
-PanelRows FindRows(std::span<const PackSource> sources, size_t first) {
+PanelRows FindRows(std::span<const PackSource> sources, size_t first, PanelScales* scales) {
   PanelRows found{};
   size_t row = 0;  // next to find
   size_t base = 0;
   for (const PackSource& source : sources) {
     while (row < kPanelRows && first + row < base + source.rows) {
       found[row] = source.data + (first + row - base) * source.row_bytes;
+      (*scales)[row] = {&source.scales, first + row - base};
       ++row;
     }
     base += source.rows;
@@ -185,7 +235,7 @@ constexpr size_t kPairRows = 2 * kPanelRows;
 std::optional<size_t> PanelBytes(DType dtype, size_t cols) {
   const std::optional<PanelFormat> format = PanelFormatOf(dtype);
   if (!format) return std::nullopt;
-  if (format->code_bits == 0) {
+  if (format->code_bits == 0 && !format->scaled) {
     const std::optional<size_t> padded = CheckedAlignUp(cols, kBlockCols);
     if (!padded) return std::nullopt;
     return CheckedMul(*padded, kPanelRows * BlockBytes(dtype));
@@ -195,7 +245,7 @@ std::optional<size_t> PanelBytes(DType dtype, size_t cols) {
     const size_t bytes = SuperHeaderBytes(*format) + kSuperCols / kBlockCols * CodeBytes(*format);
     return CheckedMul(cols / kSuperCols, bytes);
   }
-  const size_t blocks = cols / kBlockCols;
+  const size_t blocks = DivUp(cols, kBlockCols);
   const size_t rest = blocks % kGroupBlocks;
   const std::optional<size_t> full =
       CheckedMul(blocks / kGroupBlocks,
@@ -223,11 +273,17 @@ void PackPanels(const PackArgs& args, size_t begin, size_t end) noexcept {
                    (args.sources.size() == 2 && args.sources[0].rows == args.sources[1].rows),
                "interleaving needs two sources of equal rows");
   PELTON_CHECK(end <= PackPanelCount(args), "no panels beyond the last");
+  for (const PackSource& source : args.sources) {
+    PELTON_CHECK(source.scales.data == nullptr || source.scales.block_cols % kScaledCols == 0,
+                 "a group of columns has one scale");
+  }
   for (size_t panel = begin; panel < end; ++panel) {
-    const PanelRows rows = args.interleave_panels ? FindRows(args.sources.subspan(panel % 2, 1),
-                                                             panel / 2 * kPanelRows)
-                                                  : FindRows(args.sources, panel * kPanelRows);
-    PackPanel(args.dtype, rows, args.cols, args.out + panel * *panel_bytes);
+    PanelScales scales{};
+    const PanelRows rows =
+        args.interleave_panels
+            ? FindRows(args.sources.subspan(panel % 2, 1), panel / 2 * kPanelRows, &scales)
+            : FindRows(args.sources, panel * kPanelRows, &scales);
+    PackPanel(args.dtype, rows, scales, args.cols, args.out + panel * *panel_bytes);
   }
 }
 

@@ -44,11 +44,17 @@ struct Matrix {
   DType dtype;
   size_t rows, cols, row_bytes;
   std::vector<std::byte> data;
+  std::vector<float> scale_values = {};  // of blocks of 20 x 128; empty where the format has none
 
-  PackSource Source() const { return {data.data(), rows, row_bytes}; }
+  BlockScales ScalesFrom(size_t row) const {
+    if (scale_values.empty()) return {};
+    return {reinterpret_cast<const std::byte*>(scale_values.data()), DType::kF32, 20, 128, row};
+  }
+  PackSource Source() const { return {data.data(), rows, row_bytes, ScalesFrom(0)}; }
   std::vector<float> Decoded(size_t row) const {
     std::vector<float> values(cols);
     DecodeRow(dtype, data.data() + row * row_bytes, cols, values.data());
+    ScaleRow(ScalesFrom(0), row, cols, values.data());
     return values;
   }
 };
@@ -62,10 +68,16 @@ Matrix RandomMatrix(DType dtype, size_t rows, size_t cols, std::mt19937& random)
   if (IsQuantized(dtype)) {
     for (size_t at = 0; at < matrix.data.size(); at += BlockBytes(dtype)) {
       for (const size_t field : HalfFields(dtype)) clear(at + field + 1, 0x40);
+      if (dtype == DType::kMXFP4) clear(at, 0x80);
     }
   } else {
     const size_t bytes = BlockBytes(dtype);
     for (size_t at = bytes - 1; at < matrix.data.size(); at += bytes) clear(at, 0x40);
+  }
+  if (dtype == DType::kF8E4M3) {
+    matrix.scale_values.resize(DivUp(rows, 20) * DivUp(cols, 128));
+    for (float& scale : matrix.scale_values)
+      scale = static_cast<float>(random() % 1000 + 1) * 1e-3f;
   }
   return matrix;
 }
@@ -83,12 +95,14 @@ class Panel {
       : dtype_(dtype), format_(*PanelFormatOf(dtype)), cols_(cols), data_(data) {}
 
   float At(size_t row, size_t k) const {
+    if (dtype_ == DType::kF8E4M3) return Float8(row, k);
     if (format_.code_bits == 0) return Scalar(row, k);
     return format_.super ? Super(row, k) : Simple(row, k);
   }
 
   // Everything that is read; the panel's size.
   size_t Bytes() const {
+    if (dtype_ == DType::kF8E4M3) return DivUp(cols_, 128) * 64 + RoundUp(cols_, 32) * 16;
     if (format_.code_bits == 0) return RoundUp(cols_, 32) * 16 * BlockBytes(dtype_);
     if (format_.super) return cols_ / 256 * SuperBytes();
     size_t bytes = 0;
@@ -118,6 +132,14 @@ class Panel {
     return value;
   }
 
+  float Float8(size_t row, size_t k) const {
+    const std::byte* group = data_ + k / 128 * (64 + 128 * 16);
+    float scale;
+    std::memcpy(&scale, group + 4 * row, 4);
+    const std::byte code = group[64 + (k % 128 / 2 * 16 + row) * 2 + k % 2];
+    return scale * Float8ToFloat(std::to_integer<uint8_t>(code));
+  }
+
   int Code(const std::byte* block, size_t row, size_t k) const {
     const size_t quad = k / 4, byte = row * 4 + k % 4;
     const auto at = [&](size_t offset) { return std::to_integer<int>(block[offset]); };
@@ -129,6 +151,7 @@ class Panel {
   }
 
   float Level(int code) const {
+    if (format_.float4) return kFloat4Values[code];
     return static_cast<float>(format_.table ? kIq4NlValues[code] : code - format_.zero);
   }
 
@@ -137,7 +160,8 @@ class Panel {
     const std::byte* group = data_;
     for (size_t before = 0; before < first; before += 4) group += GroupBytes(before);
     const size_t block = k / 32 - first;
-    const float scale = HalfToFloat(HalfAt(group + (block * 16 + row) * 2));
+    const uint16_t stored = HalfAt(group + (block * 16 + row) * 2);
+    const float scale = format_.float4 ? BFloat16ToFloat(stored) : HalfToFloat(stored);
     const std::byte* codes = group + HeaderBytes(first) + block * CodeBytes();
     const float product = scale * Level(Code(codes, row, k % 32));
     if (!format_.has_minimum) return product;
@@ -188,6 +212,7 @@ void ExpectPanel(const Panel& panel, const Matrix* matrix, size_t first_row, siz
 }
 
 std::vector<size_t> TestCols(DType dtype) {
+  if (dtype == DType::kF8E4M3) return {1, 31, 33, 128, 129, 160, 300};
   if (!IsQuantized(dtype)) return {1, 31, 32, 33, 100, 256};
   if (BlockElements(dtype) == 256) return {256, 768};
   return {32, 64, 96, 128, 160, 320};
@@ -231,10 +256,11 @@ TEST(PackPanels, LaysSourcesEndToEnd) {
       std::memcpy(spaced.data() + row * stride, all.data.data() + (23 + row) * all.row_bytes,
                   all.row_bytes);
     }
-    const PackSource sources[] = {{all.data.data(), 20, all.row_bytes},
-                                  {all.data.data() + 20 * all.row_bytes, 3, all.row_bytes},
-                                  {all.data.data(), 0, all.row_bytes},
-                                  {spaced.data(), 47, stride}};
+    const PackSource sources[] = {
+        {all.data.data(), 20, all.row_bytes, all.ScalesFrom(0)},
+        {all.data.data() + 20 * all.row_bytes, 3, all.row_bytes, all.ScalesFrom(20)},
+        {all.data.data(), 0, all.row_bytes},
+        {spaced.data(), 47, stride, all.ScalesFrom(23)}};
     const PackArgs args{dtype, sources, cols, false, nullptr};
     const size_t panel_bytes = PanelBytes(dtype, cols).value();
     ASSERT_EQ(PackPanelCount(args), 6u);
@@ -287,6 +313,46 @@ TEST(PackPanels, WritesTheGivenPanelsOnly) {
   }
 }
 
+TEST(PackPanels, NanOfAFileMakesTheScaleOfItsGroupNan) {
+  std::mt19937 random(5);
+  Matrix matrix = RandomMatrix(DType::kF8E4M3, 17, 300, random);
+  matrix.data[3 * 300 + 127] = std::byte{0x7f};
+  matrix.data[16 * 300 + 299] = std::byte{0xff};
+  const PackSource source = matrix.Source();
+  const PackArgs args{DType::kF8E4M3, {&source, 1}, 300, false, nullptr};
+  const size_t panel_bytes = PanelBytes(DType::kF8E4M3, 300).value();
+  const std::vector<std::byte> out = Packed(args, panel_bytes, 0, 2);
+  for (size_t row = 0; row < 32; ++row) {
+    const Panel panel(DType::kF8E4M3, 300, out.data() + row / 16 * panel_bytes);
+    for (size_t k = 0; k < 320; ++k) {
+      EXPECT_EQ(std::isnan(panel.At(row % 16, k)), (row == 3 && k < 128) || (row == 16 && k >= 256))
+          << row << " " << k;
+    }
+  }
+}
+
+TEST(ScaleAt, ReadsEveryTypeOfScales) {
+  const uint16_t bf16[] = {0x3f80, 0x4000, 0x3e80, 0x7fc0};
+  const BlockScales of_bf16{reinterpret_cast<const std::byte*>(bf16), DType::kBF16, 2, 128, 1};
+  EXPECT_EQ(ScaleAt(of_bf16, 200, 0, 127), 1.0f);
+  EXPECT_EQ(ScaleAt(of_bf16, 200, 0, 128), 2.0f);
+  EXPECT_EQ(ScaleAt(of_bf16, 200, 1, 0), 0.25f);
+  EXPECT_TRUE(std::isnan(ScaleAt(of_bf16, 200, 2, 199)));
+  const uint8_t powers[] = {127, 0, 1, 254, 255};
+  const BlockScales of_powers{reinterpret_cast<const std::byte*>(powers), DType::kF8E8M0, 1, 128};
+  EXPECT_EQ(ScaleAt(of_powers, 5, 0, 4), 1.0f);
+  EXPECT_EQ(ScaleAt(of_powers, 5, 1, 4), 0x1p-127f);
+  EXPECT_EQ(ScaleAt(of_powers, 5, 2, 4), 0x1p-126f);
+  EXPECT_EQ(ScaleAt(of_powers, 5, 3, 4), 0x1p127f);
+  EXPECT_TRUE(std::isnan(ScaleAt(of_powers, 5, 4, 4)));
+  // Of any alignment.
+  std::vector<std::byte> bytes(1 + sizeof(float));
+  const float value = 0.37f;
+  std::memcpy(bytes.data() + 1, &value, sizeof(value));
+  EXPECT_EQ(ScaleAt({bytes.data() + 1}, 128, 127, 127), value);
+  EXPECT_EQ(ScaleAt({}, 128, 127, 127), 1.0f);
+}
+
 TEST(PanelBytes, RefusesWhatCannotBePacked) {
   EXPECT_EQ(PanelBytes(DType::kI32, 32), std::nullopt);
   EXPECT_EQ(PanelBytes(DType::kIQ4_XS, 256), std::nullopt);
@@ -299,6 +365,8 @@ TEST(PanelBytes, RefusesWhatCannotBePacked) {
   EXPECT_EQ(PackedBytes(DType::kQ8_0, 33, 0), 0u);
   EXPECT_EQ(PanelBytes(DType::kQ8_0, 160), 4 * 544u + 64 + 512);
   EXPECT_EQ(PanelBytes(DType::kQ6_K, 256), 64 + 256 + 8 * 384u);
+  EXPECT_EQ(PanelBytes(DType::kF8E4M3, 160), 2 * 64 + 5 * 512u);
+  EXPECT_EQ(PanelBytes(DType::kF8E4M3, SIZE_MAX), std::nullopt);
 }
 
 }  // namespace

@@ -15,9 +15,8 @@ struct PanelCodes {
   static constexpr PanelFormat kFormat = *PanelFormatOf(kDType);
   static constexpr bool kSuper = kFormat.super;
   static constexpr bool kMinimum = kFormat.has_minimum;
-  // Codes that need all 8 bits: those of Q8_0 and, since its table has both signs, of IQ4_NL.
-  static constexpr bool kWide = kFormat.code_bits == 8 || kFormat.table;
-  static constexpr int kZero = kFormat.table ? 128 : kFormat.zero;
+  static constexpr bool kWide = HasWideCodes(kFormat);
+  static constexpr int kZero = ZeroOfCodes(kFormat);
   static constexpr int kSubs = 32 / kFormat.sub;  // scales per block
   static constexpr size_t kCodeBytes = CodeBytes(kFormat);
   static constexpr size_t kGroup = kSuper ? kSuperCols / kBlockCols : kGroupBlocks;  // blocks
@@ -40,6 +39,9 @@ inline constexpr uint8_t kIq4NlCodes[16] = {  // kIq4NlValues + 128
     128 - 127, 128 - 104, 128 - 83, 128 - 65, 128 - 49, 128 - 35, 128 - 22, 128 - 10,
     128 + 1,   128 + 13,  128 + 25, 128 + 38, 128 + 53, 128 + 69, 128 + 89, 128 + 113};
 
+inline constexpr uint8_t kFloat4Codes[16] = {  // kFloat4Values + 12
+    12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
+
 // Quads i and i + 4 of a block.
 template <DType kDType, int i>
 inline void DecodeQuads(const std::byte* codes, Quad& low, Quad& high) {
@@ -56,8 +58,9 @@ inline void DecodeQuads(const std::byte* codes, Quad& low, Quad& high) {
       high = WithTops<i>(high, LoadQuad(codes + 320));
     }
     if constexpr (C::kFormat.table) {
-      low = LookUp(kIq4NlCodes, low);
-      high = LookUp(kIq4NlCodes, high);
+      const uint8_t* table = C::kFormat.float4 ? kFloat4Codes : kIq4NlCodes;
+      low = LookUp(table, low);
+      high = LookUp(table, high);
     }
   }
 }
@@ -83,6 +86,8 @@ inline F32x16 SubScale(const std::byte* group, size_t b, int sub) {
   using C = PanelCodes<kDType>;
   if constexpr (C::kSuper) {
     return Mul(LoadF16(group), LoadI8(group + 64 + (b * C::kSubs + sub) * kPanelRows));
+  } else if constexpr (C::kFormat.float4) {
+    return LoadBF16(group + b * 2 * kPanelRows);
   } else {
     return LoadF16(group + b * 2 * kPanelRows);
   }

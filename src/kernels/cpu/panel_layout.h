@@ -10,11 +10,25 @@ namespace pelton {
 
 // Bytes of the codes of one block.
 constexpr size_t CodeBytes(const PanelFormat& format) {
-  return kPanelRows * kBlockCols / 8 * static_cast<size_t>(format.code_bits);
+  const int bits = format.scaled ? 8 : format.code_bits;
+  return kPanelRows * kBlockCols / 8 * static_cast<size_t>(bits);
 }
 
-// Bytes of the scales and minima before a group of `blocks` blocks of a simple format.
+// What kernels subtract from the codes that they use: those of a table are its values, moved up so
+// that none is negative.
+constexpr int ZeroOfCodes(const PanelFormat& format) {
+  if (format.float4) return 12;
+  return format.table ? 128 : format.zero;
+}
+// Whether such codes need all 8 bits.
+constexpr bool HasWideCodes(const PanelFormat& format) {
+  return format.code_bits == 8 || (format.table && !format.float4);
+}
+
+// Bytes of the scales and minima before a group of `blocks` blocks of a simple format, or of
+// floats of 8 bits.
 constexpr size_t GroupHeaderBytes(const PanelFormat& format, size_t blocks) {
+  if (format.scaled) return blocks == 0 ? 0 : kPanelRows * sizeof(float);
   return RoundUp(blocks * kPanelRows * 2 * (format.has_minimum ? 2 : 1), 64);
 }
 

@@ -40,7 +40,7 @@ float SumSquares(const float* x, const float* add, float* sum, size_t dim) {
 }  // namespace
 
 void RmsNorm(const RmsNormArgs& a, size_t begin, size_t end, std::byte*) noexcept {
-  const QuantizedRows quantized{a.quantized, a.dim, a.quantized_terms};
+  const QuantizedRows quantized{a.quantized, a.dim};
   for (size_t row = begin; row < end; ++row) {
     for (size_t g = 0; g < a.groups; ++g) {
       const size_t first = g * a.dim;

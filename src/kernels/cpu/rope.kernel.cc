@@ -6,15 +6,6 @@
 namespace pelton::cpu::KERNEL_ISA {
 namespace {
 
-// Copies `count` elements from x to out, rounding if out holds halves. out may be x.
-template <typename Element>
-void CopyRow(const float* x, size_t count, Element* out) {
-  constexpr size_t kLanes = F32::kLanes;
-  size_t d = 0;
-  for (; d + kLanes <= count; d += kLanes) Store(Load(x + d), out + d);
-  if (d < count) StorePartial(LoadPartial(x + d, count - d), out + d, count - d);
-}
-
 // (x[i], x[i + half]) for the lanes i, i + 1, ... that `load` and `store` move.
 template <typename Element, typename LoadLanes, typename StoreLanes>
 void RotateHalves(const float* x, const float* table, size_t half, size_t i, Element* out,
@@ -33,20 +24,26 @@ void RotateHead(const RopeArgs& a, const float* x, const float* table, Element* 
   constexpr size_t kLanes = F32::kLanes;
   const size_t half = a.half;
   size_t i = 0;
+  if (a.first_lane > 0) {
+    CopyRow(x, a.first_lane, out);
+    x += a.first_lane;
+    out += a.first_lane;
+  }
   if (a.interleaved) {
-    // Both lanes of a pair: x * cos + swapped * (-sin, sin).
+    // Both lanes of a pair: x * cos + swapped * (-sin, sin), or back, * (sin, -sin).
+    const F32 sign = Broadcast(a.back ? -1.0f : 1.0f);
     for (; i + kLanes <= 2 * half; i += kLanes) {
       const F32 v = Load(x + i);
       const F32 cos = LoadTwice(table + i / 2);
       const F32 sin = NegateEven(LoadTwice(table + half + i / 2));
-      Store(MulAdd(SwapPairs(v), sin, Mul(v, cos)), out + i);
+      Store(MulAdd(SwapPairs(v), Mul(sin, sign), Mul(v, cos)), out + i);
     }
     if (i < 2 * half) {
       const size_t rest = 2 * half - i;
       const F32 v = LoadPartial(x + i, rest);
       const F32 cos = LoadTwicePartial(table + i / 2, rest / 2);
       const F32 sin = NegateEven(LoadTwicePartial(table + half + i / 2, rest / 2));
-      StorePartial(MulAdd(SwapPairs(v), sin, Mul(v, cos)), out + i, rest);
+      StorePartial(MulAdd(SwapPairs(v), Mul(sin, sign), Mul(v, cos)), out + i, rest);
     }
   } else {
     for (; i + kLanes <= half; i += kLanes) {
@@ -58,7 +55,7 @@ void RotateHead(const RopeArgs& a, const float* x, const float* table, Element* 
                    [rest](F32 v, Element* p) { StorePartial(v, p, rest); });
     }
   }
-  CopyRow(x + 2 * half, a.head_dim - 2 * half, out + 2 * half);
+  CopyRow(x + 2 * half, a.head_dim - a.first_lane - 2 * half, out + 2 * half);
 }
 
 void RotateRow(const RopeArgs& a, size_t row) {
@@ -97,6 +94,12 @@ void WriteKv(const KvWriteArgs& a, size_t begin, size_t end) {
   const size_t dim = a.cache.head_dim;
   for (size_t row = begin; row < end; ++row) {
     const CacheToken token(a, row);
+    if (a.cache.IsLatent()) {
+      const size_t value_dim = a.cache.value_dim;
+      CopyRow(a.k + row * a.k_stride, value_dim, token.K<Element>(0));
+      CopyRow(a.v + row * a.v_stride, dim - value_dim, token.K<Element>(0) + value_dim);
+      continue;
+    }
     for (size_t g = 0; g < a.cache.kv_heads; ++g) {
       CopyRow(a.k + row * a.k_stride + g * dim, dim, token.K<Element>(g));
       CopyRow(a.v + row * a.v_stride + g * dim, dim, token.V<Element>(g));

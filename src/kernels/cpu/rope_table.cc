@@ -9,7 +9,8 @@ void RopeTable(const RopeTableArgs& a, size_t begin, size_t end, std::byte*) noe
   for (size_t row = begin; row < end; ++row) {
     float* cosines = a.table + row * 2 * a.half;
     float* sines = cosines + a.half;
-    const double position = a.positions[row];
+    const int32_t whole = a.positions[row] / a.multiple * a.multiple;
+    const auto position = static_cast<double>(whole);
     for (size_t i = 0; i < a.half; ++i) {
       const double angle = position * static_cast<double>(a.frequencies[i]);
       cosines[i] = static_cast<float>(std::cos(angle) * static_cast<double>(a.magnitude));

@@ -36,6 +36,14 @@ TEST(RopeTableTest, LongPositionsKeepTheirPrecision) {
                            .tokens = 4,
                            .half = 5,
                            .magnitude = 1.25f};
+  RopeTableArgs coarse = args;
+  coarse.multiple = 4;
+  std::vector<float> coarse_table(4 * 10);
+  coarse.table = coarse_table.data();
+  RunSplit(RopeTableImpls()[0], coarse, 4);
+  EXPECT_EQ(coarse_table[0], 1.25f) << "position 0";
+  EXPECT_EQ(coarse_table[10], 1.25f) << "position 1 counts as 0";
+  EXPECT_NEAR(coarse_table[30], 1.25 * std::cos(4.0), 1e-6) << "position 7 counts as 4";
   ForEachImpl(RopeTableImpls(), [&](const OpImpl<RopeTableArgs>& impl) {
     RunSplit(impl, args, 4);
     const std::vector<double> want = reference::RopeTable(args);
@@ -48,7 +56,7 @@ TEST(RopeTest, EveryImplMatchesReference) {
   ForEachImpl(RopeImpls(), [&](const OpImpl<RopeArgs>& impl) {
     for (const size_t head_dim : {2, 4, 6, 8, 10, 16, 18, 32, 34, 40, 64, 80, 128}) {
       for (const size_t half : {head_dim / 2, (head_dim + 2) / 4}) {
-        for (const bool interleaved : {false, true}) {
+        for (const int kind : {0, 1, 2}) {  // halves, pairs, pairs turned back
           const size_t heads = 3, width = heads * head_dim;
           std::vector<float> x = RandomValues(rng, kTokens * (width + 3));
           const std::vector<float> table = RandomTable(rng, half);
@@ -62,7 +70,9 @@ TEST(RopeTest, EveryImplMatchesReference) {
                         .heads = heads,
                         .head_dim = head_dim,
                         .half = half,
-                        .interleaved = interleaved};
+                        .interleaved = kind > 0,
+                        .first_lane = kind == 0 ? 0 : head_dim - 2 * half,
+                        .back = kind == 2};
           const std::vector<double> want = reference::Rope(args);
           RunSplit(impl, args, kTokens);
           args.out = x.data();
@@ -140,6 +150,59 @@ TEST(KvWriteTest, EveryImplStoresTheRoundedRowsAndNothingElse) {
               for (size_t i = 0; i < row_bytes; ++i) written[first + i] = true;
             }
           }
+        }
+        for (size_t i = 0; i < bytes.size(); ++i) {
+          if (!written[i]) {
+            ASSERT_EQ(bytes.data()[i], std::byte{0xa5}) << "byte " << i;
+          }
+        }
+      }
+    }
+  });
+}
+
+TEST(KvWriteTest, RowsOfALatentCacheAreKThenV) {
+  std::mt19937 rng(5);
+  const int32_t slots[kTokens] = {4 * 2 + 3, 0, 4 * 1 + 2};
+  ForEachImpl(KvWriteImpls(), [&](const OpImpl<KvWriteArgs>& impl) {
+    for (const auto& [value_dim, rest] : {std::pair<size_t, size_t>(8, 4), {40, 8}, {512, 64}}) {
+      for (const KvDType dtype : {KvDType::kF32, KvDType::kF16}) {
+        const std::vector<float> k = RandomValues(rng, kTokens * (value_dim + 1));
+        const std::vector<float> v = RandomValues(rng, kTokens * (rest + 3));
+        const size_t dim = value_dim + rest;
+        AlignedBytes bytes(3 * 2 * 4 * dim * KvElementBytes(dtype));
+        const KvCacheView cache{.data = bytes.data(),
+                                .dtype = dtype,
+                                .num_blocks = 3,
+                                .layers = 2,
+                                .kv_heads = 1,
+                                .head_dim = dim,
+                                .block_tokens = 4,
+                                .value_dim = value_dim};
+        ASSERT_EQ(3 * cache.BlockBytes(), bytes.size()) << "one side instead of two";
+        RunSplit(impl,
+                 KvWriteArgs{.k = k.data(),
+                             .v = v.data(),
+                             .k_stride = value_dim + 1,
+                             .v_stride = rest + 3,
+                             .tokens = kTokens,
+                             .cache = cache,
+                             .layer = 1,
+                             .slots = slots},
+                 kTokens);
+        std::vector<bool> written(bytes.size());
+        for (size_t t = 0; t < kTokens; ++t) {
+          const size_t offset = static_cast<size_t>(slots[t]) % 4;
+          const std::byte* rows = cache.K(static_cast<size_t>(slots[t]) / 4, 1, 0);
+          for (size_t d = 0; d < dim; ++d) {
+            const float x =
+                d < value_dim ? k[t * (value_dim + 1) + d] : v[t * (rest + 3) + d - value_dim];
+            EXPECT_EQ(CacheValue(cache, rows, offset, d),
+                      dtype == KvDType::kF16 ? HalfToFloat(reference::RoundToHalf(x)) : x);
+          }
+          const size_t row_bytes = dim * KvElementBytes(dtype);
+          const size_t first = static_cast<size_t>(rows - cache.data) + offset * row_bytes;
+          for (size_t i = 0; i < row_bytes; ++i) written[first + i] = true;
         }
         for (size_t i = 0; i < bytes.size(); ++i) {
           if (!written[i]) {

@@ -6,39 +6,24 @@
 // How row kernels read and write rows, compiled per ISA.
 namespace pelton::cpu::KERNEL_ISA {
 
-// Quantises 32 values to one block of QuantizedRows. Multiplies by 127 / max, which is finite down
-// to blocks so small (below 2^-119) that they count as zeros; returns that factor, or 0.
-inline float QuantizeBlock(const float* x, int8_t* values, float* scale, int32_t* sum) {
+// Quantises 32 values to a block of a row. Multiplies by 127 / max, which is finite down to blocks
+// so small (below 2^-119) that they count as zeros.
+inline void QuantizeBlock(const float* x, const QuantizedRows& quantized, size_t row,
+                          size_t block) {
   static_assert(QuantizedRows::kBlock == 32);
+  int8_t* values = quantized.Values(row) + block * QuantizedRows::kBlock;
+  float* scale = quantized.Scales(row) + block;
+  int32_t* sum = quantized.Sums(row) + block;
   const uint32_t bits = MaxMagnitudeBits32(x);
-  const bool finite = bits < 0x7f800000u;
   const bool tiny = bits < ((127u - 119u) << 23);
   const float largest = __builtin_bit_cast(float, bits);
-  const float inverse = finite && !tiny ? 127.0f / largest : 0.0f;
-  if (finite) {
-    *sum = RoundToInt8x32(x, inverse, values);
+  if (bits < 0x7f800000u) {
+    *sum = RoundToInt8x32(x, tiny ? 0.0f : 127.0f / largest, values);
     *scale = tiny ? 0.0f : largest / 127.0f;
   } else {
     __builtin_memset(values, 0, QuantizedRows::kBlock);
     *sum = 0;
     *scale = __builtin_nanf("");
-  }
-  return inverse;
-}
-
-// The same for blocks of rows with one or two terms; `x` may be changed.
-inline void QuantizeBlock(float* x, const QuantizedRows& quantized, size_t row, size_t block) {
-  for (size_t term = 0; term < quantized.terms; ++term) {
-    int8_t* values = quantized.Values(row, term) + block * QuantizedRows::kBlock;
-    float* scale = quantized.Scales(row, term) + block;
-    const F32 inverse =
-        Broadcast(QuantizeBlock(x, values, scale, quantized.Sums(row, term) + block));
-    if (term + 1 == quantized.terms) return;
-    const F32 step = Broadcast(*scale);
-    for (size_t i = 0; i < QuantizedRows::kBlock; i += F32::kLanes) {
-      const F32 value = Load(x + i);
-      Store(Sub(value, Mul(Round(Mul(value, inverse)), step)), x + i);
-    }
   }
 }
 
@@ -56,6 +41,15 @@ struct LoadFirst {
     return LoadPartial(p, count);
   }
 };
+
+// Copies `count` elements from x to out, rounding if out holds halves. out may be x.
+template <typename Element>
+inline void CopyRow(const float* x, size_t count, Element* out) {
+  constexpr size_t kLanes = F32::kLanes;
+  size_t d = 0;
+  for (; d + kLanes <= count; d += kLanes) Store(Load(x + d), out + d);
+  if (d < count) StorePartial(LoadPartial(x + d, count - d), out + d, count - d);
+}
 
 // Writes the row value_at(d, load), d < dim, to `out` and, quantised, to row `row` of `quantized`;
 // either may be absent. value_at reads with `load` at offset d of its inputs and returns the lanes

@@ -19,15 +19,21 @@ struct StepRows {
 //   s[j] = softcap(scale * q[h] . K[j][h / (H/G)]),  j in (p - window, p], or, where it is not
 //                                                    causal, every j of the sequence
 //   out[h] = sum_j softmax(s)[j] * V[j][h / (H/G)]
-// with softcap(x) = cap * tanh(x / cap) when soft_cap > 0. Scores, softmax and sums in f32. The
+// with softcap(x) = cap * tanh(x / cap) when soft_cap > 0. With sinks, the softmax has one more
+// score, sinks[h], whose weight goes to no value (Xiao et al. 2023, Efficient streaming language
+// models with attention sinks, as learned in gpt-oss). Scores, softmax and sums in f32. The
 // bits of a row depend on its own q and cache content alone: keys are visited in order, in
 // partitions that begin at multiples of a fixed number of positions, whatever the batch, the chunk
 // or the number of rows beside it. Source: Dao 2022, FlashAttention, alg. 1.
+// Over a latent cache (multi-head latent attention, absorbed form) q[h] is the q and the q_rope of
+// the head laid end to end, and D of `out` is that of values. Source: DeepSeek-V2 report, section
+// 2.1.
+// With `positions` a row sees these alone, in this order: partitions are then of so many of them.
+// Where they are all, the bits are the same as without. Source: DeepSeek-V3.2 report, section 2.1.
 struct AttentionArgs {
-  const float* q;            // [T, H * D], row stride q_stride
+  const float* q;            // [T, H * D], row stride q_stride; D is cache.ValueDim() everywhere
   float* out;                // [T, H * D], row stride out_stride; or null
   std::byte* out_quantized;  // QuantizedRows [T, H * D] when out is null; needs D % 32 == 0
-  size_t out_terms = 1;      // of out_quantized
   size_t q_stride;
   size_t out_stride;
   size_t heads;       // H, a multiple of cache.kv_heads
@@ -40,6 +46,14 @@ struct AttentionArgs {
   int32_t window;  // keys that a row may see, itself included; 0: all
   StepRows rows = {};
   bool causal = true;  // false: every row sees its whole sequence; window is 0
+  // [T, H * (cache.head_dim - D)] where the cache is latent, null elsewhere.
+  const float* q_rope = nullptr;
+  size_t q_rope_stride = 0;
+  const float* sinks = nullptr;  // [H] or null
+  // [T, top] what TopPositions gives; null: a row sees every j. Of a latent cache, causal, window
+  // 0.
+  const int32_t* positions = nullptr;
+  size_t top = 0;
 };
 
 size_t AttentionUnits(const AttentionArgs& args);
@@ -65,8 +79,12 @@ struct KvScoresArgs {  // scores[t, h, j] = q[t, h] . K[j]; for every j < contex
   const SequenceSpan* sequences;
   size_t num_sequences;
   StepRows rows = {};
+  const float* q_rope = nullptr;  // as in AttentionArgs
+  size_t q_rope_stride = 0;
 };
-struct MaskedSoftmaxArgs {  // in place: masked scores get weight 0, the visible ones sum to 1
+// In place: masked scores get weight 0, the visible ones sum to 1, or with sinks to 1 less the
+// weight of the head's sink, as in AttentionArgs.
+struct MaskedSoftmaxArgs {
   float* scores;
   size_t scores_stride;
   size_t heads;
@@ -74,6 +92,7 @@ struct MaskedSoftmaxArgs {  // in place: masked scores get weight 0, the visible
   size_t num_sequences;
   int32_t window;
   bool causal = true;
+  const float* sinks = nullptr;  // [H] or null
 };
 struct KvMixArgs {  // out[t, h] = sum_j weights[t, h, j] * V[j]
   const float* weights;

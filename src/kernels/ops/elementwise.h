@@ -5,7 +5,13 @@
 namespace pelton {
 
 // Row-wise ops on f32 [rows, dim] with row strides; unit: a row; `out` may be an input.
-enum class BinaryKind : uint8_t { kAdd, kMul, kSiluMul, kGeluTanhMul };  // kSiluMul: silu(a) * b
+enum class BinaryKind : uint8_t {
+  kAdd,
+  kMul,
+  kSiluMul,  // silu(a) * b
+  kGeluTanhMul,
+  kSwigluOaiMul,  // a / (1 + exp(-1.702 a)) * (b + 1), as in gpt-oss
+};
 
 // out = kind(a, b). With b_stride == 0 every row uses the same b (a bias or a scale per column).
 struct BinaryArgs {
@@ -14,12 +20,13 @@ struct BinaryArgs {
   const float* b;
   float* out;            // or null
   std::byte* quantized;  // QuantizedRows [rows, dim] of the result; or null
-  size_t quantized_terms = 1;
   size_t rows;
   size_t dim;
   size_t a_stride;
   size_t b_stride;
   size_t out_stride;
+  // Not 0: a is min(a, limit) first and b is clamped to [-limit, limit].
+  float limit = 0;
 };
 std::span<const OpImpl<BinaryArgs>> BinaryImpls();
 
@@ -47,7 +54,6 @@ std::span<const OpImpl<UnaryArgs>> UnaryImpls();
 struct QuantizeRowsArgs {
   const float* x;
   std::byte* out;  // QuantizedRows [rows, dim]
-  size_t terms = 1;
   size_t rows;
   size_t dim;
   size_t x_stride;

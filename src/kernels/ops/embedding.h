@@ -2,6 +2,7 @@
 
 #include "base/dtype.h"
 #include "kernels/ops/op.h"
+#include "kernels/ops/packed_weights.h"
 
 namespace pelton {
 
@@ -16,6 +17,7 @@ struct EmbeddingArgs {
   size_t tokens;
   size_t dim;
   size_t out_stride;
+  BlockScales scales = {};  // of a table of F8_E4M3
 };
 std::span<const OpImpl<EmbeddingArgs>> EmbeddingImpls();
 

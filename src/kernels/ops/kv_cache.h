@@ -12,8 +12,16 @@ constexpr size_t KvElementBytes(KvDType dtype) { return dtype == KvDType::kF32 ?
 // The KV cache of a model: blocks of block_tokens tokens, each block contiguous over all layers so
 // that it can be copied, hashed or sent as one piece:
 //   block [layer][K, V][kv_head G][block_tokens][head_dim D]
-// `data` is 64-byte aligned. A block table maps a sequence's token position p to block
-// table[p / block_tokens], offset p % block_tokens.
+// A *latent* cache has one row for a token, which all heads share and which is key and value in
+// one: the value of a key is the first value_dim elements of its row. There is no V part, and G is
+// 1:
+//   block [layer][block_tokens][head_dim D]
+// Source: DeepSeek-V2 report, section 2.1. Where an indexer chooses what attention sees, each layer
+// of a latent cache also has a key of it for every token:
+//   block [layer]{[block_tokens][head_dim D], [block_tokens][index_dim]}
+// Source: DeepSeek-V3.2 report, section 2.1. With compressed entries (kernels/ops/compressed.h)
+// what they are made of lies there instead. `data` is 64-byte aligned. A block table maps a
+// sequence's token position p to block table[p / block_tokens], offset p % block_tokens.
 struct KvCacheView {
   std::byte* data;
   KvDType dtype;
@@ -22,16 +30,28 @@ struct KvCacheView {
   size_t kv_heads;
   size_t head_dim;
   size_t block_tokens;
+  size_t value_dim = 0;  // of a latent cache, up to head_dim; 0: K and V rows of head_dim each
+  size_t index_dim = 0;  // of an indexer's key, or what entries need; 0: none
+
+  bool IsLatent() const { return value_dim != 0; }
+  size_t ValueDim() const { return IsLatent() ? value_dim : head_dim; }
+  size_t Sides() const { return IsLatent() ? 1 : 2; }  // K and V, or one for both
 
   size_t HeadBytes() const { return block_tokens * head_dim * KvElementBytes(dtype); }
-  size_t BlockBytes() const { return layers * 2 * kv_heads * HeadBytes(); }
-  // K rows [block_tokens, head_dim] of one head in one block; V rows follow all K heads.
+  size_t IndexBytes() const { return block_tokens * index_dim * KvElementBytes(dtype); }
+  size_t LayerBytes() const { return Sides() * kv_heads * HeadBytes() + IndexBytes(); }
+  size_t BlockBytes() const { return layers * LayerBytes(); }
+  // K rows [block_tokens, head_dim] of one head in one block; V rows follow all K heads. The V rows
+  // of a latent cache are its K rows.
   std::byte* K(size_t block, size_t layer, size_t kv_head) const {
-    return data + block * BlockBytes() + (layer * 2 * kv_heads + kv_head) * HeadBytes();
+    return data + block * BlockBytes() + layer * LayerBytes() + kv_head * HeadBytes();
   }
   std::byte* V(size_t block, size_t layer, size_t kv_head) const {
-    return data + block * BlockBytes() + ((layer * 2 + 1) * kv_heads + kv_head) * HeadBytes();
+    if (IsLatent()) return K(block, layer, kv_head);
+    return K(block, layer, kv_heads + kv_head);
   }
+  // The indexer's keys [block_tokens, index_dim] of one block.
+  std::byte* Index(size_t block, size_t layer) const { return K(block, layer, Sides() * kv_heads); }
 };
 
 // One sequence's part of a step: `count` new tokens, rows [first_row, first_row + count) of the

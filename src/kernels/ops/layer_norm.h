@@ -14,7 +14,6 @@ struct LayerNormArgs {
   const float* bias;     // [dim]
   float* out;            // [rows, dim], row stride out_stride; or null
   std::byte* quantized;  // QuantizedRows [rows, dim]; or null
-  size_t quantized_terms = 1;
   size_t rows;
   size_t dim;
   size_t x_stride;

@@ -16,6 +16,12 @@ namespace pelton {
 //
 // Scalars (F32, F16, BF16): [K / 2][16 rows][2 k] elements of the stored type.
 //
+// Floats of 8 bits with scales (F8_E4M3), in groups of up to 4 blocks: f32 scales [16], then the
+// codes of each block as scalars of one byte, 512 bytes. value = scale * float(code), rounded once.
+// A code of a panel is always a number, 0x7f being the 480 that follows 448: a NaN in the file
+// makes the scale of its row and group NaN instead. Every sum over the row is NaN either way, and
+// kernels need not look for it.
+//
 // Codes: unsigned integers u in *quads*, [16 rows][4 k], 64 bytes a quad of bytes, 8 quads a block.
 //   8 bits  512 bytes a block: the 8 quads
 //   4 bits  256 bytes: 4 registers; register i holds quad i in its low and quad i + 4 in its high
@@ -30,6 +36,9 @@ namespace pelton {
 //   Q5_0   6 bits  zero 16                Q5_1  6 bits, minimum
 //   Q8_0   8 bits  zero 128 (u = q + 128)
 //   IQ4_NL 4 bits  value = scale * table[u]
+//   MXFP4  4 bits  value = scale * table[u], scales in bf16, which holds every power of two of the
+//          file's exponents e, 2^(e - 128), since the table has twice the values; exact in all
+//          arithmetics up to 2^124, an e of 255 is NaN
 //
 // Super formats, K a multiple of 256: per 256 columns f16 d [16], f16 dmin [16]; scales int8
 // [256 / sub][16]; with a minimum uint8 minima [256 / sub][16]; then the codes of 8 blocks.
@@ -39,20 +48,27 @@ namespace pelton {
 //   Q6_K   6 bits  sub 16, zero 32
 // (dmin is zero where there is no minimum.)
 struct PanelFormat {
-  int code_bits;  // 4, 6, 8; 0 for scalars
+  int code_bits;  // 4, 6, 8; 0 for scalars and floats of 8 bits
   int sub;        // columns that share a scale: 32 or 16
   bool super;     // two-level scales
   bool has_minimum;
-  int zero;    // zero point of the codes
-  bool table;  // codes index kIq4NlValues
+  int zero;             // zero point of the codes
+  bool table;           // codes index kIq4NlValues, or kFloat4Values
+  bool scaled = false;  // floats of 8 bits with scales
+  bool float4 = false;  // MXFP4
 };
 
 inline constexpr size_t kPanelRows = 16;
 inline constexpr size_t kBlockCols = 32;
 inline constexpr size_t kGroupBlocks = 4;  // simple formats
 inline constexpr size_t kSuperCols = 256;  // super formats
+// Columns that share a scale in panels of floats of 8 bits.
+inline constexpr size_t kScaledCols = kGroupBlocks * kBlockCols;
 inline constexpr int8_t kIq4NlValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                             1,    13,   25,  38,  53,  69,  89,  113};
+
+inline constexpr int8_t kFloat4Values[16] = {0, 1,  2,  3,  4,  6,  8,  12,
+                                             0, -1, -2, -3, -4, -6, -8, -12};
 
 constexpr std::optional<PanelFormat> PanelFormatOf(DType dtype) {
   switch (dtype) {
@@ -60,6 +76,8 @@ constexpr std::optional<PanelFormat> PanelFormatOf(DType dtype) {
     case DType::kF16:
     case DType::kBF16:
       return PanelFormat{0, 32, false, false, 0, false};
+    case DType::kF8E4M3:
+      return PanelFormat{0, 32, false, false, 0, false, true};
     case DType::kQ4_0:
       return PanelFormat{4, 32, false, false, 8, false};
     case DType::kQ4_1:
@@ -72,6 +90,8 @@ constexpr std::optional<PanelFormat> PanelFormatOf(DType dtype) {
       return PanelFormat{8, 32, false, false, 128, false};
     case DType::kIQ4_NL:
       return PanelFormat{4, 32, false, false, 0, true};
+    case DType::kMXFP4:
+      return PanelFormat{4, 32, false, false, 0, true, false, true};
     case DType::kQ2_K:
       return PanelFormat{4, 16, true, true, 0, false};
     case DType::kQ3_K:
@@ -99,11 +119,27 @@ struct PackedWeights {
 std::optional<size_t> PanelBytes(DType dtype, size_t cols);
 std::optional<size_t> PackedBytes(DType dtype, size_t rows, size_t cols);
 
+// The scales beside a matrix of F8_E4M3, one for each block of rows and columns: element (r, c)
+// stands for its value times scale [(first_row + r) / block_rows][c / block_cols]. Blocks at the
+// edges may be partial.
+struct BlockScales {
+  // Row-major [blocks of rows][ceil(cols / block_cols)], aligned to nothing. null: all are 1.
+  const std::byte* data = nullptr;
+  DType dtype = DType::kF32;  // or BF16, or F8_E8M0
+  size_t block_rows = 128;
+  size_t block_cols = 128;  // a multiple of kScaledCols
+  size_t first_row = 0;     // of the matrix that the scales belong to; not 0 in a slice
+};
+
+// The scale of element (row, col) of a matrix with `cols` columns.
+float ScaleAt(const BlockScales& scales, size_t cols, size_t row, size_t col) noexcept;
+
 // Rows of one stored tensor, as in the model file.
 struct PackSource {
   const std::byte* data;
   size_t rows;
   size_t row_bytes;
+  BlockScales scales = {};  // of F8_E4M3; each at most FLT_MAX / 448, so that values are finite
 };
 
 // Several tensors of one DType packed as one matrix: row r of the result is row r of the sources
@@ -124,8 +160,13 @@ size_t PackPanelCount(const PackArgs& args);
 // Writes panels [begin, end). Thread-safe for disjoint ranges; no allocation.
 void PackPanels(const PackArgs& args, size_t begin, size_t end) noexcept;
 
-// Decodes one stored row to f32: the exact values, as the format's definition computes them.
-// Requires: `dtype` has a panel format and row holds RowBytes(dtype, cols).
+// Decodes one stored row to f32: the exact values, as the format's definition computes them; those
+// of F8_E4M3 without scales. Requires: `dtype` has a panel format and row holds RowBytes(dtype,
+// cols).
 void DecodeRow(DType dtype, const std::byte* row, size_t cols, float* out) noexcept;
+
+// Multiplies the decoded row `row`, [cols], by its scales; each product is rounded to f32, as
+// matmuls do.
+void ScaleRow(const BlockScales& scales, size_t row, size_t cols, float* values) noexcept;
 
 }  // namespace pelton

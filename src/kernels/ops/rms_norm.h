@@ -17,7 +17,6 @@ struct RmsNormArgs {
   float* sum;            // [rows, dim], row stride sum_stride; or null
   float* out;            // [rows, groups * dim], row stride out_stride; or null
   std::byte* quantized;  // QuantizedRows [rows, dim]; or null; needs groups == 1
-  size_t quantized_terms = 1;
   size_t rows;
   size_t groups;
   size_t dim;

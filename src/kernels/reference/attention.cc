@@ -25,7 +25,7 @@ std::vector<double> RowsOf(const AttentionArgs& a, const SequenceSpan& sequence,
   const float* rows = value ? a.rows.v : a.rows.k;
   const size_t stride = value ? a.rows.v_stride : a.rows.k_stride;
   for (size_t j = 0; j < static_cast<size_t>(sequence.context); ++j) {
-    for (size_t d = 0; d < a.cache.head_dim; ++d) {
+    for (size_t d = 0; d < (value ? a.cache.ValueDim() : a.cache.head_dim); ++d) {
       const size_t row = static_cast<size_t>(sequence.first_row) + j;
       out.push_back(rows != nullptr
                         ? rows[row * stride + kv_head * a.cache.head_dim + d]
@@ -35,28 +35,53 @@ std::vector<double> RowsOf(const AttentionArgs& a, const SequenceSpan& sequence,
   return out;
 }
 
-// The row of q at `position`, against keys and values of its sequence.
-std::vector<double> AttentionRow(const AttentionArgs& a, const float* q, size_t position,
-                                 const std::vector<double>& keys,
-                                 const std::vector<double>& values) {
-  const size_t dim = a.cache.head_dim;
+// q of one head, [head_dim].
+std::vector<double> QueryOf(const AttentionArgs& a, size_t row, size_t h) {
+  const size_t dim = a.cache.ValueDim(), rest = a.cache.head_dim - dim;
+  const float* q = a.q + row * a.q_stride + h * dim;
+  std::vector<double> out(q, q + dim);
+  for (size_t d = 0; d < rest; ++d) out.push_back(a.q_rope[row * a.q_rope_stride + h * rest + d]);
+  return out;
+}
+
+// Positions that the row at `position` sees.
+std::vector<size_t> Visible(const AttentionArgs& a, size_t row, size_t position, size_t context) {
+  std::vector<size_t> out;
   const auto window = static_cast<size_t>(a.window);
   const size_t first = window == 0 || window > position ? 0 : position + 1 - window;
-  std::vector<double> weights;
-  const size_t last = a.causal ? position : keys.size() / dim - 1;
+  const size_t last = a.causal ? position : context - 1;
+  const int32_t* chosen = a.positions == nullptr ? nullptr : a.positions + row * a.top;
   for (size_t j = first; j <= last; ++j) {
+    const bool is_chosen =
+        chosen == nullptr ||
+        std::find(chosen, chosen + a.top, static_cast<int32_t>(j)) != chosen + a.top;
+    if (is_chosen) out.push_back(j);
+  }
+  return out;
+}
+
+// A row of q of head h against the keys and values of its sequence that it sees.
+std::vector<double> AttentionRow(const AttentionArgs& a, const std::vector<double>& q, size_t h,
+                                 const std::vector<size_t>& visible,
+                                 const std::vector<double>& keys,
+                                 const std::vector<double>& values) {
+  const size_t dim = a.cache.head_dim, value_dim = a.cache.ValueDim();
+  std::vector<double> weights;
+  for (const size_t j : visible) {
     double score = 0;
     for (size_t d = 0; d < dim; ++d) score += q[d] * keys[j * dim + d];
     score *= a.scale;
     if (a.soft_cap > 0) score = a.soft_cap * std::tanh(score / a.soft_cap);
     weights.push_back(score);
   }
-  const double maximum = *std::max_element(weights.begin(), weights.end());
-  double total = 0;
+  double maximum = *std::max_element(weights.begin(), weights.end());
+  if (a.sinks != nullptr) maximum = std::max<double>(maximum, a.sinks[h]);
+  double total = a.sinks == nullptr ? 0 : std::exp(a.sinks[h] - maximum);
   for (double& w : weights) total += w = std::exp(w - maximum);
-  std::vector<double> out(dim);
-  for (size_t j = first; j <= last; ++j) {
-    for (size_t d = 0; d < dim; ++d) out[d] += weights[j - first] / total * values[j * dim + d];
+  std::vector<double> out(value_dim);
+  for (size_t i = 0; i < visible.size(); ++i) {
+    const double weight = weights[i] / total;
+    for (size_t d = 0; d < value_dim; ++d) out[d] += weight * values[visible[i] * value_dim + d];
   }
   return out;
 }
@@ -64,7 +89,7 @@ std::vector<double> AttentionRow(const AttentionArgs& a, const float* q, size_t 
 }  // namespace
 
 std::vector<double> Attention(const AttentionArgs& a) {
-  const size_t dim = a.cache.head_dim, width = a.heads * dim;
+  const size_t dim = a.cache.ValueDim(), width = a.heads * dim;
   std::vector<double> out;
   for (size_t s = 0; s < a.num_sequences; ++s) {
     const SequenceSpan& sequence = a.sequences[s];
@@ -77,8 +102,10 @@ std::vector<double> Attention(const AttentionArgs& a) {
       for (size_t i = 0; i < count; ++i) {
         const size_t row = static_cast<size_t>(sequence.first_row) + i;
         const size_t position = static_cast<size_t>(sequence.context) - count + i;
+        const std::vector<size_t> visible =
+            Visible(a, row, position, static_cast<size_t>(sequence.context));
         const std::vector<double> head =
-            AttentionRow(a, a.q + row * a.q_stride + h * dim, position, keys, values);
+            AttentionRow(a, QueryOf(a, row, h), h, visible, keys, values);
         std::copy(head.begin(), head.end(),
                   out.begin() + static_cast<std::ptrdiff_t>(row * width + h * dim));
       }

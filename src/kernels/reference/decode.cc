@@ -1,6 +1,9 @@
+#include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "base/check.h"
+#include "base/checked_math.h"
 #include "kernels/ops/packed_weights.h"
 #include "kernels/reference/half.h"
 #include "kernels/reference/stored_blocks.h"
@@ -19,11 +22,13 @@ void DecodeSimpleRow(const std::byte* row, size_t cols, float* out) {
   for (size_t begin = 0; begin < cols; begin += kBlockCols, row += block_bytes) {
     SimpleBlock block;
     ReadSimpleBlock<kDType>(row, block);
-    const float scale = HalfToFloat(block.scale);
+    const float scale = kFormat.float4 ? BFloat16ToFloat(block.scale) : HalfToFloat(block.scale);
     const float minimum = HalfToFloat(block.minimum);
     for (size_t i = 0; i < kBlockCols; ++i) {
       const int code = CodeAt(block.codes, i);
-      const int level = kFormat.table ? kIq4NlValues[code] : code - kFormat.zero;
+      const int level = kFormat.float4  ? kFloat4Values[code]
+                        : kFormat.table ? kIq4NlValues[code]
+                                        : code - kFormat.zero;
       const float product = scale * static_cast<float>(level);
       out[begin + i] = kFormat.has_minimum ? product + minimum : product;
     }
@@ -64,6 +69,9 @@ void DecodeRow(DType dtype, const std::byte* row, size_t cols, float* out) noexc
         out[i] = BFloat16ToFloat(LoadUnaligned<uint16_t>(row + 2 * i));
       }
       return;
+    case DType::kF8E4M3:
+      for (size_t i = 0; i < cols; ++i) out[i] = Float8ToFloat(std::to_integer<uint8_t>(row[i]));
+      return;
     case DType::kQ4_0:
       return DecodeSimpleRow<DType::kQ4_0>(row, cols, out);
     case DType::kQ4_1:
@@ -76,6 +84,8 @@ void DecodeRow(DType dtype, const std::byte* row, size_t cols, float* out) noexc
       return DecodeSimpleRow<DType::kQ8_0>(row, cols, out);
     case DType::kIQ4_NL:
       return DecodeSimpleRow<DType::kIQ4_NL>(row, cols, out);
+    case DType::kMXFP4:
+      return DecodeSimpleRow<DType::kMXFP4>(row, cols, out);
     case DType::kQ2_K:
       return DecodeSuperRow<DType::kQ2_K>(row, cols, out);
     case DType::kQ3_K:
@@ -88,6 +98,36 @@ void DecodeRow(DType dtype, const std::byte* row, size_t cols, float* out) noexc
       return DecodeSuperRow<DType::kQ6_K>(row, cols, out);
     default:
       PELTON_CHECK(false, "DecodeRow needs a dtype with a panel format");
+  }
+}
+
+float ScaleAt(const BlockScales& scales, size_t cols, size_t row, size_t col) noexcept {
+  if (scales.data == nullptr) return 1.0f;
+  const size_t index =
+      (scales.first_row + row) / scales.block_rows * DivUp(cols, scales.block_cols) +
+      col / scales.block_cols;
+  switch (scales.dtype) {
+    case DType::kF32:
+      return LoadUnaligned<float>(scales.data + 4 * index);
+    case DType::kBF16:
+      return BFloat16ToFloat(LoadUnaligned<uint16_t>(scales.data + 2 * index));
+    case DType::kF8E8M0: {
+      // 2^(code - 127), the smallest of which is a subnormal f32; 0xff is NaN.
+      const auto code = std::to_integer<uint32_t>(scales.data[index]);
+      return std::bit_cast<float>(code == 0xff ? 0x7fc00000u : code == 0 ? 1u << 22 : code << 23);
+    }
+    default:
+      PELTON_CHECK(false, "block scales are F32, BF16 or F8_E8M0");
+      return 0.0f;
+  }
+}
+
+void ScaleRow(const BlockScales& scales, size_t row, size_t cols, float* values) noexcept {
+  if (scales.data == nullptr) return;
+  for (size_t begin = 0; begin < cols; begin += scales.block_cols) {
+    const float scale = ScaleAt(scales, cols, row, begin);
+    const size_t end = std::min(cols, begin + scales.block_cols);
+    for (size_t i = begin; i < end; ++i) values[i] *= scale;
   }
 }
 

@@ -53,7 +53,7 @@ TEST(DecodeRow, EqualsAnIndependentDecoderBitForBit) {
           << "column " << k << ": " << decoded[k] << ", expected " << vector.values[k];
     }
   }
-  EXPECT_EQ(formats, 14u);
+  EXPECT_EQ(formats, 16u);
 }
 
 TEST(HalfToFloat, IsExactForEveryPattern) {

@@ -20,6 +20,15 @@ inline float HalfToFloat(uint16_t half) {
   return std::bit_cast<float>(sign | (wide_exponent << 23) | mantissa);
 }
 
+// OCP 8-bit floating point v1.0, E4M3: no infinities, NaN is 0x7f and 0xff. Exact: the bits are
+// those of an f16 whose exponent is 8 less.
+inline float Float8ToFloat(uint8_t code) {
+  const uint32_t sign = uint32_t{code & 0x80u} << 8;
+  const uint32_t magnitude = code & 0x7fu;
+  if (magnitude == 0x7f) return std::bit_cast<float>((sign << 16) | 0x7fc00000u);
+  return 256.0f * HalfToFloat(static_cast<uint16_t>(sign | (magnitude << 7)));
+}
+
 inline float BFloat16ToFloat(uint16_t value) { return std::bit_cast<float>(uint32_t{value} << 16); }
 
 }  // namespace pelton

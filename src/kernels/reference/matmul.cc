@@ -56,10 +56,23 @@ double SimpleAt(const PanelFormat& format, const std::byte* panel, size_t cols, 
   const size_t here = std::min(kGroupBlocks, blocks - group * kGroupBlocks);
   const std::byte* codes = at + RoundUp(here * 32 * vectors, 64) + b * code_bytes;
   const unsigned code = CodeAt(format, codes, lane, k % kBlockCols);
-  const double scale = LoadHalf(at + (b * 16 + lane) * 2);
+  const std::byte* scale_at = at + (b * 16 + lane) * 2;
+  if (format.float4) return BFloat16ToFloat(Load<uint16_t>(scale_at)) * kFloat4Values[code];
+  const double scale = LoadHalf(scale_at);
   const double minimum = format.has_minimum ? LoadHalf(at + ((here + b) * 16 + lane) * 2) : 0.0;
   if (format.table) return scale * kIq4NlValues[code];
   return scale * (static_cast<int>(code) - format.zero) + minimum;
+}
+
+// Every code is a number here: 0x7f is 480.
+double Float8At(const std::byte* panel, size_t lane, size_t k) {
+  const size_t group = k / kScaledCols;
+  const std::byte* at = panel + group * (64 + kScaledCols * kPanelRows);
+  const unsigned code = ByteAt(at + 64 + k % kScaledCols / 2 * 2 * kPanelRows + 2 * lane + k % 2);
+  const int exponent = static_cast<int>((code >> 3) & 15), mantissa = static_cast<int>(code & 7);
+  const double magnitude =
+      exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
+  return ((code & 0x80) != 0 ? -magnitude : magnitude) * Load<float>(at + 4 * lane);
 }
 
 double SuperAt(const PanelFormat& format, const std::byte* panel, size_t lane, size_t k) {
@@ -79,17 +92,14 @@ double SuperAt(const PanelFormat& format, const std::byte* panel, size_t lane, s
 
 double Activation(const MatmulArgs& args, size_t m, size_t k) {
   if (args.x_f32 != nullptr) return args.x_f32[m * args.x_stride + k];
-  const QuantizedRows x = {const_cast<std::byte*>(args.x_quantized), args.weights.cols,
-                           args.x_terms};
-  double sum = 0.0;
-  for (size_t term = 0; term < x.terms; ++term) {
-    sum += static_cast<double>(x.Values(m, term)[k]) * x.Scales(m, term)[k / QuantizedRows::kBlock];
-  }
-  return sum;
+  const QuantizedRows x = {const_cast<std::byte*>(args.x_quantized), args.weights.cols};
+  return static_cast<double>(x.Values(m)[k]) * x.Scales(m)[k / QuantizedRows::kBlock];
 }
 
+// Of gate, before it is multiplied.
 double Gate(GateActivation gate, double x) {
   if (gate == GateActivation::kSilu) return x / (1.0 + std::exp(-x));
+  if (gate == GateActivation::kSwigluOai) return x / (1.0 + std::exp(-1.702 * x));
   const double u = std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x);
   return 0.5 * x * (1.0 + std::tanh(u));
 }
@@ -101,6 +111,7 @@ double PackedWeight(const PackedWeights& weights, size_t panel, size_t lane, siz
   const std::optional<size_t> panel_bytes = PanelBytes(weights.dtype, weights.cols);
   PELTON_CHECK(format && panel_bytes, "packed weights have a panel format");
   const std::byte* at = weights.data + panel * *panel_bytes;
+  if (format->scaled) return Float8At(at, lane, k);
   if (format->code_bits == 0) return ScalarAt(weights.dtype, at, lane, k);
   if (format->super) return SuperAt(*format, at, lane, k);
   return SimpleAt(*format, at, weights.cols, lane, k);
@@ -133,6 +144,19 @@ ReferenceMatmulResult ReferenceMatmul(const MatmulArgs& args) {
       double& out = result.out[m * columns + n];
       double& scale = result.magnitude[m * columns + n];
       if (gated) {
+        for (size_t i : {0, 1}) {
+          const double bias = args.bias != nullptr ? args.bias[i * columns + n] : 0.0;
+          sum[i] += bias;
+          magnitude[i] += std::fabs(bias);
+        }
+        if (args.gate_limit > 0) {
+          sum[0] = std::min<double>(sum[0], args.gate_limit);
+          sum[1] = std::clamp<double>(sum[1], -args.gate_limit, args.gate_limit);
+        }
+        if (args.gate == GateActivation::kSwigluOai) {
+          sum[1] += 1;
+          magnitude[1] += 1;
+        }
         const double gate = Gate(args.gate, sum[0]);
         out = gate * sum[1];
         // The activations' slopes stay below 1.13.

@@ -68,6 +68,14 @@ void FillPanel(DType dtype, size_t cols, std::byte* panel, size_t bytes, Random&
       const auto value = static_cast<uint16_t>(std::bit_cast<uint32_t>(random.InUnit()) >> 16);
       std::memcpy(panel + i, &value, 2);
     }
+  } else if (format.scaled) {
+    random.FillBytes(panel, bytes);
+    for (size_t at = 0; at < bytes; at += 64 + kScaledCols * kPanelRows) {
+      for (size_t row = 0; row < kPanelRows; ++row) {
+        const float scale = 0x1p-8f * (0.5f + std::fabs(random.InUnit()));
+        std::memcpy(panel + at + 4 * row, &scale, 4);
+      }
+    }
   } else {
     random.FillBytes(panel, bytes);
     const size_t code_bytes = 64 * static_cast<size_t>(format.code_bits);
@@ -79,7 +87,14 @@ void FillPanel(DType dtype, size_t cols, std::byte* panel, size_t bytes, Random&
       std::byte* at = panel;
       for (size_t blocks = DivUp(cols, kBlockCols); blocks > 0;) {
         const size_t here = std::min(kGroupBlocks, blocks);
-        random.FillHalves(at, here * vectors * 16);
+        if (format.float4) {  // 2^-8 to 2^-1
+          for (size_t i = 0; i < here * 16; ++i) {
+            const auto scale = static_cast<uint16_t>((119 + random.Next() % 8) << 7);
+            std::memcpy(at + 2 * i, &scale, 2);
+          }
+        } else {
+          random.FillHalves(at, here * vectors * 16);
+        }
         at += RoundUp(here * vectors * 32, 64) + here * code_bytes;
         blocks -= here;
       }
@@ -105,7 +120,7 @@ MatmulCase::MatmulCase(const MatmulShape& shape, uint64_t seed)
       x_stride_(shape.cols + 3),
       residual_stride_(shape.columns + 5),
       weights_(PanelCount(shape) * PanelBytes(shape.dtype, shape.cols).value()),
-      x_(shape.quantized_x ? shape.rows * shape.x_terms * QuantizedRows::TermBytes(shape.cols)
+      x_(shape.quantized_x ? shape.rows * QuantizedRows::RowBytes(shape.cols)
                            : shape.rows * x_stride_ * sizeof(float)) {
   Random random(seed);
   const size_t panel_bytes = *PanelBytes(shape.dtype, shape.cols);
@@ -115,7 +130,7 @@ MatmulCase::MatmulCase(const MatmulShape& shape, uint64_t seed)
   if (shape.quantized_x) {
     const QuantizedRows rows = {x_.data(), shape.cols};
     const size_t padded = QuantizedRows::PaddedCols(shape.cols);
-    for (size_t m = 0; m < shape.rows * shape.x_terms; ++m) {
+    for (size_t m = 0; m < shape.rows; ++m) {
       for (size_t b = 0; b < padded / 32; ++b) {
         int32_t sum = 0;
         for (size_t k = b * 32; k < (b + 1) * 32; ++k) {
@@ -134,7 +149,7 @@ MatmulCase::MatmulCase(const MatmulShape& shape, uint64_t seed)
     }
   }
   if (shape.bias) {
-    for (size_t n = 0; n < shape.columns; ++n) bias_.push_back(random.InUnit());
+    for (size_t n = 0; n < OutputColumns(shape); ++n) bias_.push_back(random.InUnit());
   }
   if (shape.residual) {
     for (size_t i = 0; i < shape.rows * residual_stride_; ++i) {
@@ -148,8 +163,7 @@ MatmulArgs MatmulCase::Args() { return ArgsOfRows(0, shape_.rows); }
 MatmulArgs MatmulCase::ArgsOfRows(size_t first, size_t count) {
   MatmulArgs args = {};
   if (shape_.quantized_x) {
-    args.x_quantized = x_.data() + first * shape_.x_terms * QuantizedRows::TermBytes(shape_.cols);
-    args.x_terms = shape_.x_terms;
+    args.x_quantized = x_.data() + first * QuantizedRows::RowBytes(shape_.cols);
   } else {
     args.x_f32 = reinterpret_cast<const float*>(x_.data()) + first * x_stride_;
     args.x_stride = x_stride_;
@@ -158,6 +172,7 @@ MatmulArgs MatmulCase::ArgsOfRows(size_t first, size_t count) {
   args.weights = {weights_.data(), shape_.dtype, OutputColumns(shape_), shape_.cols};
   args.gate = shape_.gate;
   args.activation = shape_.activation;
+  args.gate_limit = shape_.gate_limit;
   if (shape_.bias) args.bias = bias_.data();
   if (shape_.residual) {
     args.residual = residual_.data() + first * residual_stride_;
@@ -169,14 +184,12 @@ MatmulArgs MatmulCase::ArgsOfRows(size_t first, size_t count) {
 std::vector<std::byte> MatmulCase::Run(const MatmulImpl& impl, const MatmulArgs& args,
                                        const std::vector<size_t>& cuts) {
   MatmulArgs run = args;
-  const size_t bytes = shape_.quantized_out
-                           ? args.rows * shape_.out_terms * QuantizedRows::TermBytes(shape_.columns)
-                           : args.rows * shape_.columns * sizeof(float);
+  const size_t bytes = shape_.quantized_out ? args.rows * QuantizedRows::RowBytes(shape_.columns)
+                                            : args.rows * shape_.columns * sizeof(float);
   AlignedBytes out(bytes);
   std::memset(out.data(), 0xff, bytes);
   if (shape_.quantized_out) {
     run.out_quantized = out.data();
-    run.out_terms = shape_.out_terms;
   } else {
     run.out = reinterpret_cast<float*>(out.data());
     run.out_stride = shape_.columns;

@@ -28,16 +28,15 @@ class AlignedBytes {
 struct MatmulShape {
   DType dtype = DType::kQ8_0;
   bool quantized_x = true;
-  size_t x_terms = 1;  // of quantized_x
   size_t rows = 1;     // M
   size_t columns = 1;  // N; of the output
   size_t cols = 32;    // K
   GateActivation gate = GateActivation::kNone;
   MatmulActivation activation = MatmulActivation::kNone;
+  float gate_limit = 0;
   bool bias = false;
   bool residual = false;
   bool quantized_out = false;  // needs columns % 32 == 0
-  size_t out_terms = 1;        // of quantized_out
 };
 
 // A matmul of random numbers, for tests, benchmarks and fuzzing. The weights are random panels,

@@ -1,5 +1,6 @@
 #include "kernels/reference/rows.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/reference/half.h"
@@ -13,7 +14,11 @@ double GeluTanh(double x) {
   return x / 2 * (1 + std::tanh(u));
 }
 
-double Apply(BinaryKind kind, double a, double b) {
+double Apply(BinaryKind kind, double limit, double a, double b) {
+  if (limit > 0) {
+    a = std::min(a, limit);
+    b = std::clamp(b, -limit, limit);
+  }
   switch (kind) {
     case BinaryKind::kAdd:
       return a + b;
@@ -23,6 +28,8 @@ double Apply(BinaryKind kind, double a, double b) {
       return Silu(a) * b;
     case BinaryKind::kGeluTanhMul:
       return GeluTanh(a) * b;
+    case BinaryKind::kSwigluOaiMul:
+      return a / (1 + std::exp(-1.702 * a)) * (b + 1);
   }
   return 0;
 }
@@ -89,7 +96,7 @@ std::vector<double> Binary(const BinaryArgs& a) {
   std::vector<double> out;
   for (size_t row = 0; row < a.rows; ++row) {
     for (size_t d = 0; d < a.dim; ++d) {
-      out.push_back(Apply(a.kind, a.a[row * a.a_stride + d], a.b[row * a.b_stride + d]));
+      out.push_back(Apply(a.kind, a.limit, a.a[row * a.a_stride + d], a.b[row * a.b_stride + d]));
     }
   }
   return out;
@@ -114,10 +121,11 @@ std::vector<double> Rope(const RopeArgs& a) {
       const float* x = a.x + row * a.x_stride + h * a.head_dim;
       std::vector<double> head(x, x + a.head_dim);
       for (size_t i = 0; i < a.half; ++i) {
-        const size_t first = a.interleaved ? 2 * i : i;
-        const size_t second = a.interleaved ? 2 * i + 1 : i + a.half;
-        head[first] = double{x[first]} * cos[i] - double{x[second]} * sin[i];
-        head[second] = double{x[first]} * sin[i] + double{x[second]} * cos[i];
+        const size_t first = a.first_lane + (a.interleaved ? 2 * i : i);
+        const size_t second = a.first_lane + (a.interleaved ? 2 * i + 1 : i + a.half);
+        const double sine = a.back ? -double{sin[i]} : double{sin[i]};
+        head[first] = double{x[first]} * cos[i] - double{x[second]} * sine;
+        head[second] = double{x[first]} * sine + double{x[second]} * cos[i];
       }
       out.insert(out.end(), head.begin(), head.end());
     }
@@ -128,8 +136,9 @@ std::vector<double> Rope(const RopeArgs& a) {
 std::vector<double> RopeTable(const RopeTableArgs& a) {
   std::vector<double> out(a.tokens * 2 * a.half);
   for (size_t row = 0; row < a.tokens; ++row) {
+    const int32_t position = a.positions[row] / a.multiple * a.multiple;
     for (size_t i = 0; i < a.half; ++i) {
-      const double angle = double{a.frequencies[i]} * a.positions[row];
+      const double angle = double{a.frequencies[i]} * position;
       out[row * 2 * a.half + i] = std::cos(angle) * a.magnitude;
       out[row * 2 * a.half + a.half + i] = std::sin(angle) * a.magnitude;
     }

@@ -19,7 +19,7 @@ struct BlockCodes {
   uint32_t quads[8];
 };
 
-// 32 columns. value = scale * (code - zero) + minimum; scale and minimum are f16.
+// 32 columns. value = scale * (code - zero) + minimum; scale and minimum are f16, of MXFP4 bf16.
 struct SimpleBlock {
   uint16_t scale;
   uint16_t minimum;  // 0 where the format has none
@@ -58,12 +58,25 @@ inline void ReadNibbles(const std::byte* from, BlockCodes& codes) {
   }
 }
 
+// 2^(e - 128) in bf16, half of what the exponent stands for, as the codes stand for twice their
+// values.
+inline uint16_t Float4Scale(std::byte exponent) {
+  const auto e = std::to_integer<uint32_t>(exponent);
+  if (e == 0xff) return 0x7fc0;
+  return static_cast<uint16_t>(e < 2 ? 0x20u << e : (e - 1) << 7);
+}
+
 template <DType kDType>
 void ReadSimpleBlock(const std::byte* block, SimpleBlock& out) {
   constexpr bool kMinimum = kDType == DType::kQ4_1 || kDType == DType::kQ5_1;
   constexpr bool kFifthBits = kDType == DType::kQ5_0 || kDType == DType::kQ5_1;
   static_assert(kMinimum || kFifthBits || kDType == DType::kQ4_0 || kDType == DType::kQ8_0 ||
-                kDType == DType::kIQ4_NL);
+                kDType == DType::kIQ4_NL || kDType == DType::kMXFP4);
+  if constexpr (kDType == DType::kMXFP4) {
+    out.scale = Float4Scale(block[0]);
+    out.minimum = 0;
+    return ReadNibbles(block + 1, out.codes);
+  }
   out.scale = LoadUnaligned<uint16_t>(block);
   out.minimum = kMinimum ? LoadUnaligned<uint16_t>(block + 2) : 0;
   const std::byte* codes = block + (kMinimum ? 4 : 2);

@@ -6,13 +6,14 @@
 #include <cstring>
 
 #include "base/dtype.h"
+#include "graph/ir/stored_rows.h"
 #include "kernels/ops/packed_weights.h"
 
 namespace pelton {
 namespace {
 
-constexpr size_t kBlock = 32;
-constexpr size_t kStoredBlock = 2 + kBlock;  // an f16 scale and the values
+constexpr size_t kQ8Block = 32;
+constexpr size_t kStoredQ8Block = 2 + kQ8Block;  // an f16 scale and the values
 
 bool IsPlain(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
@@ -29,12 +30,12 @@ uint16_t NearestHalf(float x) {
 
 void QuantizeBlock(const float* x, std::byte* out) {
   float largest = 0;
-  for (size_t i = 0; i < kBlock; ++i) largest = std::max(largest, std::fabs(x[i]));
+  for (size_t i = 0; i < kQ8Block; ++i) largest = std::max(largest, std::fabs(x[i]));
   const uint16_t scale = NearestHalf(largest / 127);
   std::memcpy(out, &scale, sizeof(scale));
   float rounded;
   DecodeRow(DType::kF16, out, 1, &rounded);
-  for (size_t i = 0; i < kBlock; ++i) {
+  for (size_t i = 0; i < kQ8Block; ++i) {
     const float value = rounded == 0 ? 0 : std::nearbyint(x[i] / rounded);
     const auto code = static_cast<int8_t>(std::clamp(value, -127.0f, 127.0f));
     std::memcpy(out + sizeof(scale) + i, &code, 1);
@@ -43,13 +44,12 @@ void QuantizeBlock(const float* x, std::byte* out) {
 
 std::vector<std::byte> Quantize(const StoredTensor& tensor) {
   const auto rows = static_cast<size_t>(tensor.rows), cols = static_cast<size_t>(tensor.cols);
-  const size_t row_bytes = tensor.data.size() / rows;
-  std::vector<std::byte> out(rows * (cols / kBlock) * kStoredBlock);
+  std::vector<std::byte> out(rows * (cols / kQ8Block) * kStoredQ8Block);
   std::vector<float> row(cols);
   std::byte* at = out.data();
   for (size_t r = 0; r < rows; ++r) {
-    DecodeRow(tensor.dtype, tensor.data.data() + r * row_bytes, cols, row.data());
-    for (size_t c = 0; c < cols; c += kBlock, at += kStoredBlock) QuantizeBlock(&row[c], at);
+    DecodeRows(tensor, static_cast<int64_t>(r), 1, row.data());
+    for (size_t c = 0; c < cols; c += kQ8Block, at += kStoredQ8Block) QuantizeBlock(&row[c], at);
   }
   return out;
 }
@@ -70,7 +70,7 @@ std::vector<std::vector<std::byte>> QuantizeWeights(Graph* graph) {
     if (readers.empty() || !only_matmuls) continue;
     for (StoredTensor& tensor : value.constant.tensors) {
       if (!IsPlain(tensor.dtype) || tensor.rows == 0 ||
-          static_cast<size_t>(tensor.cols) % kBlock != 0) {
+          static_cast<size_t>(tensor.cols) % kQ8Block != 0) {
         continue;
       }
       data.push_back(Quantize(tensor));

@@ -27,6 +27,7 @@ inline constexpr UnsignedRange kHeadsRange{1, 4096};
 inline constexpr UnsignedRange kHeadDimRange{1, 4096};
 inline constexpr UnsignedRange kIntermediateRange{1, 1u << 22};
 inline constexpr UnsignedRange kVocabRange{1, 1u << 24};
+inline constexpr UnsignedRange kIdRange{0, kVocabRange.max - 1};
 inline constexpr UnsignedRange kClassesRange{1, 1u << 16};
 inline constexpr UnsignedRange kPositionsRange{1, (1u << 31) - 1};  // positions are int32
 
@@ -48,17 +49,37 @@ enum class WindowRule : uint8_t {
   kPattern,      // all but every n-th
 };
 
+// How the experts of an architecture are stated, in config.json.
+enum class ExpertRule : uint8_t {
+  kNone,
+  kGgufOnly,  // Mixtral's GGUF files are of the architecture llama
+  kMixtral,
+  kQwen3,
+  kDeepseek2,
+  kDeepseek3,
+  kDeepseek4,
+  kGptOss,
+};
+
 struct ArchitectureTraits {
   std::string_view model_type;  // in config.json; empty: not known there
   std::string_view gguf_name;   // in general.architecture; empty: not known there
   std::string_view builder;     // ModelConfig::architecture
   bool gguf_interleaved = false;
   bool tied_by_default = false;
-  bool has_qkv_bias = false;  // always; otherwise attention_bias says
+  bool has_qkv_bias = false;       // always; otherwise attention_bias says
+  bool biased_by_default = false;  // what attention_bias is where it is not stated
   bool has_qk_norm = false;
-  bool is_gemma = false;  // offset norms, post norms, scaled embeddings, query_pre_attn_scalar
-  bool fused_qkv = false;
+  bool is_gemma = false;       // offset norms, post norms, scaled embeddings, query_pre_attn_scalar
+  bool fused_weights = false;  // one tensor holds q, k and v, another gate and up
   bool encoder = false;
+  ExpertRule experts = ExpertRule::kNone;
+  bool has_mla = false;
+  bool has_sinks = false;
+  bool yarn_truncate = true;        // in GGUF, which does not state it
+  double default_swiglu_limit = 0;  // not 0: the gate is gpt-oss'
+  bool has_indexer = false;         // beside latent attention
+  bool has_compressed = false;      // attention over compressed entries, and streams
   WindowRule window_rule = WindowRule::kNever;
   uint32_t window_pattern = 0;    // kPattern
   uint32_t default_window = 0;    // where the file states none

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -147,11 +148,66 @@ inline GgufWriter TinyLlamaGguf() {
   return writer;
 }
 
+// The metadata of a tiny DeepSeek that ConfigFromGguf accepts: 4 layers, the first of them dense, 8
+// heads of 12 + 4 lanes. `others` replace integers by their keys without "deepseek2.".
+inline GgufWriter TinyDeepseek2Gguf(const std::map<std::string, uint32_t>& others = {}) {
+  std::map<std::string, uint32_t> integers = {{"block_count", 4},
+                                              {"embedding_length", 64},
+                                              {"feed_forward_length", 96},
+                                              {"context_length", 256},
+                                              {"attention.head_count", 8},
+                                              {"attention.head_count_kv", 1},
+                                              {"vocab_size", 100},
+                                              {"attention.kv_lora_rank", 16},
+                                              {"attention.key_length", 20},
+                                              {"attention.value_length", 16},
+                                              {"attention.key_length_mla", 16},
+                                              {"attention.value_length_mla", 10},
+                                              {"rope.dimension_count", 4},
+                                              {"leading_dense_block_count", 1},
+                                              {"expert_count", 8},
+                                              {"expert_used_count", 3},
+                                              {"expert_shared_count", 2},
+                                              {"expert_feed_forward_length", 32},
+                                              {"expert_gating_func", 2}};
+  for (const auto& [key, value] : others) integers[key] = value;
+  GgufWriter writer;
+  writer.String("general.architecture", "deepseek2");
+  for (const auto& [key, value] : integers) writer.U32("deepseek2." + key, value);
+  writer.F32("deepseek2.attention.layer_norm_rms_epsilon", 1e-6f)
+      .F32("deepseek2.expert_weights_scale", 2.5f)
+      .Scalar("deepseek2.expert_weights_norm", GgufType::kBool, uint8_t{1});
+  return writer;
+}
+
 // A safetensors file of a header and data.
 inline std::string SafetensorsImageOf(std::string_view header, std::string_view data) {
   ByteWriter out;
   out.Text(header).Raw(data);
   return out.bytes();
 }
+
+// A safetensors file of tensors, one after the other.
+class SafetensorsWriter {
+ public:
+  // `bytes` is the tensor's data, as long as its type and sizes say.
+  SafetensorsWriter& Add(std::string_view name, std::string_view dtype,
+                         const std::vector<uint64_t>& sizes, std::string_view bytes) {
+    header_ += header_.empty() ? "{" : ",";
+    header_ += "\"" + std::string(name) + R"(":{"dtype":")" + std::string(dtype) + R"(","shape":[)";
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      header_ += (i > 0 ? "," : "") + std::to_string(sizes[i]);
+    }
+    header_ += R"(],"data_offsets":[)" + std::to_string(data_.size()) + ",";
+    data_ += bytes;
+    header_ += std::to_string(data_.size()) + "]}";
+    return *this;
+  }
+  std::string Build() const { return SafetensorsImageOf(header_ + "}", data_); }
+
+ private:
+  std::string header_;
+  std::string data_;
+};
 
 }  // namespace pelton::test

@@ -19,7 +19,7 @@ constexpr uint64_t kDefaultAlignment = 32;
 constexpr uint64_t kMinAlignment = 8;
 constexpr uint64_t kMaxAlignment = 1u << 20;
 constexpr uint32_t kMaxRank = 4;
-constexpr uint64_t kMaxTensors = 1u << 20;
+constexpr uint64_t kMaxGgufTensors = 1u << 20;
 
 // The smallest tensor entry: name length, one byte of name, rank 0, type, offset.
 constexpr size_t kMinTensorBytes = 8 + 1 + 4 + 4 + 8;
@@ -124,11 +124,12 @@ class GgufParser {
   }
 
   Status CheckTensorCount(uint64_t count) const {
-    if (count <= kMaxTensors && cursor_.CanHold(count, kMinTensorBytes)) return OkStatus();
-    return FieldError(file_, "tensor count", fmt::format("{}", count),
-                      fmt::format("at most {} in the {} bytes left",
-                                  std::min<uint64_t>(kMaxTensors, cursor_.left() / kMinTensorBytes),
-                                  cursor_.left()));
+    if (count <= kMaxGgufTensors && cursor_.CanHold(count, kMinTensorBytes)) return OkStatus();
+    return FieldError(
+        file_, "tensor count", fmt::format("{}", count),
+        fmt::format("at most {} in the {} bytes left",
+                    std::min<uint64_t>(kMaxGgufTensors, cursor_.left() / kMinTensorBytes),
+                    cursor_.left()));
   }
 
   Status ReadAlignment() {

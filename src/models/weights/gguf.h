@@ -13,6 +13,8 @@
 
 namespace pelton {
 
+inline constexpr std::string_view kGgufExtension = ".gguf";
+
 // What one GGUF file says. Borrows the file's bytes.
 struct GgufImage {
   uint32_t version = 0;  // 2 or 3

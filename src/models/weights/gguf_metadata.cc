@@ -15,7 +15,7 @@ namespace {
 
 constexpr uint64_t kMaxEntries = 1u << 20;
 constexpr uint64_t kMaxStringElements = 1u << 24;  // the largest vocabularies have about 2^18
-constexpr size_t kMaxNameBytes = 256;              // the format's own limit on names is 64
+constexpr size_t kMaxTensorNameBytes = 256;        // the format's own limit on names is 64
 
 // The smallest entry: key length, one byte of key, type, one byte of value.
 constexpr size_t kMinEntryBytes = 8 + 1 + 4 + 1;
@@ -239,10 +239,10 @@ Result<std::string_view> ReadGgufName(ByteCursor* cursor, std::string_view file,
   if (!cursor->Read(&length)) {
     return FieldError(file, field, "the end of the file", "the length of a name");
   }
-  if (length == 0 || length > kMaxNameBytes || length > cursor->left()) {
+  if (length == 0 || length > kMaxTensorNameBytes || length > cursor->left()) {
     return FieldError(file, field, fmt::format("a name of {} bytes", length),
-                      fmt::format("1 to {} bytes, and at most the {} that are left", kMaxNameBytes,
-                                  cursor->left()));
+                      fmt::format("1 to {} bytes, and at most the {} that are left",
+                                  kMaxTensorNameBytes, cursor->left()));
   }
   std::string_view name;
   if (!cursor->ReadText(length, &name)) {

@@ -9,7 +9,6 @@
 namespace pelton {
 namespace {
 
-constexpr std::string_view kExtension = ".gguf";
 constexpr size_t kDigits = 5;
 
 // A path of the form PREFIX-00002-of-00003.gguf.
@@ -19,7 +18,7 @@ struct SplitName {
   uint32_t count = 0;
 
   std::string Path(uint32_t which) const {
-    return fmt::format("{}-{:05}-of-{:05}{}", prefix, which, count, kExtension);
+    return fmt::format("{}-{:05}-of-{:05}{}", prefix, which, count, kGgufExtension);
   }
 };
 
@@ -43,7 +42,7 @@ bool TakeSuffix(std::string_view suffix, std::string_view* text) {
 }
 
 std::optional<SplitName> ParseSplitName(std::string_view path) {
-  if (!TakeSuffix(kExtension, &path)) return std::nullopt;
+  if (!TakeSuffix(kGgufExtension, &path)) return std::nullopt;
   const auto count = TakeNumber(&path);
   if (!count || !TakeSuffix("-of-", &path)) return std::nullopt;
   const auto part = TakeNumber(&path);

@@ -5,6 +5,7 @@
 #include <ctime>
 #include <string>
 
+#include "models/weights/config_checks.h"
 #include "models/weights/file_images.h"
 
 namespace pelton {
@@ -12,6 +13,7 @@ namespace {
 
 using test::AsBytes;
 using test::ByteWriter;
+using test::ExpectContains;
 using test::GgufWriter;
 using test::TinyLlamaGguf;
 
@@ -19,7 +21,7 @@ constexpr uint32_t kTypeF32 = 0;
 constexpr uint32_t kTypeQ4_0 = 2;
 
 // The message of a file that must be refused with `code`.
-std::string Refusal(const std::string& image, StatusCode code = StatusCode::kDataLoss) {
+std::string GgufRefusal(const std::string& image, StatusCode code = StatusCode::kDataLoss) {
   const auto result = ParseGguf(AsBytes(image), "bad.gguf");
   EXPECT_FALSE(result.ok());
   if (result.ok()) return "accepted";
@@ -28,10 +30,6 @@ std::string Refusal(const std::string& image, StatusCode code = StatusCode::kDat
   EXPECT_NE(result.status().message().find("found "), std::string::npos);
   EXPECT_NE(result.status().message().find(", expected "), std::string::npos);
   return result.status().message();
-}
-
-void ExpectContains(const std::string& text, std::string_view part) {
-  EXPECT_NE(text.find(part), std::string::npos) << text << "\nlacks: " << part;
 }
 
 GgufWriter OneTensor(std::vector<uint64_t> ne, uint32_t type, uint64_t offset, size_t data_bytes) {
@@ -149,46 +147,48 @@ TEST(GgufTest, AlignmentMovesTheData) {
 TEST(GgufTest, MagicAndVersions) {
   GgufWriter writer;
   writer.magic = "GGML";
-  ExpectContains(Refusal(writer.Build()), "magic: found \"GGML\", expected \"GGUF\"");
-  Refusal("");
-  Refusal("GGU");
+  ExpectContains(GgufRefusal(writer.Build()), "magic: found \"GGML\", expected \"GGUF\"");
+  GgufRefusal("");
+  GgufRefusal("GGU");
   writer.magic = "GGUF";
   for (const uint32_t version : {0u, 1u, 4u, 999u}) {
     writer.version = version;
-    ExpectContains(Refusal(writer.Build(), StatusCode::kUnimplemented), "2 or 3");
+    ExpectContains(GgufRefusal(writer.Build(), StatusCode::kUnimplemented), "2 or 3");
   }
   writer.version = 0x03000000;
-  ExpectContains(Refusal(writer.Build(), StatusCode::kUnimplemented), "big-endian");
+  ExpectContains(GgufRefusal(writer.Build(), StatusCode::kUnimplemented), "big-endian");
 }
 
 TEST(GgufTest, NamesMustBeUniqueShortAndPrintable) {
   GgufWriter twice;
   twice.U32("same", 1).U32("same", 2);
-  ExpectContains(Refusal(twice.Build()), "\"same\" more than once");
+  ExpectContains(GgufRefusal(twice.Build()), "\"same\" more than once");
 
   GgufWriter long_key;
   long_key.U32(std::string(257, 'k'), 1);
-  ExpectContains(Refusal(long_key.Build()), "a name of 257 bytes");
+  ExpectContains(GgufRefusal(long_key.Build()), "a name of 257 bytes");
 
   GgufWriter no_key;
   no_key.U32("", 1);
-  ExpectContains(Refusal(no_key.Build()), "a name of 0 bytes");
+  ExpectContains(GgufRefusal(no_key.Build()), "a name of 0 bytes");
 
   GgufWriter control;
   control.U32("a\x1b[2Jb", 1);
-  ExpectContains(Refusal(control.Build()), "\\x1b[2Jb");
+  ExpectContains(GgufRefusal(control.Build()), "\\x1b[2Jb");
 }
 
 TEST(GgufTest, UnsupportedTensorTypesAreNamed) {
-  ExpectContains(Refusal(OneTensor({256}, 16, 0, 256).Build(), StatusCode::kUnimplemented),
+  ExpectContains(GgufRefusal(OneTensor({256}, 16, 0, 256).Build(), StatusCode::kUnimplemented),
                  "tensor \"t\": found tensor type IQ2_XXS");
-  ExpectContains(Refusal(OneTensor({256}, 4, 0, 256).Build(), StatusCode::kUnimplemented), "Q4_2");
-  ExpectContains(Refusal(OneTensor({256}, 41, 0, 256).Build()), "tensor type 41");
-  ExpectContains(Refusal(OneTensor({256}, 0xffffffff, 0, 256).Build()), "tensor type 4294967295");
+  ExpectContains(GgufRefusal(OneTensor({256}, 4, 0, 256).Build(), StatusCode::kUnimplemented),
+                 "Q4_2");
+  ExpectContains(GgufRefusal(OneTensor({256}, 41, 0, 256).Build()), "tensor type 41");
+  ExpectContains(GgufRefusal(OneTensor({256}, 0xffffffff, 0, 256).Build()),
+                 "tensor type 4294967295");
 }
 
 TEST(GgufTest, RowsAreWholeBlocks) {
-  ExpectContains(Refusal(OneTensor({33, 32}, kTypeQ4_0, 0, 4096).Build()),
+  ExpectContains(GgufRefusal(OneTensor({33, 32}, kTypeQ4_0, 0, 4096).Build()),
                  "found rows of 33 values, expected a multiple of 32, the block size of Q4_0");
 }
 
@@ -196,20 +196,20 @@ TEST(GgufTest, TensorsMustNotOverlapOrBeMisaligned) {
   GgufWriter writer;
   writer.Add("a", {16}, kTypeF32, 0).Add("b", {16}, kTypeF32, 32);
   writer.data_bytes = 256;
-  ExpectContains(Refusal(writer.Build()), "tensor \"b\": found data shared with \"a\"");
-  ExpectContains(Refusal(OneTensor({4}, kTypeF32, 8, 256).Build()), "found offset 8");
+  ExpectContains(GgufRefusal(writer.Build()), "tensor \"b\": found data shared with \"a\"");
+  ExpectContains(GgufRefusal(OneTensor({4}, kTypeF32, 8, 256).Build()), "found offset 8");
 }
 
 TEST(GgufTest, BooleansAreZeroOrOne) {
   GgufWriter writer;
   writer.Scalar<uint8_t>("flag", GgufType::kBool, 2);
-  ExpectContains(Refusal(writer.Build()), "metadata key \"flag\": found a boolean of 2");
+  ExpectContains(GgufRefusal(writer.Build()), "metadata key \"flag\": found a boolean of 2");
 }
 
 TEST(GgufTest, ArraysOfArraysAreRefused) {
   GgufWriter writer;
   writer.ArrayHead("nested", GgufType::kArray, 1000000);
-  ExpectContains(Refusal(writer.Build(), StatusCode::kUnimplemented), "an array of arrays");
+  ExpectContains(GgufRefusal(writer.Build(), StatusCode::kUnimplemented), "an array of arrays");
 }
 
 TEST(GgufTest, OpensLargeVocabulariesQuickly) {
@@ -234,11 +234,11 @@ TEST(GgufTest, OpensLargeVocabulariesQuickly) {
 TEST(GgufRegressionTest, Cve202421802DimensionArray) {
   // The number of dimensions was trusted when the sizes were read into an array of four.
   GgufWriter writer = OneTensor({1, 1, 1, 1, 1}, kTypeF32, 0, 64);
-  ExpectContains(Refusal(writer.Build()), "found 5 dimensions, expected at most 4");
+  ExpectContains(GgufRefusal(writer.Build()), "found 5 dimensions, expected at most 4");
   ByteWriter rank_of_2_32;
   rank_of_2_32.Raw("GGUF").Put<uint32_t>(3).Put<uint64_t>(1).Put<uint64_t>(0);
   rank_of_2_32.Text("t").Put<uint32_t>(0xffffffff).Raw(std::string(64, '\1'));
-  ExpectContains(Refusal(rank_of_2_32.bytes()), "found 4294967295 dimensions");
+  ExpectContains(GgufRefusal(rank_of_2_32.bytes()), "found 4294967295 dimensions");
 }
 
 TEST(GgufRegressionTest, Cve202421825ArrayCount) {
@@ -249,10 +249,10 @@ TEST(GgufRegressionTest, Cve202421825ArrayCount) {
     numbers.ArrayHead("a", GgufType::kU64, count).RawMetadata([](ByteWriter* out) {
       out->Text("b").Put<uint32_t>(0).Put<uint8_t>(1);
     });
-    ExpectContains(Refusal(numbers.Build()), "elements, expected at most");
+    ExpectContains(GgufRefusal(numbers.Build()), "elements, expected at most");
     GgufWriter strings;
     strings.ArrayHead("a", GgufType::kString, count);
-    ExpectContains(Refusal(strings.Build()), "elements, expected at most");
+    ExpectContains(GgufRefusal(strings.Build()), "elements, expected at most");
   }
 }
 
@@ -260,7 +260,7 @@ TEST(GgufRegressionTest, Cve202421836TensorCount) {
   for (const int64_t extra : {int64_t{1}, int64_t{1} << 40, INT64_MAX}) {
     GgufWriter writer;
     writer.extra_tensors = extra;
-    ExpectContains(Refusal(writer.Build()), "tensor count: found");
+    ExpectContains(GgufRefusal(writer.Build()), "tensor count: found");
   }
 }
 
@@ -269,7 +269,7 @@ TEST(GgufRegressionTest, Cve202423605MetadataCount) {
     GgufWriter writer;
     writer.U32("k", 1);
     writer.extra_metadata = extra;
-    ExpectContains(Refusal(writer.Build()), "metadata");
+    ExpectContains(GgufRefusal(writer.Build()), "metadata");
   }
 }
 
@@ -280,10 +280,10 @@ TEST(GgufRegressionTest, Cve202423496StringLength) {
     value.RawMetadata([&](ByteWriter* out) {
       out->Text("k").Put(static_cast<uint32_t>(GgufType::kString)).Put(length).Raw("abc");
     });
-    ExpectContains(Refusal(value.Build()), "a string of " + std::to_string(length));
+    ExpectContains(GgufRefusal(value.Build()), "a string of " + std::to_string(length));
     GgufWriter key;
     key.RawMetadata([&](ByteWriter* out) { out->Put(length).Raw(std::string(64, 'k')); });
-    ExpectContains(Refusal(key.Build()), "a name of " + std::to_string(length));
+    ExpectContains(GgufRefusal(key.Build()), "a name of " + std::to_string(length));
   }
 }
 
@@ -291,14 +291,15 @@ TEST(GgufRegressionTest, Cve202553630TensorSizeWraps) {
   // GHSA-vgg9: the sum of padded tensor sizes wrapped. Sizes here are never summed; each product
   // is checked and compared with the bytes that are there.
   const uint64_t big = uint64_t{1} << 62;
-  ExpectContains(Refusal(OneTensor({4, big}, kTypeF32, 0, 64).Build()), "a size below 2^64 bytes");
-  ExpectContains(Refusal(OneTensor({32, big}, kTypeQ4_0, 0, 64).Build()),
+  ExpectContains(GgufRefusal(OneTensor({4, big}, kTypeF32, 0, 64).Build()),
                  "a size below 2^64 bytes");
-  ExpectContains(Refusal(OneTensor({big}, kTypeF32, 0, 64).Build()), "a size below 2^64 bytes");
+  ExpectContains(GgufRefusal(OneTensor({32, big}, kTypeQ4_0, 0, 64).Build()),
+                 "a size below 2^64 bytes");
+  ExpectContains(GgufRefusal(OneTensor({big}, kTypeF32, 0, 64).Build()), "a size below 2^64 bytes");
   ExpectContains(
-      Refusal(OneTensor({1u << 16, 1u << 16, 1u << 16, 1u << 16}, kTypeF32, 0, 64).Build()),
+      GgufRefusal(OneTensor({1u << 16, 1u << 16, 1u << 16, 1u << 16}, kTypeF32, 0, 64).Build()),
       "a size below 2^64 bytes");
-  ExpectContains(Refusal(OneTensor({UINT64_MAX}, kTypeF32, 0, 64).Build()),
+  ExpectContains(GgufRefusal(OneTensor({UINT64_MAX}, kTypeF32, 0, 64).Build()),
                  "a size below 2^64 bytes");
 }
 
@@ -306,18 +307,18 @@ TEST(GgufRegressionTest, Cve202627940OffsetPlusSizeWraps) {
   // GHSA-3p4r: the bypass of the fix above, one layer down; also CVE-2026-33298 / GHSA-96jg and
   // ggml-org/llama.cpp#15711, #18674.
   const uint64_t last = UINT64_MAX - 31;  // aligned; adding 64 wraps to 32
-  ExpectContains(Refusal(OneTensor({16}, kTypeF32, last, 64).Build()),
+  ExpectContains(GgufRefusal(OneTensor({16}, kTypeF32, last, 64).Build()),
                  "64 bytes at offset 18446744073709551584, expected a place in the 64 bytes");
   GgufWriter writer;
   writer.Add("a", {uint64_t{1} << 61}, kTypeF32, 0).Add("b", {16}, kTypeF32, 32);
   writer.data_bytes = 64;
-  Refusal(writer.Build());
+  GgufRefusal(writer.Build());
 }
 
 TEST(GgufRegressionTest, Issue26318PaddingWraps) {
   // A size just below 2^64 that padding to the alignment would wrap to 0.
   const uint64_t elements = (UINT64_MAX - 15) / 4;
-  ExpectContains(Refusal(OneTensor({elements}, kTypeF32, 0, 64).Build()),
+  ExpectContains(GgufRefusal(OneTensor({elements}, kTypeF32, 0, 64).Build()),
                  "a place in the 64 bytes");
 }
 
@@ -326,30 +327,30 @@ TEST(GgufRegressionTest, Issue24997HugeAlignment) {
     GgufWriter writer;
     writer.U32("general.alignment", alignment).Add("t", {4}, kTypeF32, 0);
     writer.data_bytes = 64;
-    ExpectContains(Refusal(writer.Build()), "general.alignment");
+    ExpectContains(GgufRefusal(writer.Build()), "general.alignment");
   }
   GgufWriter text;
   text.String("general.alignment", "32");
-  ExpectContains(Refusal(text.Build()), "found \"32\", expected a power of two");
+  ExpectContains(GgufRefusal(text.Build()), "found \"32\", expected a power of two");
 }
 
 TEST(GgufRegressionTest, Cve20267482BleedingLlama) {
   // Offset + size beyond the end of the file: the quantiser copied heap contents into its output.
-  ExpectContains(Refusal(OneTensor({16}, kTypeF32, 32, 64).Build()),
+  ExpectContains(GgufRefusal(OneTensor({16}, kTypeF32, 32, 64).Build()),
                  "64 bytes at offset 32, expected a place in the 64 bytes of tensor data");
-  ExpectContains(Refusal(OneTensor({17}, kTypeF32, 0, 64).Build()), "68 bytes at offset 0");
-  ExpectContains(Refusal(OneTensor({16}, kTypeF32, 0, 63).Build()), "in the 63 bytes");
-  ExpectContains(Refusal(OneTensor({1}, kTypeF32, 0, 0).Build()), "in the 0 bytes");
+  ExpectContains(GgufRefusal(OneTensor({17}, kTypeF32, 0, 64).Build()), "68 bytes at offset 0");
+  ExpectContains(GgufRefusal(OneTensor({16}, kTypeF32, 0, 63).Build()), "in the 63 bytes");
+  ExpectContains(GgufRefusal(OneTensor({1}, kTypeF32, 0, 0).Build()), "in the 0 bytes");
 }
 
 TEST(GgufRegressionTest, Cve20248063ZeroDimension) {
   // Sizes of zero became divisors later on.
-  ExpectContains(Refusal(OneTensor({0, 4}, kTypeF32, 0, 64).Build()), "a dimension of 0");
+  ExpectContains(GgufRefusal(OneTensor({0, 4}, kTypeF32, 0, 64).Build()), "a dimension of 0");
 }
 
 TEST(GgufRegressionTest, Cve202653923DimensionsBeyond32Bits) {
   // Sizes keep their 64 bits: 2^32 + 32 values do not pass as 32.
-  ExpectContains(Refusal(OneTensor({(uint64_t{1} << 32) + 32}, kTypeQ4_0, 0, 64).Build()),
+  ExpectContains(GgufRefusal(OneTensor({(uint64_t{1} << 32) + 32}, kTypeQ4_0, 0, 64).Build()),
                  "at offset 0, expected a place in the 64 bytes");
 }
 

@@ -181,13 +181,22 @@ TEST_F(GoldenModelsTest, EveryFileOpens) {
   std::cout << "opened " << ggufs << " GGUF and " << safetensors << " safetensors files\n";
 }
 
-TEST_F(GoldenModelsTest, ArchitecturesWithoutABuilderAreNamed) {
-  for (const char* name : {"deepseek-v3-fp8", "deepseek-v4", "gpt-oss", "mixtral"}) {
-    const auto files = OpenModel((root_ / name).string());
-    ASSERT_FALSE(files.ok()) << name;
-    EXPECT_EQ(files.status().code(), StatusCode::kUnimplemented) << files.status().message();
-    EXPECT_NE(files.status().message().find("model_type: found"), std::string::npos);
-  }
+TEST_F(GoldenModelsTest, CompressedEntries) {
+  const ModelConfig v4 = Open(root_ / "deepseek-v4").config;
+  EXPECT_EQ(v4.architecture, "deepseek4");
+  ASSERT_TRUE(v4.compressed && v4.indexer && v4.moe && v4.local_rope);
+  EXPECT_EQ(v4.compressed->ratios, (std::vector<uint32_t>{0, 4, 16, 4, 16}));
+  EXPECT_EQ(v4.compressed->chosen, (std::vector<bool>{false, true, false, true, false}));
+  EXPECT_EQ(v4.compressed->streams, 4u);
+  EXPECT_EQ(v4.sliding_window, 12u);
+  EXPECT_EQ(v4.rope.theta, 160000);
+  EXPECT_EQ(v4.rope.scaling, RopeScaling::kYarn);
+  EXPECT_EQ(v4.rope.attention_factor, 1);
+  EXPECT_EQ(v4.local_rope->theta, 10000);
+  EXPECT_EQ(v4.local_rope->scaling, RopeScaling::kNone);
+  EXPECT_EQ(v4.moe->hash_layers, 2u);
+  EXPECT_EQ(v4.moe->scoring, MoeScoring::kSqrtSoftplus);
+  EXPECT_EQ(v4.gate_limit, 3);
 }
 
 // The default model, where `make run` and `make test` keep it.

@@ -15,7 +15,11 @@ namespace {
 // llama.cpp turns adjacent pairs for "llama" (its converter reorders the rows of q and k) and
 // halves for the others. Values that config.json may leave out are those of transformers' classes.
 constexpr ArchitectureTraits kArchitectures[] = {
-    {.model_type = "llama", .gguf_name = "llama", .builder = "llama", .gguf_interleaved = true},
+    {.model_type = "llama",
+     .gguf_name = "llama",
+     .builder = "llama",
+     .gguf_interleaved = true,
+     .experts = ExpertRule::kGgufOnly},
     {.model_type = "mistral", .gguf_name = "", .builder = "llama", .window_rule = WindowRule::kAll},
     {.model_type = "qwen2",
      .gguf_name = "qwen2",
@@ -28,6 +32,45 @@ constexpr ArchitectureTraits kArchitectures[] = {
      .has_qk_norm = true,
      .window_rule = WindowRule::kUpperLayers,
      .default_head_dim = 128},
+    {.model_type = "mixtral",
+     .gguf_name = "",
+     .builder = "llama",
+     .experts = ExpertRule::kMixtral,
+     .window_rule = WindowRule::kAll,
+     .default_theta = 1e6},
+    {.model_type = "qwen3_moe",
+     .gguf_name = "qwen3moe",
+     .builder = "qwen3",
+     .has_qk_norm = true,
+     .experts = ExpertRule::kQwen3,
+     .window_rule = WindowRule::kUpperLayers,
+     .default_head_dim = 128},
+    {.model_type = "deepseek_v2",
+     .gguf_name = "deepseek2",
+     .builder = "deepseek2",
+     .gguf_interleaved = true,
+     .experts = ExpertRule::kDeepseek2,
+     .has_mla = true},
+    {.model_type = "deepseek_v3",
+     .gguf_name = "",
+     .builder = "deepseek2",
+     .experts = ExpertRule::kDeepseek3,
+     .has_mla = true},
+    {.model_type = "deepseek_v32",
+     .gguf_name = "",
+     .builder = "deepseek2",
+     .experts = ExpertRule::kDeepseek3,
+     .has_mla = true,
+     .has_indexer = true},
+    {.model_type = "deepseek_v4",
+     .gguf_name = "",
+     .builder = "deepseek4",
+     .experts = ExpertRule::kDeepseek4,
+     .has_sinks = true,
+     .has_compressed = true,
+     .window_rule = WindowRule::kAll,
+     .default_window = 128,
+     .default_head_dim = 512},
     {.model_type = "gemma2",
      .gguf_name = "gemma2",
      .builder = "gemma2",
@@ -54,8 +97,21 @@ constexpr ArchitectureTraits kArchitectures[] = {
     {.model_type = "phi3",
      .gguf_name = "phi3",
      .builder = "phi3",
-     .fused_qkv = true,
+     .fused_weights = true,
      .window_rule = WindowRule::kAll},
+    {.model_type = "gpt_oss",
+     .gguf_name = "gpt-oss",
+     .builder = "gpt-oss",
+     .biased_by_default = true,
+     .experts = ExpertRule::kGptOss,
+     .has_sinks = true,
+     .yarn_truncate = false,
+     .default_swiglu_limit = 7,
+     .window_rule = WindowRule::kPattern,
+     .window_pattern = 2,
+     .default_window = 128,
+     .default_head_dim = 64,
+     .default_theta = 150000},
     {.model_type = "bert", .gguf_name = "bert", .builder = "bert", .encoder = true},
 };
 
@@ -82,6 +138,12 @@ std::string KnownArchitectures() {
     if (!traits.gguf_name.empty()) names.insert(traits.gguf_name);
   }
   return fmt::format("{}", fmt::join(names, ", "));
+}
+
+bool UsesLongFactors(const ModelConfig& config, uint64_t context_tokens) {
+  const uint64_t longest = context_tokens != 0 ? context_tokens : config.context_tokens;
+  return config.rope.scaling == RopeScaling::kLongRope &&
+         longest > config.rope.original_context_tokens;
 }
 
 double YarnAttentionFactor(double factor, double mscale) {

@@ -5,11 +5,10 @@
 
 #include "models/weights/config_fields.h"
 #include "models/weights/gguf_fields.h"
+#include "models/weights/moe_config.h"
 
 namespace pelton {
 namespace {
-
-constexpr UnsignedRange kIdRange{0, kVocabRange.max - 1};
 
 // Reads the metadata into a ModelConfig, one group of keys after another.
 class GgufConfigReader {
@@ -61,6 +60,11 @@ class GgufConfigReader {
  private:
   Status ReadSizes() {
     RETURN_IF_ERROR(NeedUnsigned(model_, "block_count", kLayersRange, &config_.layers));
+    // The layers that predict further tokens are counted among the blocks.
+    uint32_t further = 0;
+    RETURN_IF_ERROR(
+        TakeUnsigned(model_, "nextn_predict_layers", {0, config_.layers - 1}, &further));
+    config_.layers -= further;
     RETURN_IF_ERROR(NeedUnsigned(model_, "embedding_length", kHiddenRange, &config_.hidden));
     RETURN_IF_ERROR(
         NeedUnsigned(model_, "feed_forward_length", kIntermediateRange, &config_.intermediate));
@@ -70,14 +74,8 @@ class GgufConfigReader {
     config_.kv_heads = config_.heads;
     RETURN_IF_ERROR(
         TakeUnsigned(model_, "attention.head_count_kv", {1, config_.heads}, &config_.kv_heads));
-    uint32_t experts = 0;
-    RETURN_IF_ERROR(TakeUnsigned(model_, "expert_count", {0, UINT32_MAX}, &experts));
-    if (experts != 0) {
-      return UnsupportedField(config_.file, model_.PathOf("expert_count"),
-                              fmt::format("{} experts", experts),
-                              "a model without experts of this architecture");
-    }
-    return ReadHeadDim();
+    RETURN_IF_ERROR(ReadMoe(model_, weights_, traits_, &config_));
+    return traits_.has_mla ? ReadMla(model_, &config_) : ReadHeadDim();
   }
 
   Status ReadHeadDim() {
@@ -215,7 +213,21 @@ class GgufConfigReader {
         TakeNumber(model_, "rope.scaling.yarn_beta_fast", kFactorRange, &rope->beta_fast));
     RETURN_IF_ERROR(
         TakeNumber(model_, "rope.scaling.yarn_beta_slow", kFactorRange, &rope->beta_slow));
+    rope->truncate = traits_.yarn_truncate;
     rope->attention_factor = stated * YarnAttentionFactor(rope->factor, 1);
+    return config_.mla ? ReadMscale(rope) : OkStatus();
+  }
+
+  // DeepSeek's files state 0.1 * mscale_all_dim. mscale is the same in all of them, so that cos and
+  // sin keep their size and the softmax is sharper.
+  Status ReadMscale(RopeConfig* rope) {
+    double multiplier = 0;
+    RETURN_IF_ERROR(TakeNumber(model_, "rope.scaling.yarn_log_multiplier", {0, 100}, &multiplier));
+    if (multiplier == 0) return OkStatus();
+    rope->mscale_all_dim = multiplier * 10;
+    rope->attention_factor = 1;
+    const double sharper = YarnAttentionFactor(rope->factor, rope->mscale_all_dim);
+    config_.attention_scale *= sharper * sharper;
     return OkStatus();
   }
 
@@ -281,6 +293,10 @@ class GgufConfigReader {
       config_.activation = Activation::kGeluTanh;
       config_.post_norms = true;
     }
+    if (traits_.default_swiglu_limit != 0) {
+      config_.activation = Activation::kSwigluOai;
+      config_.gate_limit = traits_.default_swiglu_limit;
+    }
     RETURN_IF_ERROR(TakeNumber(model_, "embedding_scale", {1e-6, 1e6}, &config_.embedding_scale));
     return TakeNumber(model_, "logit_scale", {1e-6, 1e6}, &config_.logit_scale);
   }
@@ -289,9 +305,11 @@ class GgufConfigReader {
     config_.qkv_bias = weights_.Find("blk.0.attn_q.bias") != nullptr ||
                        weights_.Find("blk.0.attn_qkv.bias") != nullptr;
     config_.attention_output_bias = weights_.Find("blk.0.attn_output.bias") != nullptr;
+    config_.attention_sinks = weights_.Find("blk.0.attn_sinks.weight") != nullptr;
     config_.mlp_bias = weights_.Find("blk.0.ffn_up.bias") != nullptr;
     config_.qk_norm = weights_.Find("blk.0.attn_q_norm.weight") != nullptr;
     config_.fused_qkv = weights_.Find("blk.0.attn_qkv.weight") != nullptr;
+    config_.fused_gate_up = traits_.fused_weights;
     config_.tie_embeddings = weights_.Find("output.weight") == nullptr;
   }
 

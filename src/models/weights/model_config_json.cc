@@ -2,8 +2,10 @@
 
 #include <cmath>
 
+#include "models/weights/compressed_config.h"
 #include "models/weights/config_fields.h"
 #include "models/weights/json_fields.h"
+#include "models/weights/moe_config.h"
 
 namespace pelton {
 namespace {
@@ -15,7 +17,7 @@ constexpr ConfigFieldNames kNames{.heads = "num_attention_heads",
                                   .bos = "bos_token_id",
                                   .eos = "eos_token_id"};
 
-constexpr UnsignedRange kIdRange{0, kVocabRange.max - 1};
+constexpr uint32_t kMostMtpLayers = 64;
 
 // Appends the ids of a member that is an id or a list of ids.
 Status ReadIds(const JsonFields& fields, std::string_view name, std::vector<uint32_t>* ids) {
@@ -46,10 +48,14 @@ class JsonConfigReader {
   Status Read() {
     RETURN_IF_ERROR(ReadArchitecture());
     RETURN_IF_ERROR(ReadSizes());
+    if (traits_->has_compressed) RETURN_IF_ERROR(ReadCompressed(root_, &config_));
+    RETURN_IF_ERROR(ReadMoe(root_, *traits_, &config_));
     RETURN_IF_ERROR(ReadAttention());
     RETURN_IF_ERROR(ReadWindow());
     if (config_.encoder) {
       RETURN_IF_ERROR(ReadEncoder());
+    } else if (config_.compressed) {
+      RETURN_IF_ERROR(ReadCompressedRope(root_, &config_));
     } else {
       RETURN_IF_ERROR(ReadRope());
     }
@@ -74,7 +80,7 @@ class JsonConfigReader {
     config_.post_norms = traits_->is_gemma;
     config_.norm_weight_offset = traits_->is_gemma ? 1 : 0;
     config_.qk_norm = traits_->has_qk_norm;
-    config_.fused_qkv = traits_->fused_qkv;
+    config_.fused_qkv = config_.fused_gate_up = traits_->fused_weights;
     config_.encoder = traits_->encoder;
     return OkStatus();
   }
@@ -87,7 +93,8 @@ class JsonConfigReader {
     RETURN_IF_ERROR(
         TakeUnsigned(root_, "num_key_value_heads", {1, config_.heads}, &config_.kv_heads));
     RETURN_IF_ERROR(
-        NeedUnsigned(root_, "intermediate_size", kIntermediateRange, &config_.intermediate));
+        NeedUnsigned(root_, traits_->has_compressed ? "moe_intermediate_size" : "intermediate_size",
+                     kIntermediateRange, &config_.intermediate));
     RETURN_IF_ERROR(NeedUnsigned(root_, "vocab_size", kVocabRange, &config_.vocab));
     RETURN_IF_ERROR(
         NeedUnsigned(root_, "max_position_embeddings", kPositionsRange, &config_.max_positions));
@@ -95,6 +102,12 @@ class JsonConfigReader {
   }
 
   Status ReadHeadDim() {
+    if (traits_->has_mla) RETURN_IF_ERROR(ReadMla(root_, &config_));
+    if (traits_->has_indexer) RETURN_IF_ERROR(ReadIndexer(root_, &config_));
+    if (traits_->has_mla) {
+      return TakeUnsigned(root_, "num_nextn_predict_layers", {0, kMostMtpLayers},
+                          &config_.mtp_layers);
+    }
     config_.head_dim = traits_->default_head_dim;
     RETURN_IF_ERROR(TakeUnsigned(root_, "head_dim", kHeadDimRange, &config_.head_dim));
     if (config_.head_dim != 0) return OkStatus();
@@ -109,17 +122,23 @@ class JsonConfigReader {
   }
 
   Status ReadAttention() {
-    bool bias = false;
+    bool bias = traits_->biased_by_default;
     if (traits_->model_type != "mistral" && traits_->model_type != "phi3") {
       RETURN_IF_ERROR(TakeBool(root_, "attention_bias", &bias));
     }
     config_.qkv_bias = bias || traits_->has_qkv_bias;
     config_.attention_output_bias = bias && !traits_->has_qkv_bias;
+    ASSIGN_OR_RETURN(const auto both_ways, root_.Bool("use_bidirectional_attention"));
+    if (both_ways.value_or(false)) {
+      return UnsupportedField(config_.file, "use_bidirectional_attention", "true", "false");
+    }
     double query_scalar = traits_->is_gemma ? 256 : config_.head_dim;
     if (traits_->is_gemma) {
       RETURN_IF_ERROR(TakeNumber(root_, "query_pre_attn_scalar", {1, 1e6}, &query_scalar));
     }
     config_.attention_scale = 1 / std::sqrt(query_scalar);
+    if (traits_->has_mla) config_.rope.interleaved = true;
+    config_.attention_sinks = traits_->has_sinks;
     RETURN_IF_ERROR(ReadCap("attn_logit_softcapping", traits_->default_attention_cap,
                             &config_.attention_soft_cap));
     return ReadCap("final_logit_softcapping", traits_->default_final_cap, &config_.final_soft_cap);
@@ -146,6 +165,7 @@ class JsonConfigReader {
       config_.sliding_window = 0;
       return OkStatus();
     }
+    if (config_.compressed) return RuleWindowedLayers();
     ASSIGN_OR_RETURN(const auto types, root_.Strings("layer_types"));
     return types ? ListWindowedLayers(*types) : RuleWindowedLayers();
   }
@@ -243,7 +263,8 @@ class JsonConfigReader {
       RETURN_IF_ERROR(TakeNumber(*parameters, "rope_theta", kThetaRange, &rope->theta));
       RETURN_IF_ERROR(TakeNumber(*parameters, "partial_rotary_factor", {0, 1}, &rotary));
     }
-    rope->dims = static_cast<uint32_t>(config_.head_dim * rotary);
+    rope->dims =
+        config_.mla ? config_.mla->rope_dim : static_cast<uint32_t>(config_.head_dim * rotary);
     return parameters ? ReadScaling(*parameters, rope) : OkStatus();
   }
 
@@ -289,6 +310,11 @@ class JsonConfigReader {
                                  ? YarnAttentionFactor(rope->factor, mscale) /
                                        YarnAttentionFactor(rope->factor, rope->mscale_all_dim)
                                  : YarnAttentionFactor(rope->factor, 1);
+    // DeepSeek also sharpens the softmax for the longer context.
+    if (config_.mla && rope->mscale_all_dim > 0) {
+      const double sharper = YarnAttentionFactor(rope->factor, rope->mscale_all_dim);
+      config_.attention_scale *= sharper * sharper;
+    }
     return TakeNumber(fields, "attention_factor", kFactorRange, &rope->attention_factor);
   }
 
@@ -299,6 +325,10 @@ class JsonConfigReader {
     rope->original_context_tokens = config_.max_positions;
     RETURN_IF_ERROR(TakeUnsigned(fields, kOriginal, kRange, &rope->original_context_tokens));
     RETURN_IF_ERROR(TakeUnsigned(root_, kOriginal, kRange, &rope->original_context_tokens));
+    if (rope->original_context_tokens < kRange.min) {
+      return MissingField(fields, kOriginal,
+                          fmt::format("an integer from {} to {}", kRange.min, kRange.max));
+    }
     RETURN_IF_ERROR(ReadFactors(fields, "short_factor", &rope->short_factors));
     RETURN_IF_ERROR(ReadFactors(fields, "long_factor", &rope->long_factors));
     rope->factor = static_cast<double>(config_.max_positions) /
@@ -358,16 +388,20 @@ class JsonConfigReader {
       return UnsupportedField(config_.file, field, Quoted(activation),
                               "silu, gelu or gelu_pytorch_tanh");
     }
-    return OkStatus();
+    if (traits_->default_swiglu_limit == 0) return OkStatus();
+    config_.activation = Activation::kSwigluOai;
+    config_.gate_limit = traits_->default_swiglu_limit;
+    return TakeNumber(root_, "swiglu_limit", kCapRange, &config_.gate_limit);
   }
 
   Status ReadQuantization() {
     ASSIGN_OR_RETURN(const auto quantization, root_.Object("quantization_config"));
     if (!quantization) return OkStatus();
     ASSIGN_OR_RETURN(const auto method, quantization->String("quant_method"));
+    if (method == "mxfp4") return OkStatus();  // seen by the names of tensors
     if (method != "fp8") {
       return UnsupportedField(config_.file, quantization->PathOf("quant_method"),
-                              method ? Quoted(*method) : "nothing", "fp8");
+                              method ? Quoted(*method) : "nothing", "fp8 or mxfp4");
     }
     ASSIGN_OR_RETURN(const auto block, quantization->Numbers("weight_block_size", 1, 65536));
     if (!block || block->size() != 2) {

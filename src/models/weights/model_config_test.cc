@@ -3,17 +3,21 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
 
+#include "models/weights/config_checks.h"
 #include "models/weights/file_images.h"
 #include "models/weights/gguf.h"
 
 namespace pelton {
 namespace {
 
+using test::Accept;
 using test::AsBytes;
 using test::GgufWriter;
+using test::Refuse;
 using test::TinyLlamaGguf;
 
 constexpr std::string_view kBase =
@@ -23,21 +27,6 @@ constexpr std::string_view kBase =
 std::string Json(std::string_view model_type, std::string_view more = "") {
   return "{\"model_type\":\"" + std::string(model_type) + "\"," + std::string(kBase) +
          std::string(more) + "}";
-}
-
-ModelConfig Accept(const std::string& text) {
-  auto config = ConfigFromJson(text, "config.json");
-  EXPECT_TRUE(config.ok()) << config.status().message() << "\n" << text;
-  return config.ok() ? std::move(config).value() : ModelConfig{};
-}
-
-std::string Refuse(const std::string& text, StatusCode code = StatusCode::kDataLoss) {
-  const auto config = ConfigFromJson(text, "config.json");
-  EXPECT_FALSE(config.ok()) << text;
-  if (config.ok()) return "accepted";
-  EXPECT_EQ(config.status().code(), code) << config.status().message();
-  EXPECT_EQ(config.status().message().rfind("config.json: ", 0), 0u);
-  return config.status().message();
 }
 
 // A GGUF image opened in memory, for ConfigFromGguf.
@@ -209,6 +198,70 @@ TEST(ModelConfigJsonTest, Gemma) {
   EXPECT_EQ(gemma3.local_rope->scaling, RopeScaling::kNone);
 }
 
+TEST(ModelConfigJsonTest, GemmaInBothDirectionsIsRefused) {
+  Accept(Json("gemma3_text", R"(,"head_dim":16,"use_bidirectional_attention":false)"));
+  EXPECT_NE(Refuse(Json("gemma3_text", R"(,"head_dim":16,"use_bidirectional_attention":true)"),
+                   StatusCode::kUnimplemented)
+                .find("use_bidirectional_attention: found true, expected false"),
+            std::string::npos);
+}
+
+TEST(ModelConfigJsonTest, Phi3) {
+  const ModelConfig config =
+      Accept(Json("phi3", R"(,"sliding_window":40,"partial_rotary_factor":0.5,)"
+                          R"("original_max_position_embeddings":64,"attention_bias":true,)"
+                          R"("rope_scaling":{"type":"su","short_factor":[1,2],)"
+                          R"("long_factor":[3,4]})"));
+  EXPECT_TRUE(config.fused_qkv && config.fused_gate_up);
+  EXPECT_FALSE(config.qkv_bias || config.attention_output_bias);
+  EXPECT_EQ(config.windowed_layers, std::vector<bool>(4, true));
+  EXPECT_EQ(config.rope.scaling, RopeScaling::kLongRope);
+  EXPECT_EQ(config.rope.dims, 4u);
+  EXPECT_DOUBLE_EQ(config.rope.attention_factor, std::sqrt(1 + std::log(4.0) / std::log(64.0)));
+  EXPECT_FALSE(UsesLongFactors(config, 64));
+  EXPECT_TRUE(UsesLongFactors(config, 65));
+  EXPECT_TRUE(UsesLongFactors(config, 0));  // as max_position_embeddings says
+  EXPECT_FALSE(UsesLongFactors(Accept(Json("phi3")), 1000));
+
+  // A model of one position does not say what its factor refers to.
+  std::string one = Json("phi3", R"(,"rope_scaling":{"type":"longrope","factor":4,)"
+                                 R"("short_factor":[1,1,1,1],"long_factor":[1,1,1,1]})");
+  one.replace(one.find("256"), 3, "1");
+  EXPECT_NE(Refuse(one).find("original_max_position_embeddings: found nothing, expected an "
+                             "integer from 2"),
+            std::string::npos);
+}
+
+// What DeepSeek-V3.2 states besides, with fields of its indexer.
+std::string Indexed(std::string_view indexer, std::string_view q_rank = R"("q_lora_rank":24,)") {
+  return Json("deepseek_v32",
+              "," + std::string(q_rank) +
+                  R"("kv_lora_rank":16,"qk_nope_head_dim":8,"qk_rope_head_dim":8,"v_head_dim":8,)"
+                  R"("n_routed_experts":8,"num_experts_per_tok":2,"moe_intermediate_size":16,)"
+                  R"("n_group":1,"topk_group":1)" +
+                  std::string(indexer));
+}
+
+TEST(ModelConfigJsonTest, Indexers) {
+  const ModelConfig config =
+      Accept(Indexed(R"(,"index_n_heads":4,"index_head_dim":8,"index_topk":16)"));
+  ASSERT_TRUE(config.indexer.has_value());
+  EXPECT_EQ(config.indexer->heads, 4u);
+  EXPECT_EQ(config.indexer->head_dim, 8u);
+  EXPECT_EQ(config.indexer->top, 16u);
+  EXPECT_EQ(config.architecture, "deepseek2");
+  EXPECT_NE(Refuse(Indexed(R"(,"index_n_heads":4,"index_head_dim":8)")).find("index_topk"),
+            std::string::npos);
+  EXPECT_NE(Refuse(Indexed(R"(,"index_n_heads":4,"index_head_dim":7,"index_topk":16)"))
+                .find("index_head_dim: found 7, expected an integer from 8 to"),
+            std::string::npos)
+      << "fewer lanes than turn";
+  EXPECT_NE(Refuse(Indexed(R"(,"index_n_heads":4,"index_head_dim":8,"index_topk":16)", ""))
+                .find("q_lora_rank"),
+            std::string::npos)
+      << "queries are made from the latent of queries";
+}
+
 TEST(ModelConfigJsonTest, EverySizeIsRangeChecked) {
   // B1's list of bad values, on every required size.
   for (const char* field : {"hidden_size", "intermediate_size", "num_hidden_layers",
@@ -270,11 +323,12 @@ TEST(ModelConfigJsonTest, Encoders) {
 }
 
 TEST(ModelConfigJsonTest, UnknownThingsAreNamed) {
-  EXPECT_NE(
-      Refuse(Json("mamba"), StatusCode::kUnimplemented)
-          .find("model_type: found \"mamba\", expected one of bert, gemma2, gemma3, gemma3_text, "
-                "llama, mistral, phi3, qwen2, qwen3"),
-      std::string::npos);
+  EXPECT_NE(Refuse(Json("mamba"), StatusCode::kUnimplemented)
+                .find("model_type: found \"mamba\", expected one of bert, deepseek2, deepseek_v2, "
+                      "deepseek_v3, deepseek_v32, deepseek_v4, gemma2, gemma3, gemma3_text, "
+                      "gpt-oss, gpt_oss, llama, "
+                      "mistral, mixtral, phi3, qwen2, qwen3, qwen3_moe, qwen3moe"),
+            std::string::npos);
   Refuse(Json("llama", R"(,"hidden_act":"relu6")"), StatusCode::kUnimplemented);
   Refuse(Json("llama", R"(,"quantization_config":{"quant_method":"gptq","bits":4})"),
          StatusCode::kUnimplemented);
@@ -341,6 +395,92 @@ TEST(ModelConfigGgufTest, ReadsTheTinyLlama) {
   EXPECT_EQ(config->sampling.temperature, 0.5);
 }
 
+GgufWriter TinyGguf(const std::string& architecture) {
+  GgufWriter writer;
+  writer.String("general.architecture", architecture)
+      .F32(architecture + ".attention.layer_norm_rms_epsilon", 1e-5f);
+  for (const auto& [name, size] : {std::pair<const char*, uint32_t>{"block_count", 6},
+                                   {"embedding_length", 64},
+                                   {"feed_forward_length", 64},
+                                   {"context_length", 128},
+                                   {"attention.head_count", 8},
+                                   {"attention.head_count_kv", 2},
+                                   {"attention.key_length", 16},
+                                   {"attention.value_length", 16},
+                                   {"vocab_size", 16}}) {
+    writer.U32(architecture + "." + name, size);
+  }
+  return writer;
+}
+
+TEST(ModelConfigGgufTest, Gemma) {
+  GgufWriter writer = TinyGguf("gemma2");
+  writer.F32("gemma2.attn_logit_softcapping", 8).U32("gemma2.attention.sliding_window", 24);
+  const auto gemma2 = OpenedImage(writer).Config();
+  ASSERT_TRUE(gemma2.ok()) << gemma2.status().message();
+  EXPECT_EQ(gemma2->norm_weight_offset, 0);  // the weights hold it
+  EXPECT_EQ(gemma2->embedding_scale, 8);
+  EXPECT_EQ(gemma2->attention_soft_cap, 8);
+  EXPECT_EQ(gemma2->final_soft_cap, 30);
+  EXPECT_EQ(gemma2->activation, Activation::kGeluTanh);
+  EXPECT_TRUE(gemma2->post_norms && gemma2->tie_embeddings);
+  EXPECT_FALSE(gemma2->fused_qkv || gemma2->fused_gate_up || gemma2->rope.interleaved);
+  EXPECT_EQ(gemma2->windowed_layers, (std::vector<bool>{true, false, true, false, true, false}));
+
+  writer = TinyGguf("gemma3");
+  writer.String("gemma3.rope.scaling.type", "linear").F32("gemma3.rope.scaling.factor", 8);
+  writer.Add("blk.0.attn_q_norm.weight", {16}, 0, 0);
+  writer.data_bytes = 64;
+  const auto gemma3 = OpenedImage(writer).Config();
+  ASSERT_TRUE(gemma3.ok()) << gemma3.status().message();
+  EXPECT_TRUE(gemma3->qk_norm && gemma3->post_norms);
+  EXPECT_EQ(gemma3->attention_soft_cap, 0);
+  EXPECT_EQ(gemma3->rope.theta, 1e6);
+  EXPECT_EQ(gemma3->rope.factor, 8);
+  ASSERT_TRUE(gemma3->local_rope.has_value());
+  EXPECT_EQ(gemma3->local_rope->theta, 1e4);
+  EXPECT_EQ(gemma3->local_rope->scaling, RopeScaling::kNone);
+  EXPECT_EQ(gemma3->windowed_layers, (std::vector<bool>{true, true, true, true, true, false}));
+}
+
+TEST(ModelConfigGgufTest, Phi3) {
+  GgufWriter writer = TinyGguf("phi3");
+  writer.U32("phi3.rope.dimension_count", 4)
+      .U32("phi3.rope.scaling.original_context_length", 64)
+      .U32("phi3.attention.sliding_window", 40)
+      .F32("phi3.rope.scaling.attn_factor", 1.25)
+      .Add("rope_factors_long.weight", {2}, 0, 0)
+      .Add("rope_factors_short.weight", {2}, 0, 32)
+      .Add("blk.0.attn_qkv.weight", {1}, 0, 64);
+  writer.data_bytes = 68;
+  OpenedImage image(writer);
+  const float long_factors[2] = {3, 4}, short_factors[2] = {1, 2};
+  std::memcpy(image.bytes.data() + image.bytes.size() - 68, long_factors, sizeof(long_factors));
+  std::memcpy(image.bytes.data() + image.bytes.size() - 36, short_factors, sizeof(short_factors));
+  const auto config = image.Config();
+  ASSERT_TRUE(config.ok()) << config.status().message();
+  EXPECT_TRUE(config->fused_qkv && config->fused_gate_up && config->tie_embeddings);
+  EXPECT_EQ(config->sliding_window, 40u);
+  EXPECT_EQ(config->rope.scaling, RopeScaling::kLongRope);
+  EXPECT_EQ(config->rope.long_factors, (std::vector<float>{3, 4}));
+  EXPECT_EQ(config->rope.short_factors, (std::vector<float>{1, 2}));
+  EXPECT_EQ(config->rope.attention_factor, 1.25);
+  EXPECT_TRUE(UsesLongFactors(*config, 0));
+
+  writer = TinyGguf("phi3");
+  writer.U32("phi3.rope.scaling.original_context_length", 64)
+      .Add("rope_factors_long.weight", {8}, 0, 0);
+  writer.data_bytes = 32;
+  OpenedImage without_short(writer);
+  const std::vector<float> ones(8, 1.0f);
+  std::memcpy(without_short.bytes.data() + without_short.bytes.size() - 32, ones.data(), 32);
+  const auto refused = without_short.Config();
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.status().message().find("short factors: found 0 values, expected 8"),
+            std::string::npos)
+      << refused.status().message();
+}
+
 TEST(ModelConfigGgufTest, BadValuesAreRefused) {
   const auto with = [](auto change) {
     GgufWriter writer = TinyLlamaGguf();
@@ -367,8 +507,7 @@ TEST(ModelConfigGgufTest, BadValuesAreRefused) {
   RefuseGguf(with([](GgufWriter& w) { w.String("llama.rope.scaling.type", "longrope"); }));
   RefuseGguf(with([](GgufWriter& w) { w.String("llama.rope.scaling.type", "odd"); }),
              StatusCode::kUnimplemented);
-  RefuseGguf(with([](GgufWriter& w) { w.U32("llama.expert_count", 8); }),
-             StatusCode::kUnimplemented);
+  RefuseGguf(with([](GgufWriter& w) { w.U32("llama.expert_count", 8); }));
   RefuseGguf(with([](GgufWriter& w) { w.U32("llama.attention.value_length", 8); }),
              StatusCode::kUnimplemented);
   RefuseGguf(with([](GgufWriter& w) {

@@ -18,7 +18,6 @@ namespace fs = std::filesystem;
 
 constexpr size_t kMaxConfigBytes = 16u << 20;
 constexpr size_t kMaxTemplateBytes = 4u << 20;
-constexpr std::string_view kGgufExtension = ".gguf";
 
 Result<ModelFiles> OpenGgufModel(const std::string& path, const std::string& given) {
   ASSIGN_OR_RETURN(GgufModel model, OpenGguf(path));

@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kMaxNameBytes = 255;  // what file systems allow
+constexpr size_t kMaxFileNameBytes = 255;  // what file systems allow
 
 // Whether `path` lies below `folder`; both canonical.
 bool IsBelow(const fs::path& path, const fs::path& folder) {
@@ -37,7 +37,7 @@ bool IsTrustedPlace(const fs::path& path, const fs::path& folder) {
 }  // namespace
 
 bool IsPlainFileName(std::string_view name) {
-  if (name.empty() || name.size() > kMaxNameBytes || name == "." || name == "..") return false;
+  if (name.empty() || name.size() > kMaxFileNameBytes || name == "." || name == "..") return false;
   return std::none_of(name.begin(), name.end(), [](char c) {
     return c == '/' || c == '\\' || static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
   });

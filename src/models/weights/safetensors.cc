@@ -18,15 +18,15 @@ namespace {
 using simdjson::dom::element;
 
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // as the reference reader
-constexpr size_t kMaxTensors = 1u << 20;
-constexpr size_t kMaxNameBytes = 1024;
+constexpr size_t kMaxSafetensors = 1u << 20;
+constexpr size_t kMaxSafetensorsNameBytes = 1024;
 constexpr size_t kMaxIndexBytes = 64u << 20;
 constexpr size_t kMaxShards = 4096;
 constexpr std::string_view kMetadataName = "__metadata__";
-constexpr std::string_view kExtension = ".safetensors";
+constexpr std::string_view kSafetensorsExtension = ".safetensors";
 
 bool IsTensorName(std::string_view name) {
-  return !name.empty() && name.size() <= kMaxNameBytes &&
+  return !name.empty() && name.size() <= kMaxSafetensorsNameBytes &&
          std::none_of(name.begin(), name.end(),
                       [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
@@ -200,14 +200,15 @@ Status ReadHeader(element header, std::span<const std::byte> data, std::string_v
     }
     ++tensors;
     if (!IsTensorName(member.key)) {
-      return FieldError(file, "tensor name", Quoted(member.key),
-                        fmt::format("1 to {} bytes without control characters", kMaxNameBytes));
+      return FieldError(
+          file, "tensor name", Quoted(member.key),
+          fmt::format("1 to {} bytes without control characters", kMaxSafetensorsNameBytes));
     }
   }
-  if (tensors > kMaxTensors || metadata > 1) {
+  if (tensors > kMaxSafetensors || metadata > 1) {
     return FieldError(file, "header",
                       fmt::format("{} tensors and {} metadata entries", tensors, metadata),
-                      fmt::format("at most {} and 1", kMaxTensors));
+                      fmt::format("at most {} and 1", kMaxSafetensors));
   }
   image->tensors.resize(tensors);
   StoreNames(root, image);
@@ -268,7 +269,7 @@ Result<SafetensorsIndex> ParseSafetensorsIndex(std::string_view text, std::strin
     if (!IsTensorName(member.key) || member.value.get(shard) != simdjson::SUCCESS) {
       return FieldError(file, field, DescribeJson(member.value), "a tensor's file name");
     }
-    if (!IsPlainFileName(shard) || !shard.ends_with(kExtension)) {
+    if (!IsPlainFileName(shard) || !shard.ends_with(kSafetensorsExtension)) {
       return FieldError(file, field, Quoted(shard),
                         "the name of a .safetensors file in the same folder");
     }

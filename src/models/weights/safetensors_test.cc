@@ -5,6 +5,7 @@
 #include <ctime>
 #include <string>
 
+#include "models/weights/config_checks.h"
 #include "models/weights/file_images.h"
 
 namespace pelton {
@@ -12,9 +13,10 @@ namespace {
 
 using test::AsBytes;
 using test::ByteWriter;
+using test::ExpectContains;
 using test::SafetensorsImageOf;
 
-std::string Refusal(const std::string& image, StatusCode code = StatusCode::kDataLoss) {
+std::string SafetensorsRefusal(const std::string& image, StatusCode code = StatusCode::kDataLoss) {
   const auto result = ParseSafetensors(AsBytes(image), "bad.safetensors");
   EXPECT_FALSE(result.ok());
   if (result.ok()) return "accepted";
@@ -26,11 +28,7 @@ std::string Refusal(const std::string& image, StatusCode code = StatusCode::kDat
 
 std::string HeaderRefusal(std::string_view header, size_t data_bytes,
                           StatusCode code = StatusCode::kDataLoss) {
-  return Refusal(SafetensorsImageOf(header, std::string(data_bytes, '\1')), code);
-}
-
-void ExpectContains(const std::string& text, std::string_view part) {
-  EXPECT_NE(text.find(part), std::string::npos) << text << "\nlacks: " << part;
+  return SafetensorsRefusal(SafetensorsImageOf(header, std::string(data_bytes, '\1')), code);
 }
 
 TEST(SafetensorsTest, ReadsEveryDType) {
@@ -93,7 +91,8 @@ TEST(SafetensorsTest, HeaderSizeIsCapped) {
   for (const uint64_t size : {uint64_t{100'000'001}, uint64_t{1} << 40, UINT64_MAX, uint64_t{17}}) {
     ByteWriter out;
     out.Put(size).Raw("{}              ");
-    ExpectContains(Refusal(out.bytes()), "header size: found " + std::to_string(size) + " bytes");
+    ExpectContains(SafetensorsRefusal(out.bytes()),
+                   "header size: found " + std::to_string(size) + " bytes");
   }
 }
 

@@ -5,18 +5,17 @@
 
 #include <functional>
 
-#include "base/check.h"
 #include "models/weights/field_error.h"
 #include "models/weights/name_order.h"
 
 namespace pelton {
 namespace {
 
-bool Holds(const MappedFile& file, const TensorInfo& tensor) {
+bool Holds(const MappedFile& file, std::span<const std::byte> part) {
   const std::span<const std::byte> bytes = file.bytes();
   const std::less_equal<const std::byte*> not_after;
-  return not_after(bytes.data(), tensor.data.data()) &&
-         not_after(tensor.data.data() + tensor.data.size(), bytes.data() + bytes.size());
+  return not_after(bytes.data(), part.data()) &&
+         not_after(part.data() + part.size(), bytes.data() + bytes.size());
 }
 
 }  // namespace
@@ -38,7 +37,7 @@ Result<WeightSource> WeightSource::Create(Parts parts) {
   source.by_name_ = OrderByName(tensors.size(), name_of);
   if (const auto repeated = FindRepeatedName(source.by_name_, name_of)) {
     const TensorInfo& tensor = tensors[*repeated];
-    const MappedFile* file = source.HolderOf(tensor);
+    const MappedFile* file = source.HolderOf(tensor.data);
     return FieldError(file == nullptr ? "model" : file->path(), "tensor name",
                       Quoted(tensor.name) + " more than once", "every name once");
   }
@@ -50,21 +49,21 @@ const TensorInfo* WeightSource::Find(std::string_view name) const {
   return found ? &parts_.tensors[*found] : nullptr;
 }
 
-const MappedFile* WeightSource::HolderOf(const TensorInfo& tensor) const {
+const MappedFile* WeightSource::HolderOf(std::span<const std::byte> bytes) const {
   for (const MappedFile& file : parts_.files) {
-    if (Holds(file, tensor)) return &file;
+    if (Holds(file, bytes)) return &file;
   }
   return nullptr;
 }
 
 const std::string& WeightSource::FileOf(const TensorInfo& tensor) const {
-  const MappedFile* file = HolderOf(tensor);
-  PELTON_CHECK(file != nullptr, "a tensor lies in one of its source's files");
-  return file->path();
+  static const std::string no_file = "model";
+  const MappedFile* file = HolderOf(tensor.data);
+  return file == nullptr ? no_file : file->path();
 }
 
-void WeightSource::Forget(const TensorInfo& tensor) const {
-  if (const MappedFile* file = HolderOf(tensor)) file->Forget(tensor.data);
+void WeightSource::Forget(std::span<const std::byte> bytes) const {
+  if (const MappedFile* file = HolderOf(bytes)) file->Forget(bytes);
 }
 
 uint64_t WeightSource::TotalBytes() const {

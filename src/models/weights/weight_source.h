@@ -62,18 +62,19 @@ class WeightSource {
   // nullptr: no such tensor. O(log n).
   const TensorInfo* Find(std::string_view name) const;
 
-  // Path of the file that holds the tensor.
+  // Path of the file that holds the tensor; "model" for one that is only in memory.
   const std::string& FileOf(const TensorInfo& tensor) const;
 
-  // Its bytes will not be read again soon (they were packed): its pages may leave memory.
-  void Forget(const TensorInfo& tensor) const;
+  // These bytes of a tensor will not be read again soon (they were packed): their pages may leave
+  // memory. Bytes that lie in no file of the model are left alone.
+  void Forget(std::span<const std::byte> bytes) const;
 
   // Sum of all tensors' data.
   uint64_t TotalBytes() const;
 
  private:
   explicit WeightSource(Parts parts) : parts_(std::move(parts)) {}
-  const MappedFile* HolderOf(const TensorInfo& tensor) const;
+  const MappedFile* HolderOf(std::span<const std::byte> bytes) const;
 
   Parts parts_;
   std::vector<uint32_t> by_name_;  // indices of tensors, sorted by name

@@ -1,15 +1,14 @@
 #include <poll.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ssl/stream.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <new>
 #include <utility>
 #include <vector>
 
+#include "net/http/await.h"
 #include "net/http/connection.h"
 
 namespace pelton {
@@ -18,7 +17,6 @@ namespace {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 using ErrorCode = boost::system::error_code;
-constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
 void CloseSocket(tcp::socket& socket, bool reset) {
   ErrorCode ignored;

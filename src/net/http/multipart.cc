@@ -15,20 +15,14 @@ constexpr size_t kMostParts = 32;
 constexpr size_t kMostHeaderBytes = 8 << 10;
 constexpr size_t kMostNameBytes = 1024;
 
-std::string_view Trim(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \t");
-  if (begin == std::string_view::npos) return "";
-  return text.substr(begin, text.find_last_not_of(" \t") + 1 - begin);
-}
-
 // Takes "; name=value" or "; name=\"value\"" from the begin of `text`; nothing if it is neither.
 struct Parameter {
   std::string name, value;
 };
 std::optional<Parameter> TakeParameter(std::string_view* text) {
-  std::string_view rest = Trim(*text);
+  std::string_view rest = TrimHttpBlanks(*text);
   if (rest.empty() || rest.front() != ';') return std::nullopt;
-  rest = Trim(rest.substr(1));
+  rest = TrimHttpBlanks(rest.substr(1));
   const size_t equal = rest.find('=');
   if (equal == std::string_view::npos || !IsHttpToken(rest.substr(0, equal))) return std::nullopt;
   Parameter parameter{.name = std::string(rest.substr(0, equal)), .value = {}};
@@ -68,7 +62,7 @@ Status ReadDisposition(std::string_view value, FormPart* part) {
   }
   value.remove_prefix(kType.size());
   bool named = false, file = false;
-  while (!Trim(value).empty()) {
+  while (!TrimHttpBlanks(value).empty()) {
     const std::optional<Parameter> parameter = TakeParameter(&value);
     if (!parameter || parameter->value.size() > kMostNameBytes) {
       return InvalidArgument("found a Content-Disposition that cannot be read");
@@ -96,7 +90,7 @@ Status ReadHeaders(std::string_view lines, FormPart* part) {
       return InvalidArgument("found a line in a part's headers that is no header");
     }
     const std::string_view name = line.substr(0, colon);
-    const std::string_view value = Trim(line.substr(colon + 1));
+    const std::string_view value = TrimHttpBlanks(line.substr(colon + 1));
     if (EqualsIgnoringCase(name, "Content-Disposition")) {
       if (std::exchange(disposed, true)) {
         return InvalidArgument("found a part with two Content-Dispositions");
@@ -121,7 +115,7 @@ Result<std::string> FormBoundary(std::string_view content_type) {
                                        content_type.substr(0, 80), kType));
   }
   content_type.remove_prefix(kType.size());
-  while (!Trim(content_type).empty()) {
+  while (!TrimHttpBlanks(content_type).empty()) {
     std::optional<Parameter> parameter = TakeParameter(&content_type);
     if (!parameter) break;
     if (!EqualsIgnoringCase(parameter->name, "boundary")) continue;

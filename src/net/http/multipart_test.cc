@@ -6,7 +6,7 @@ namespace pelton {
 namespace {
 
 // Name, filename and body of each part, or "refused".
-std::string Parsed(std::string_view body) {
+std::string PartsOf(std::string_view body) {
   const Result<std::vector<FormPart>> parts = ParseForm(body, "b");
   if (!parts.ok()) {
     EXPECT_FALSE(parts.status().message().empty());
@@ -23,14 +23,14 @@ constexpr const char* kHead = "--b\r\nContent-Disposition: form-data; name=\"a\"
 
 TEST(ParseForm, ReadsFieldsAndFiles) {
   EXPECT_EQ(
-      Parsed("--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n"
-             "--b\r\ncontent-disposition: FORM-DATA; filename=\"x \\\"y\\\".jsonl\"; name=f\r\n"
-             "Content-Type: text/plain\r\n\r\nl1\r\nl2\r\n\r\n--b--\r\n"),
+      PartsOf("--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n"
+              "--b\r\ncontent-disposition: FORM-DATA; filename=\"x \\\"y\\\".jsonl\"; name=f\r\n"
+              "Content-Type: text/plain\r\n\r\nl1\r\nl2\r\n\r\n--b--\r\n"),
       "purpose||batch;f|x \"y\".jsonl|l1\r\nl2\r\n;");
-  EXPECT_EQ(Parsed(std::string(kHead) + "\r\n--b--"), "a||;");
-  EXPECT_EQ(Parsed(std::string(kHead) + "--b-\r\n--bc\n\r\n--b--"), "refused");
-  EXPECT_EQ(Parsed(std::string(kHead) + "\n--b\r--b\r\n-b\r\n--b--"), "a||\n--b\r--b\r\n-b;");
-  EXPECT_EQ(Parsed("--b--"), "");
+  EXPECT_EQ(PartsOf(std::string(kHead) + "\r\n--b--"), "a||;");
+  EXPECT_EQ(PartsOf(std::string(kHead) + "--b-\r\n--bc\n\r\n--b--"), "refused");
+  EXPECT_EQ(PartsOf(std::string(kHead) + "\n--b\r--b\r\n-b\r\n--b--"), "a||\n--b\r--b\r\n-b;");
+  EXPECT_EQ(PartsOf("--b--"), "");
 }
 
 TEST(ParseForm, RefusesWhatIsAmbiguous) {
@@ -53,16 +53,16 @@ TEST(ParseForm, RefusesWhatIsAmbiguous) {
                        "Content-Transfer-Encoding: base64\r\n\r\nx\r\n--b--"),
            std::string("--b\r\nno header\r\n\r\nx\r\n--b--"),
        }) {
-    EXPECT_EQ(Parsed(body), "refused") << body;
+    EXPECT_EQ(PartsOf(body), "refused") << body;
   }
 }
 
 TEST(ParseForm, HasLimits) {
   std::string many;
   for (int i = 0; i < 32; ++i) many += std::string(kHead) + "x\r\n";
-  EXPECT_NE(Parsed(many + "--b--"), "refused");
-  EXPECT_EQ(Parsed(many + kHead + "x\r\n--b--"), "refused");
-  EXPECT_EQ(Parsed("--b\r\nX: " + std::string(9000, 'x') + "\r\n\r\nx\r\n--b--"), "refused");
+  EXPECT_NE(PartsOf(many + "--b--"), "refused");
+  EXPECT_EQ(PartsOf(many + kHead + "x\r\n--b--"), "refused");
+  EXPECT_EQ(PartsOf("--b\r\nX: " + std::string(9000, 'x') + "\r\n\r\nx\r\n--b--"), "refused");
 }
 
 TEST(FormBoundary, IsWhatTheTypeSays) {

@@ -30,12 +30,6 @@ int HexDigit(char c) {
   return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
 }
 
-std::string_view Trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 // Registered names, IPv4 and bracketed IPv6 addresses, and a port; RFC 3986, section 3.2.
 bool IsHost(std::string_view text) {
   return std::ranges::all_of(text, [](char c) {
@@ -137,6 +131,12 @@ bool AreChunkExtensions(std::string_view text) {
 
 bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, [](char x, char y) { return Lower(x) == Lower(y); });
+}
+
+std::string_view TrimHttpBlanks(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
 }
 
 bool IsHttpToken(std::string_view text) {
@@ -384,7 +384,7 @@ bool HttpRequestParser::TakeField(std::string_view line, bool keep) {
   if (!keep && FramesRequest(name)) {
     return Fail(400, "bad_trailer", "A trailer has a header that must come before the body.");
   }
-  const std::string_view value = Trim(line.substr(colon + 1));
+  const std::string_view value = TrimHttpBlanks(line.substr(colon + 1));
   if (!IsHttpFieldValue(value)) {
     return Fail(400, "bad_header", "A header's value has control characters.");
   }
@@ -395,7 +395,7 @@ bool HttpRequestParser::TakeField(std::string_view line, bool keep) {
 bool HttpRequestParser::FinishConnection(std::string_view value) {
   while (!value.empty()) {
     const size_t comma = std::min(value.find(','), value.size());
-    const std::string_view option = Trim(value.substr(0, comma));
+    const std::string_view option = TrimHttpBlanks(value.substr(0, comma));
     if (EqualsIgnoringCase(option, "close")) return false;
     if (EqualsIgnoringCase(option, "keep-alive")) keep_alive_ = true;
     value.remove_prefix(std::min(comma + 1, value.size()));

@@ -11,6 +11,8 @@
 namespace pelton {
 
 bool EqualsIgnoringCase(std::string_view a, std::string_view b);
+// Without the blanks and tabs at the ends.
+std::string_view TrimHttpBlanks(std::string_view text);
 // Whether `text` is a non-empty token of RFC 9110, section 5.6.2.
 bool IsHttpToken(std::string_view text);
 // Whether `text` may be the value of a header: no control characters but tabs.

@@ -6,20 +6,19 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <cstdio>
 #include <future>
 #include <thread>
 #include <utility>
 
 #include "base/clock.h"
+#include "net/http/await.h"
 #include "net/http/connection.h"
 #include "net/http/network_loop.h"
 #include "net/http/tls_files.h"
@@ -31,7 +30,6 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using ErrorCode = boost::system::error_code;
 using std::chrono::milliseconds;
-constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
 constexpr milliseconds kAcceptPause{100};  // when descriptors or memory are used up
 constexpr int64_t kLogPauseNs = 60'000'000'000;

@@ -96,7 +96,6 @@ Result<uint64_t> EmbeddingEngine::Submit(EmbeddingRequest request) {
   live->request = std::move(request);
   live->result.width = live->request.dimensions == 0 ? width() : live->request.dimensions;
   live->result.values.resize(live->result.width * live->request.inputs.size());
-  for (const EmbeddingInput& input : live->request.inputs) live->result.tokens += input.ids.size();
   uint64_t id;
   {
     const MutexLock lock(mutex_);
@@ -220,6 +219,9 @@ void EmbeddingEngine::Pool(const Taken& taken, std::span<const float> rows) {
       vector.begin(), vector.end(),
       live.result.values.begin() + static_cast<std::ptrdiff_t>(taken.input * live.result.width));
   ++live.finished;
+  const size_t tokens = live.request.inputs[taken.input].ids.size();
+  live.result.tokens += tokens;
+  if (live.request.computed) live.request.computed(tokens);
 }
 
 void EmbeddingEngine::FinishDone() {

@@ -26,7 +26,7 @@ struct EmbeddingResult {
   Status status;
   std::vector<float> values;
   size_t width = 0;
-  size_t tokens = 0;  // of all inputs
+  size_t tokens = 0;  // of the inputs that were computed
 };
 
 struct EmbeddingRequest {
@@ -34,6 +34,8 @@ struct EmbeddingRequest {
   Pooling pooling = Pooling::kMean;
   size_t dimensions = 0;  // the first so many numbers of each vector only; 0: all
   bool normalize = true;  // to an L2 norm of 1, after `dimensions`
+  // Called for each input that was computed, with its tokens, on the engine thread; may be null.
+  std::function<void(size_t tokens)> computed;
   // Called once, on the engine thread; must be short. It may call Submit and Cancel.
   std::function<void(EmbeddingResult)> done;
 };

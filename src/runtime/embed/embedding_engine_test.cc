@@ -138,6 +138,15 @@ TEST_F(EmbeddingEngineTest, RequestsTakeTurns) {
   EXPECT_EQ(executor_->SequencesOfSteps(), (std::vector<size_t>{1, 3, 3, 2}));
 }
 
+TEST_F(EmbeddingEngineTest, TellsWhatIsComputed) {
+  std::vector<size_t> computed;
+  EmbeddingRequest request = Plain(
+      {{.ids = {1, 2, 6}, .token_types = {}}, {.ids = {9}, .token_types = {}}}, Pooling::kMean);
+  request.computed = [&](size_t tokens) { computed.push_back(tokens); };
+  EXPECT_EQ(engine_->Run(std::move(request)).tokens, 4u);
+  EXPECT_EQ(computed, (std::vector<size_t>{3, 1}));
+}
+
 TEST_F(EmbeddingEngineTest, CancelledAndStoppedRequestsEndOnce) {
   executor_->Hold(true);
   const EmbeddingInput one = {.ids = {1}, .token_types = {}};
@@ -156,6 +165,7 @@ TEST_F(EmbeddingEngineTest, CancelledAndStoppedRequestsEndOnce) {
   const EmbeddingResult result = cancelled.get();
   EXPECT_EQ(result.status.code(), StatusCode::kCancelled);
   EXPECT_TRUE(result.values.empty());
+  EXPECT_EQ(result.tokens, 0u);
   EXPECT_TRUE(finished.get().status.ok());
   engine_->Cancel(id);
 

@@ -9,13 +9,17 @@ namespace pelton {
 namespace {
 
 constexpr size_t kMostAnswers = 32;
-constexpr size_t kStepTokens = 64;
+constexpr size_t kMostStepTokens = 64;
 
 }  // namespace
 
 AnswerRereader::AnswerRereader(BlockPool& pool, PrefixIndex& index, StepExecutor& executor,
-                               StepAssembler& assembler)
-    : pool_(pool), index_(index), executor_(executor), assembler_(assembler) {
+                               StepAssembler& assembler, DraftModel* draft_model)
+    : pool_(pool),
+      index_(index),
+      executor_(executor),
+      assembler_(assembler),
+      draft_model_(draft_model) {
   answers_.reserve(kMostAnswers);
 }
 
@@ -48,12 +52,13 @@ bool AnswerRereader::Step() {
   while (!answers_.empty()) {
     Sequence& answer = answers_.back();
     if (answer.blocks.size() == 0) Begin(answer);
-    const size_t count = std::min(
-        {WholeBlocks(answer) - answer.computed_tokens, kStepTokens, executor_.limits().max_tokens});
+    const size_t count = std::min({WholeBlocks(answer) - answer.computed_tokens, kMostStepTokens,
+                                   executor_.limits().max_tokens});
     const size_t end = answer.computed_tokens + count;
     while (answer.blocks.size() * block_tokens < end) {
       std::optional<BlockRef> block = pool_.Allocate();
       if (!block) break;
+      if (draft_model_ != nullptr) pool_.ZeroLayer(block->block(), pool_.view().layers - 1);
       answer.blocks.Append(*std::move(block));
     }
     if (count == 0 || answer.blocks.size() * block_tokens < end) {
@@ -64,6 +69,15 @@ bool AnswerRereader::Step() {
     assembler_.Add(answer, count, {});
     assembler_.EndPrompts();
     executor_.Run(assembler_.batch());
+    if (draft_model_ != nullptr) {
+      // The token after the last one is not known.
+      const size_t rows_end = std::min(end, answer.tokens.size() - 1);
+      draft_model_->Clear();
+      if (answer.computed_tokens < rows_end) {
+        draft_model_->Add(answer, answer.computed_tokens, rows_end, 0, 0, nullptr);
+      }
+      draft_model_->Run(executor_.hidden());
+    }
     answer.computed_tokens = end;
     for (; (answer.published_blocks + 1) * block_tokens <= end; ++answer.published_blocks) {
       const size_t i = answer.published_blocks;

@@ -8,6 +8,7 @@
 #include "runtime/kv/block_pool.h"
 #include "runtime/kv/prefix_index.h"
 #include "runtime/sequence/sequence.h"
+#include "runtime/speculate/draft_model.h"
 
 namespace pelton {
 
@@ -16,9 +17,9 @@ namespace pelton {
 // computes answers again as the prompts that they will be part of. Engine thread only.
 class AnswerRereader {
  public:
-  // All are borrowed.
+  // All are borrowed; `draft_model` may be null.
   AnswerRereader(BlockPool& pool, PrefixIndex& index, StepExecutor& executor,
-                 StepAssembler& assembler);
+                 StepAssembler& assembler, DraftModel* draft_model);
 
   // Takes over a sequence that has ended and gave its blocks back, if that is worth it. The newest
   // few are kept. No allocation.
@@ -39,6 +40,7 @@ class AnswerRereader {
   PrefixIndex& index_;
   StepExecutor& executor_;
   StepAssembler& assembler_;
+  DraftModel* const draft_model_;
   std::vector<Sequence> answers_;  // the newest last
 };
 

@@ -33,7 +33,8 @@ void AddWaiting(const LiveRequest& request, EngineLoad& load) {
 Result<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options,
                                                const KvCacheView& geometry,
                                                const ExecutorFactory& make_executor,
-                                               const Clock& clock, MetricRegistry& metrics) {
+                                               const Clock& clock, MetricRegistry& metrics,
+                                               const ExecutorFactory& make_draft_executor) {
   KvCacheView sized = geometry;
   sized.num_blocks = options.kv_blocks;
   // Executors address a token's place in the cache with 32 bits.
@@ -45,19 +46,26 @@ Result<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options,
   }
   ASSIGN_OR_RETURN(std::unique_ptr<BlockPool> pool, BlockPool::Create(sized));
   ASSIGN_OR_RETURN(std::unique_ptr<StepExecutor> executor, make_executor(pool->view()));
+  std::unique_ptr<StepExecutor> draft_executor;
+  if (make_draft_executor) {
+    ASSIGN_OR_RETURN(draft_executor, make_draft_executor(pool->view()));
+  }
   ASSIGN_OR_RETURN(EngineOptions resolved,
                    ResolveEngineOptions(options, executor->limits(), executor->vocab_size()));
-  return std::unique_ptr<Engine>(
-      new Engine(std::move(resolved), std::move(pool), std::move(executor), clock, metrics));
+  return std::unique_ptr<Engine>(new Engine(std::move(resolved), std::move(pool),
+                                            std::move(executor), std::move(draft_executor), clock,
+                                            metrics));
 }
 
 Engine::Engine(EngineOptions options, std::unique_ptr<BlockPool> pool,
-               std::unique_ptr<StepExecutor> executor, const Clock& clock, MetricRegistry& metrics)
+               std::unique_ptr<StepExecutor> executor, std::unique_ptr<StepExecutor> draft_executor,
+               const Clock& clock, MetricRegistry& metrics)
     : options_(std::move(options)),
       pool_(std::move(pool)),
       executor_(std::move(executor)),
+      draft_executor_(std::move(draft_executor)),
       clock_(clock),
-      core_(options_, *pool_, *executor_, clock_, metrics) {
+      core_(options_, *pool_, *executor_, clock_, metrics, draft_executor_.get()) {
   thread_ = std::thread([this] { Loop(); });
 }
 

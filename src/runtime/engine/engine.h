@@ -30,12 +30,14 @@ class Engine final : public RequestSink {
       std::function<Result<std::unique_ptr<StepExecutor>>(const KvCacheView& cache)>;
 
   // `geometry` describes the model's KV blocks; its num_blocks and data are the engine's to set.
+  // `make_draft_executor` makes what EngineCore calls its draft executor; empty: there is none.
   // Borrows clock and metrics for its lifetime. Fails if the options do not fit the executor's
   // limits, or if there is no memory for options.kv_blocks.
   static Result<std::unique_ptr<Engine>> Create(const EngineOptions& options,
                                                 const KvCacheView& geometry,
                                                 const ExecutorFactory& make_executor,
-                                                const Clock& clock, MetricRegistry& metrics);
+                                                const Clock& clock, MetricRegistry& metrics,
+                                                const ExecutorFactory& make_draft_executor = {});
 
   // Every request that has not finished ends with kCancelled. Then the prefix cache goes to the
   // store, where the options name one.
@@ -61,7 +63,8 @@ class Engine final : public RequestSink {
     bool hold;  // else resume
   };
   Engine(EngineOptions options, std::unique_ptr<BlockPool> pool,
-         std::unique_ptr<StepExecutor> executor, const Clock& clock, MetricRegistry& metrics);
+         std::unique_ptr<StepExecutor> executor, std::unique_ptr<StepExecutor> draft_executor,
+         const Clock& clock, MetricRegistry& metrics);
   void Loop();
   void ChangeHold(HoldChange change);
   bool HasMessage() const REQUIRES_LOCK(mutex_);  // for the engine's thread
@@ -72,6 +75,7 @@ class Engine final : public RequestSink {
   const EngineOptions options_;
   const std::unique_ptr<BlockPool> pool_;
   const std::unique_ptr<StepExecutor> executor_;
+  const std::unique_ptr<StepExecutor> draft_executor_;  // may be null
   const Clock& clock_;
   EngineCore core_;  // engine thread only
 

@@ -10,14 +10,8 @@
 #include "runtime/schedule/admission_queue.h"
 
 namespace pelton {
-namespace {
-
-double Seconds(int64_t ns) { return static_cast<double>(ns) * 1e-9; }
-
-}  // namespace
-
 EngineCore::EngineCore(const EngineOptions& options, BlockPool& pool, StepExecutor& executor,
-                       const Clock& clock, MetricRegistry& metrics)
+                       const Clock& clock, MetricRegistry& metrics, StepExecutor* draft_executor)
     : options_(options),
       pool_(pool),
       executor_(executor),
@@ -25,12 +19,16 @@ EngineCore::EngineCore(const EngineOptions& options, BlockPool& pool, StepExecut
       metrics_(metrics, executor.limits().max_context),
       sampler_(executor.vocab_size(), executor.limits().max_context),
       assembler_(executor.limits(), pool.view().block_tokens) {
+  if (draft_executor != nullptr && options_.speculate) {
+    draft_model_.emplace(*draft_executor, pool_.view().block_tokens, clock_);
+  }
   if (options_.prefix_cache) prefix_index_.emplace(pool_);
   if (prefix_index_ && options_.store != nullptr) {
     options_.store->Restore({options_.store_fingerprint, pool_.view()}, pool_, *prefix_index_);
   }
   if (prefix_index_ && executor_.PromptsDiffer()) {
-    rereader_.emplace(pool_, *prefix_index_, executor_, assembler_);
+    rereader_.emplace(pool_, *prefix_index_, executor_, assembler_,
+                      draft_model_ ? &*draft_model_ : nullptr);
   }
   const size_t most_waiting = options_.max_queued + 2 * options_.max_sequences;
   running_.reserve(options_.max_sequences);
@@ -56,6 +54,10 @@ void EngineCore::Add(std::unique_ptr<LiveRequest> request) {
                "requests are queued in the order of their ids");
   request->since_ns = request->submitted_ns;
   request->sequence.prompt_differs = executor_.PromptsDiffer();
+  if (draft_model_) {
+    request->model_drafter.Begin(draft_model_->record());
+    request->drafter = &request->model_drafter;
+  }
   try {
     request->tenant_place = tenants_.Enter(request->tenant, request->tenant_weight);
   } catch (const std::bad_alloc&) {
@@ -153,6 +155,8 @@ int64_t EngineCore::Step() {
   for (const PlannedRun& run : plan_.runs) {
     LiveRequest* request = (run.admitted ? waiting_ : running_)[run.index].get();
     parts_.push_back({.request = request,
+                      .begin = 0,
+                      .first_row = 0,
                       .count = run.count,
                       .logit_rows = 0,
                       .first_logit_row = 0,
@@ -170,18 +174,20 @@ int64_t EngineCore::Step() {
     const std::span<float> logits = executor_.Run(assembler_.batch());
     mask_filler_.Wait();
     for (const StepPart& part : parts_) FinishPart(part, logits);
+    const int64_t main_ns = clock_.NowNs() - start_ns;
+    if (draft_model_) RunDraftModel();
     RemoveFinished(running_);
     metrics_.steps.Add();
     metrics_.step_tokens.Observe(static_cast<double>(assembler_.batch().tokens.size()));
     const int64_t step_ns = clock_.NowNs() - start_ns;
-    metrics_.step_seconds.Observe(Seconds(step_ns));
+    metrics_.step_seconds.Observe(ToSeconds(step_ns));
     if (options_.profile != nullptr && options_.profile->active()) {
       options_.profile->OnStep({.start_ns = start_ns,
                                 .end_ns = start_ns + step_ns,
                                 .tokens = assembler_.batch().tokens.size(),
                                 .sequences = parts_.size()});
     }
-    const double error = predictor_.Observe(plan_.shape, step_ns);
+    const double error = predictor_.Observe(plan_.shape, main_ns);
     if (error >= 0) metrics_.prediction_error.Observe(error);
     metrics_.step_sequences.Observe(static_cast<double>(parts_.size()));
   }
@@ -215,23 +221,32 @@ void EngineCore::MakePlan(int64_t now_ns) {
                                .tenants = tenants_.shares(),
                                .last_realtime_ns = last_realtime_ns_};
   if (prefix_index_) LookUpPrefixes(state, now_ns);
+  StepCost cost = predictor_.cost();
+  if (draft_model_ && cost.known()) cost += draft_model_->cost();
   PlanStep(state,
            {.max_tokens = options_.max_step_tokens,
             .max_sequences = options_.max_sequences,
             .max_logit_rows = executor_.limits().max_logit_rows,
-            .cost = predictor_.cost(),
+            .cost = cost,
             .policies = options_.policies,
             .gather_ns = options_.gather_ns},
            now_ns, plan_);
 }
 
+// The running sequences' next step without guesses.
+StepShape EngineCore::DecodingShape() const {
+  StepShape decoding;
+  for (const auto& request : running_) {
+    const Sequence& sequence = request->sequence;
+    if (request->finished || sequence.tokens.size() != sequence.computed_tokens + 1) continue;
+    decoding.Add(sequence.computed_tokens, 1, true);
+  }
+  return decoding;
+}
+
 void EngineCore::ChooseDrafts() {
   const StepCost cost = predictor_.cost();
-  StepShape decoding;
-  for (const SequenceView& view : running_views_) {
-    const size_t pending = view.known_tokens - view.computed_tokens;
-    if (pending == 1) decoding.Add(view.computed_tokens, 1, true);
-  }
+  const StepShape decoding = DecodingShape();
   for (size_t i = 0; i < running_.size(); ++i) {
     const Sequence& sequence = running_[i]->sequence;
     if (running_views_[i].known_tokens - running_views_[i].computed_tokens != 1) continue;
@@ -358,11 +373,12 @@ void EngineCore::Start(LiveRequest& request, int64_t now_ns) {
   metrics_.prompt_tokens.Add(sequence.prompt_tokens);
   metrics_.cached_tokens.Add(request.cached_tokens);
   metrics_.queue_seconds[static_cast<size_t>(request.service_class)]->Observe(
-      Seconds(now_ns - request.submitted_ns));
+      ToSeconds(now_ns - request.submitted_ns));
   tenants_.Charge(request.tenant_place,
                   TenantLedger::kPromptToken *
                       static_cast<double>(sequence.prompt_tokens - request.cached_tokens));
-  request.observer->OnStart();
+  request.observer->OnStart(
+      {.prompt_tokens = sequence.prompt_tokens, .cached_tokens = request.cached_tokens});
 }
 
 void EngineCore::InsertById(Requests& requests, std::unique_ptr<LiveRequest> request) {
@@ -370,6 +386,33 @@ void EngineCore::InsertById(Requests& requests, std::unique_ptr<LiveRequest> req
     return other != nullptr && other->sequence.id > request->sequence.id;
   });
   requests.insert(place, std::move(request));
+}
+
+// Lets the draft model read what the step computed, of ended sequences too, whose blocks others may
+// find, and guess where that may pay.
+void EngineCore::RunDraftModel() {
+  const DraftCosts costs = {
+      .step = predictor_.cost(), .pass = draft_model_->cost(), .decoding = DecodingShape()};
+  draft_model_->Clear();
+  for (const StepPart& part : parts_) {
+    LiveRequest& request = *part.request;
+    if (request.finished && !request.ended_whole) continue;
+    const Sequence& sequence = request.sequence;
+    // Where only a prompt was wanted, the token after its last one is not known.
+    const size_t end = std::min(sequence.computed_tokens, sequence.tokens.size() - 1);
+    if (part.begin >= end || !request.model_drafter.Follows(costs)) continue;
+    size_t guesses = 0;
+    const bool decodes = sequence.tokens.size() == sequence.computed_tokens + 1;
+    if (decodes && !request.finished && !request.output.constrained()) {
+      // The last token of an answer needs no row of its own.
+      const size_t left =
+          sequence.max_tokens - std::min(sequence.max_tokens, sequence.tokens.size() + 1);
+      guesses = request.model_drafter.Wanted(costs, sequence.tokens.size(),
+                                             std::min(left, options_.draft_tokens));
+    }
+    draft_model_->Add(sequence, part.begin, end, part.first_row, guesses, &request.model_drafter);
+  }
+  metrics_.draft_passes.Add(draft_model_->Run(executor_.hidden()));
 }
 
 void EngineCore::AssembleStep() {
@@ -389,13 +432,23 @@ void EngineCore::AssemblePart(StepPart& part) {
          sequence.computed_tokens + part.count + part.drafts.size()) {
     std::optional<BlockRef> block = pool_.Allocate();
     PELTON_CHECK(block.has_value(), "a plan fits the available blocks");
+    // Not every row of the draft model's layer will be written, and what a block held before must
+    // not have a say in anything.
+    if (draft_model_) pool_.ZeroLayer(block->block(), pool_.view().layers - 1);
     sequence.blocks.Append(*std::move(block));
   }
+  part.begin = sequence.computed_tokens;
+  part.first_row = assembler_.num_rows();
   part.first_logit_row = assembler_.num_logit_rows();
   part.logit_rows = assembler_.Add(sequence, part.count, part.drafts);
 }
 
 void EngineCore::RemoveFinished(Requests& requests) {
+  for (const auto& request : requests) {
+    if (!request->finished) continue;
+    request->sequence.DropBlocks();
+    if (rereader_ && request->ended_whole) rereader_->Offer(request->sequence);
+  }
   std::erase_if(requests, [](const auto& request) { return request->finished; });
 }
 

@@ -22,6 +22,7 @@
 #include "runtime/schedule/latency_predictor.h"
 #include "runtime/schedule/step_plan.h"
 #include "runtime/schedule/tenant_ledger.h"
+#include "runtime/speculate/draft_model.h"
 
 namespace pelton {
 
@@ -33,8 +34,10 @@ namespace pelton {
 class EngineCore {
  public:
   // `options` are resolved; everything else is borrowed for the core's lifetime.
+  // `draft_executor` predicts further tokens from the hidden states of `executor` and keeps its K/V
+  // in the last layer of the pool's blocks; null: guesses come from the text alone.
   EngineCore(const EngineOptions& options, BlockPool& pool, StepExecutor& executor,
-             const Clock& clock, MetricRegistry& metrics);
+             const Clock& clock, MetricRegistry& metrics, StepExecutor* draft_executor = nullptr);
   ~EngineCore();
 
   // Queues a prepared request. Requires: ids ascend from call to call; at most max_queued +
@@ -75,6 +78,8 @@ class EngineCore {
   // A request's part of the step that is being run.
   struct StepPart {
     LiveRequest* request;
+    size_t begin;       // position of its first row
+    size_t first_row;   // of the step
     size_t count;       // tokens
     size_t logit_rows;  // of these and the drafts, the last ones that have logits
     size_t first_logit_row;
@@ -84,7 +89,9 @@ class EngineCore {
   void MakePlan(int64_t now_ns);
   SequenceView ViewRunning(const LiveRequest& request, bool count_sole) const;
   SequenceView ViewWaiting(const LiveRequest& request) const;
+  StepShape DecodingShape() const;
   void ChooseDrafts();
+  void RunDraftModel();
   void LookUpPrefixes(const ScheduleState& state, int64_t now_ns);
   std::span<const BlockKey> ReusableKeys(const Sequence& sequence) const;
   void LetGoOfBlocks(LiveRequest& request, int64_t now_ns);
@@ -116,6 +123,7 @@ class EngineCore {
   std::optional<PrefixIndex> prefix_index_;  // none if the prefix cache is off
   Sampler sampler_;
   StepAssembler assembler_;
+  std::optional<DraftModel> draft_model_;
   std::optional<AnswerRereader> rereader_;  // where answers are not what prompts of them would be
   TenantLedger tenants_;
   LatencyPredictor predictor_;

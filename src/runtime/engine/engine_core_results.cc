@@ -8,12 +8,6 @@
 // What a step's logits become: tokens, events and ends.
 
 namespace pelton {
-namespace {
-
-double Seconds(int64_t ns) { return static_cast<double>(ns) * 1e-9; }
-
-}  // namespace
-
 void EngineCore::StartMasks() {
   to_fill_.clear();
   for (const StepPart& part : parts_) {
@@ -163,13 +157,13 @@ bool EngineCore::ReportNextToken(LiveRequest& request, std::span<float> row) {
   const int64_t now_ns = clock_.NowNs();
   if (request.first_token_ns < 0) {
     request.first_token_ns = now_ns;
-    metrics_.first_token_seconds.Observe(Seconds(now_ns - request.submitted_ns));
+    metrics_.first_token_seconds.Observe(ToSeconds(now_ns - request.submitted_ns));
   } else {
-    metrics_.inter_token_seconds.Observe(Seconds(now_ns - request.last_token_ns));
+    metrics_.inter_token_seconds.Observe(ToSeconds(now_ns - request.last_token_ns));
   }
   request.last_token_ns = now_ns;
   metrics_.output_tokens.Add();
-  if (options_.speculate) request.drafter.Advance(sequence.tokens);
+  if (options_.speculate) request.drafter->Advance(sequence.tokens);
   tenants_.Charge(request.tenant_place, TenantLedger::kOutputToken);
 
   const bool ends = request.Ends(*id);
@@ -229,7 +223,6 @@ void EngineCore::Finish(LiveRequest& request, FinishEvent event) {
   event.queue_ns = started_ns - request.submitted_ns;
   event.prompt_ns = first_ns - started_ns;
   event.output_ns = request.first_token_ns >= 0 ? request.last_token_ns - first_ns : 0;
-  sequence.DropBlocks();
   tenants_.Leave(request.tenant_place);
   if (event.output_tokens > 0) {
     mean_output_tokens_ += 0.05 * (static_cast<double>(event.output_tokens) - mean_output_tokens_);
@@ -247,9 +240,9 @@ void EngineCore::Finish(LiveRequest& request, FinishEvent event) {
                                  .cached_tokens = event.cached_tokens,
                                  .output_tokens = event.output_tokens});
   }
+  request.ended_whole =
+      event.reason == FinishReason::kStop || event.reason == FinishReason::kLength;
   request.observer->OnFinish(event);
-  const bool whole = event.reason == FinishReason::kStop || event.reason == FinishReason::kLength;
-  if (rereader_ && whole) rereader_->Offer(sequence);
 }
 
 }  // namespace pelton

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,28 +9,44 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "runtime/engine/engine_core.h"
+#include "runtime/engine/guessing_executor.h"
 #include "runtime/engine/hashing_executor.h"
 #include "runtime/engine/request.h"
 #include "runtime/engine/run_to_completion.h"
 
 namespace pelton {
 
+// The ids of the answer.
+inline std::vector<int32_t> OutputIds(const RequestResult& result) {
+  std::vector<int32_t> ids;
+  ids.reserve(result.output.size());
+  for (const TokenRecord& token : result.output) ids.push_back(token.id);
+  return ids;
+}
+
 // For tests: writes everything down that happens to one request.
 class Recording final : public RequestObserver {
  public:
   explicit Recording(RequestResult& result) : result_(result) {}
-  void OnStart() override { PELTON_CHECK(!std::exchange(started_, true), "a request starts once"); }
+  void OnStart(const StartEvent& event) override {
+    PELTON_CHECK(!start_, "a request starts once");
+    start_ = event;
+  }
   void OnPromptToken(const PromptTokenEvent& event) override {
-    PELTON_CHECK(started_, "a request starts before its prompt is read");
+    PELTON_CHECK(start_, "a request starts before its prompt is read");
     result_.prompt.push_back({event.id, event.logprob, {event.top.begin(), event.top.end()}});
   }
   void OnToken(const TokenEvent& event) override {
-    PELTON_CHECK(started_, "a request starts before its tokens come");
+    PELTON_CHECK(start_, "a request starts before its tokens come");
     result_.output.push_back({event.id, event.logprob, {event.top.begin(), event.top.end()}});
     result_.text.append(event.text);
   }
   void OnFinish(const FinishEvent& event) override {
     PELTON_CHECK(result_.finish.prompt_tokens == 0, "a request finishes once");
+    PELTON_CHECK(!start_ || (start_->prompt_tokens == event.prompt_tokens &&
+                             start_->cached_tokens == event.cached_tokens),
+                 "start and end tell the same of the prompt");
+    PELTON_CHECK(result_.output.size() == event.output_tokens, "each token is told once");
     result_.text.append(event.text);
     result_.status = event.status;
     result_.reason = event.reason;
@@ -38,7 +55,7 @@ class Recording final : public RequestObserver {
 
  private:
   RequestResult& result_;
-  bool started_ = false;
+  std::optional<StartEvent> start_;
 };
 
 // For tests: token i is the letter 'a' + i; the bytes of "é" come in two tokens, 26 and 27.
@@ -99,6 +116,7 @@ class CoreFixture {
     size_t block_tokens = 4;
     size_t vocab_size = 40;
     bool prompts_differ = false;
+    bool draft_model = false;  // a GuessingExecutor over a second layer
     StepLimits limits{.max_tokens = 32, .max_sequences = 8, .max_logit_rows = 8, .max_context = 96};
   };
 
@@ -106,7 +124,7 @@ class CoreFixture {
     pool = BlockPool::Create({.data = nullptr,
                               .dtype = KvDType::kF32,
                               .num_blocks = shape.num_blocks,
-                              .layers = 1,
+                              .layers = shape.draft_model ? size_t{2} : size_t{1},
                               .kv_heads = 1,
                               .head_dim = 1,
                               .block_tokens = shape.block_tokens})
@@ -115,7 +133,10 @@ class CoreFixture {
     executor->prompts_differ = shape.prompts_differ;
     options.kv_blocks = shape.num_blocks;
     resolved = ResolveEngineOptions(options, shape.limits, shape.vocab_size).value();
-    core = std::make_unique<EngineCore>(resolved, *pool, *executor, clock, metrics);
+    if (shape.draft_model) {
+      guesser = std::make_unique<GuessingExecutor>(pool->view(), shape.limits, shape.vocab_size);
+    }
+    core = std::make_unique<EngineCore>(resolved, *pool, *executor, clock, metrics, guesser.get());
   }
 
   // Queues a request; `result` must outlive it. The request's observer is made here.
@@ -153,6 +174,7 @@ class CoreFixture {
   MetricRegistry metrics;
   std::unique_ptr<BlockPool> pool;
   std::unique_ptr<HashingExecutor> executor;
+  std::unique_ptr<GuessingExecutor> guesser;  // may be null
   EngineOptions resolved;
   std::unique_ptr<EngineCore> core;  // goes first
   uint64_t last_id = 0;

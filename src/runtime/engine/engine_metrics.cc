@@ -4,6 +4,8 @@
 
 #include <vector>
 
+#include "base/clock.h"
+
 namespace pelton {
 namespace {
 
@@ -20,7 +22,8 @@ const Bounds kTokenSeconds = {0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025,
 const Bounds kRequestSeconds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2,  0.3, 0.5,
                                 0.8,   1,      1.5,   2,    2.5,   5,    10,  15,   20,  30,
                                 40,    50,     60,    120,  240,   480,  960, 1920, 7680};
-const Bounds kStepTokens = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384};
+const Bounds kStepTokenBounds = {1,   2,   4,    8,    16,   32,   64,   128,
+                                 256, 512, 1024, 2048, 4096, 8192, 16384};
 const Bounds kStepSequences = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
 
 // 1, 2, 5, 10, … up to `most`.
@@ -68,8 +71,6 @@ std::array<Histogram*, kNumServiceClasses> QueueHistograms(MetricRegistry& regis
   return out;
 }
 
-double Seconds(int64_t ns) { return static_cast<double>(ns) * 1e-9; }
-
 }  // namespace
 
 EngineMetrics::EngineMetrics(MetricRegistry& registry, size_t max_context)
@@ -87,6 +88,8 @@ EngineMetrics::EngineMetrics(MetricRegistry& registry, size_t max_context)
                                          "Guessed tokens that were computed")),
       accepted_drafts(registry.AddCounter("pelton_accepted_draft_tokens_total", "",
                                           "Guessed tokens that were right")),
+      draft_passes(registry.AddCounter("pelton_draft_passes_total", "",
+                                       "Passes of the layer that guesses tokens")),
       waiting_of_class(WaitingGauges(registry)),
       queue_seconds(QueueHistograms(registry)),
       prediction_error(registry.AddHistogram(
@@ -112,8 +115,8 @@ EngineMetrics::EngineMetrics(MetricRegistry& registry, size_t max_context)
                                     "KV blocks kept only because they may be reused")),
       step_seconds(registry.AddHistogram("pelton_engine_step_seconds", "",
                                          "Duration of a step, sampling included", kStepSeconds)),
-      step_tokens(
-          registry.AddHistogram("pelton_engine_step_tokens", "", "Tokens in a step", kStepTokens)),
+      step_tokens(registry.AddHistogram("pelton_engine_step_tokens", "", "Tokens in a step",
+                                        kStepTokenBounds)),
       step_sequences(registry.AddHistogram("pelton_engine_step_sequences", "",
                                            "Sequences in a step", kStepSequences)),
       first_token_seconds(registry.AddHistogram("pelton_first_token_seconds", "",
@@ -152,16 +155,16 @@ EngineMetrics::EngineMetrics(MetricRegistry& registry, size_t max_context)
                                                TokenBounds(max_context))) {}
 
 void EngineMetrics::ObserveFinished(const FinishEvent& event, std::optional<uint32_t> max_tokens) {
-  request_queue_seconds.Observe(Seconds(event.queue_ns));
-  prefill_seconds.Observe(Seconds(event.prompt_ns));
-  decode_seconds.Observe(Seconds(event.output_ns));
-  inference_seconds.Observe(Seconds(event.prompt_ns + event.output_ns));
-  request_seconds.Observe(Seconds(event.queue_ns + event.prompt_ns + event.output_ns));
+  request_queue_seconds.Observe(ToSeconds(event.queue_ns));
+  prefill_seconds.Observe(ToSeconds(event.prompt_ns));
+  decode_seconds.Observe(ToSeconds(event.output_ns));
+  inference_seconds.Observe(ToSeconds(event.prompt_ns + event.output_ns));
+  request_seconds.Observe(ToSeconds(event.queue_ns + event.prompt_ns + event.output_ns));
   request_prompt_tokens.Observe(static_cast<double>(event.prompt_tokens));
   request_output_tokens.Observe(static_cast<double>(event.output_tokens));
   if (max_tokens) request_max_tokens.Observe(*max_tokens);
   if (event.output_tokens > 1) {
-    output_token_seconds.Observe(Seconds(event.output_ns) /
+    output_token_seconds.Observe(ToSeconds(event.output_ns) /
                                  static_cast<double>(event.output_tokens - 1));
   }
 }

@@ -28,6 +28,7 @@ struct EngineMetrics {
   Counter& numerical_errors;
   Counter& drafted_tokens;
   Counter& accepted_drafts;
+  Counter& draft_passes;
   std::array<Gauge*, kNumServiceClasses> waiting_of_class;
   std::array<Histogram*, kNumServiceClasses> queue_seconds;  // by class, submission to first step
   Histogram& prediction_error;  // |predicted - actual| / actual duration of a step

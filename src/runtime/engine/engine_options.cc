@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "runtime/speculate/model_drafter.h"
+
 namespace pelton {
 namespace {
 
@@ -28,6 +30,7 @@ Result<EngineOptions> ResolveEngineOptions(const EngineOptions& options, const S
   RETURN_IF_ERROR(
       CheckRange("max_step_tokens", out.max_step_tokens, out.max_sequences, limits.max_tokens));
   RETURN_IF_ERROR(CheckRange("max_queued", out.max_queued, 1, 1 << 20));
+  RETURN_IF_ERROR(CheckRange("draft_tokens", out.draft_tokens, 1, ModelDrafter::kMaxGuesses));
   RETURN_IF_ERROR(CheckRange("kv_blocks", out.kv_blocks, 1, INT32_MAX));
   RETURN_IF_ERROR(
       CheckRange("eos_ids (their number)", out.eos_ids.size(), 0, EngineOptions::kMaxEosIds));

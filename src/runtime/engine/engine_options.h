@@ -24,6 +24,7 @@ struct EngineOptions {
   std::vector<int32_t> eos_ids;  // tokens with which the model ends its answer
   uint64_t seed = 0;             // from which requests without a seed get theirs
   bool speculate = true;         // check guesses at the next tokens where that pays
+  size_t draft_tokens = 3;       // that a draft model guesses in a row, at most; 1 to 8
   ClassPolicies policies = kDefaultPolicies;
   int64_t gather_ns = 0;         // an idle engine waits so long for more requests to start with
   size_t touch_ahead_bytes = 0;  // of the KV cache's memory, made ready while nobody waits

@@ -57,13 +57,6 @@ class EngineTest : public ::testing::Test {
   std::unique_ptr<Engine> engine_;
 };
 
-std::vector<int32_t> Ids(const RequestResult& result) {
-  std::vector<int32_t> ids;
-  ids.reserve(result.output.size());
-  for (const TokenRecord& token : result.output) ids.push_back(token.id);
-  return ids;
-}
-
 // Tells a waiting test when a request has ended, and how.
 class Promise final : public RequestObserver {
  public:
@@ -90,7 +83,7 @@ TEST_F(EngineTest, RunsABatchToCompletionInOrder) {
     one.push_back(Ask(i, 5 + static_cast<size_t>(i), 10));
     const RequestResult alone = RunToCompletion(*engine_, std::move(one))[0];
     EXPECT_EQ(batch[static_cast<size_t>(i)].reason, FinishReason::kLength);
-    EXPECT_EQ(Ids(batch[static_cast<size_t>(i)]), Ids(alone)) << i;
+    EXPECT_EQ(OutputIds(batch[static_cast<size_t>(i)]), OutputIds(alone)) << i;
   }
   EXPECT_TRUE(RunToCompletion(*engine_, {}).empty());
 }
@@ -99,7 +92,7 @@ TEST_F(EngineTest, ManyThreadsSubmitAndCancel) {
   ASSERT_NO_FATAL_FAILURE(Make({}));
   std::vector<Request> one;
   one.push_back(Ask(3, 12, 20));
-  const std::vector<int32_t> want = Ids(RunToCompletion(*engine_, std::move(one))[0]);
+  const std::vector<int32_t> want = OutputIds(RunToCompletion(*engine_, std::move(one))[0]);
   std::atomic<int> wrong{0}, odd{0};
   std::vector<std::thread> threads;
   threads.reserve(4);
@@ -112,7 +105,7 @@ TEST_F(EngineTest, ManyThreadsSubmitAndCancel) {
         const Result<uint64_t> id = engine_->Submit(std::move(decoy));
         std::vector<Request> mine;
         mine.push_back(Ask(3, 12, 20));
-        if (Ids(RunToCompletion(*engine_, std::move(mine))[0]) != want) ++wrong;
+        if (OutputIds(RunToCompletion(*engine_, std::move(mine))[0]) != want) ++wrong;
         for (int repeat = 0; repeat < 3; ++repeat) engine_->Cancel(*id);
         const FinishReason reason = promise.get_future().get();
         if (reason != FinishReason::kCancelled && reason != FinishReason::kLength) ++odd;
@@ -146,7 +139,7 @@ TEST_F(EngineTest, RequestsAreHeldAndResumedByOtherThreads) {
   ASSERT_NO_FATAL_FAILURE(Make({}));
   std::vector<Request> one;
   one.push_back(Ask(3, 12, 40));
-  const std::vector<int32_t> want = Ids(RunToCompletion(*engine_, std::move(one))[0]);
+  const std::vector<int32_t> want = OutputIds(RunToCompletion(*engine_, std::move(one))[0]);
   std::atomic<uint64_t> id{0};
   std::promise<std::vector<int32_t>> promise;
   Request request = Ask(3, 12, 40);
@@ -244,7 +237,7 @@ TEST_F(EngineTest, WithoutASeedRequestsDifferAndTheEnginesSeedDecidesHow) {
       requests.back().params.seed.reset();
     }
     const auto results = RunToCompletion(*engine_, std::move(requests));
-    return std::vector{Ids(results[0]), Ids(results[1])};
+    return std::vector{OutputIds(results[0]), OutputIds(results[1])};
   };
   const auto first = run(1);
   EXPECT_NE(first[0], first[1]);

@@ -18,17 +18,23 @@ namespace pelton {
 // batch is laid out as step_executor.h says.
 class HashingExecutor final : public StepExecutor {
  public:
-  // Requires: cache.dtype == kF32, layers == kv_heads == head_dim == 1.
+  // Its hidden states, a number for each token, are the hash too. Requires: cache.dtype == kF32,
+  // kv_heads == head_dim == 1; it uses the first layer.
   HashingExecutor(const KvCacheView& cache, const StepLimits& limits, size_t vocab_size)
       : cache_(cache),
         limits_(limits),
         vocab_size_(vocab_size),
         logits_(limits.max_logit_rows * vocab_size),
+        hidden_(limits.max_tokens),
         slot_used_(cache.num_blocks * cache.block_tokens) {}
 
   const StepLimits& limits() const override { return limits_; }
   size_t vocab_size() const override { return vocab_size_; }
   bool PromptsDiffer() const override { return prompts_differ; }
+  std::span<const float> hidden() const override { return hidden_; }
+  size_t hidden_size() const override { return 1; }
+  // The hidden state of a token whose V is this word.
+  static float HiddenOf(uint32_t word) { return static_cast<float>(word >> 8); }
 
   std::span<float> Run(const StepBatch& batch) override {
     CheckLayout(batch);
@@ -39,11 +45,12 @@ class HashingExecutor final : public StepExecutor {
       for (int32_t i = 0; i < span.count; ++i) {
         const int32_t row = span.first_row + i;
         const uint32_t hash = RunToken(batch, span, row);
+        hidden_[static_cast<size_t>(row)] = HiddenOf(hash);
         if (next_logit_row < batch.logit_rows.size() && batch.logit_rows[next_logit_row] == row) {
           const size_t logit_row = next_logit_row++;
           FillLogits(hash, batch.tokens[static_cast<size_t>(row)], logit_row);
           const auto position = static_cast<size_t>(batch.positions[static_cast<size_t>(row)]);
-          if (habit > 0) logits_[logit_row * vocab_size_ + position % habit] += 5;
+          if (habit > 0) logits_[logit_row * vocab_size_ + position % habit] += loud_habit ? 20 : 5;
         }
       }
     }
@@ -55,6 +62,7 @@ class HashingExecutor final : public StepExecutor {
   int32_t poison_token = -1;  // logits after this token, and its K/V, are NaN
   int32_t favourite = -1;     // always the most probable token
   size_t habit = 0;           // not 0: token p % habit is probable after position p
+  bool loud_habit = false;    // and always the most probable
   std::function<void()> after_run;
   bool prompts_differ = false;  // the same token hashes to something else when it is generated
   size_t num_steps = 0;
@@ -141,6 +149,7 @@ class HashingExecutor final : public StepExecutor {
   StepLimits limits_;
   size_t vocab_size_;
   std::vector<float> logits_;
+  std::vector<float> hidden_;
   std::vector<uint8_t> slot_used_;
 };
 

@@ -99,19 +99,26 @@ struct Seen {
   size_t rejected_drafts = 0;
 };
 
+// Who guesses in a round.
+enum class Guesser { kNobody, kNgrams, kDraftModel };
+
 // Steps cost mostly the same whatever they hold, so that guessing pays; one result repeats itself
 // half of the time.
 void MakeGuessable(CoreFixture& fixture) {
   fixture.executor->habit = 5;
   fixture.executor->after_run = [&clock = fixture.clock] { clock.Advance(5'000'000); };
+  if (fixture.guesser == nullptr) return;
+  fixture.guesser->habit = 5;
+  fixture.guesser->after_run = [&clock = fixture.clock] { clock.Advance(200'000); };
 }
 
 // Runs the wishes at random times beside decoys that are cancelled at random times, in an engine
 // of random size, and compares with `want`.
 void RunShuffled(Dice& dice, const std::vector<Wish>& wishes,
-                 const std::vector<RequestResult>& want, bool speculate, bool prompts_differ,
+                 const std::vector<RequestResult>& want, Guesser guesser, bool prompts_differ,
                  Seen& seen) {
   CoreFixture::Shape shape;
+  shape.draft_model = guesser == Guesser::kDraftModel;
   shape.prompts_differ = prompts_differ;
   shape.block_tokens = 4;
   // From barely enough for the longest request to plenty.
@@ -119,7 +126,9 @@ void RunShuffled(Dice& dice, const std::vector<Wish>& wishes,
   shape.limits.max_sequences = 1 + dice.Below(8);
   shape.limits.max_logit_rows = shape.limits.max_sequences + dice.Below(8);
   shape.limits.max_tokens = shape.limits.max_sequences + dice.Below(40);
-  CoreFixture fixture(shape, {.prefix_cache = !dice.OneIn(4), .speculate = speculate});
+  CoreFixture fixture(shape, {.prefix_cache = !dice.OneIn(4),
+                              .speculate = guesser != Guesser::kNobody,
+                              .draft_tokens = 1 + dice.Below(4)});
   MakeGuessable(fixture);
 
   std::vector<RequestResult> results(wishes.size());
@@ -191,7 +200,10 @@ TEST_P(Invariance, ResultsDoNotDependOnTheCompany) {
   Seen seen;
   for (int round = 0; round < 8; ++round) {
     SCOPED_TRACE(testing::Message() << "round " << round);
-    ASSERT_NO_FATAL_FAILURE(RunShuffled(dice, wishes, want, round % 4 != 0, prompts_differ, seen));
+    const Guesser guesser = round % 4 == 0   ? Guesser::kNobody
+                            : round % 2 == 0 ? Guesser::kNgrams
+                                             : Guesser::kDraftModel;
+    ASSERT_NO_FATAL_FAILURE(RunShuffled(dice, wishes, want, guesser, prompts_differ, seen));
   }
   RecordProperty("preemptions", static_cast<int>(seen.preemptions));
   RecordProperty("cached_tokens", static_cast<int>(seen.cached_tokens));

@@ -29,7 +29,7 @@ LiveRequest::LiveRequest(Request request)
 }
 
 size_t LiveRequest::WorthDrafting(const StepCost& cost, const StepShape& decoding) const {
-  if (!output.constrained()) return drafter.WorthDrafting(sequence.tokens, cost, decoding);
+  if (!output.constrained()) return drafter->WorthDrafting(sequence.tokens, cost, decoding);
   const double least = LeastProbability(sequence.tokens.size(), cost, decoding);
   size_t count = 0;
   double probability = output.right();
@@ -41,7 +41,7 @@ size_t LiveRequest::WorthDrafting(const StepCost& cost, const StepShape& decodin
 
 std::span<const int32_t> LiveRequest::Drafts(size_t count) const {
   return output.constrained() ? output.guesses().first(count)
-                              : drafter.Drafts(sequence.tokens, count);
+                              : drafter->Drafts(sequence.tokens, count);
 }
 
 bool LiveRequest::Ends(int32_t id) const {

@@ -14,6 +14,7 @@
 #include "runtime/engine/request.h"
 #include "runtime/sequence/sequence.h"
 #include "runtime/sequence/stop_matcher.h"
+#include "runtime/speculate/model_drafter.h"
 #include "runtime/speculate/ngram_drafter.h"
 
 namespace pelton {
@@ -25,7 +26,7 @@ struct LiveRequest {
 
   bool started() const { return started_ns >= 0; }
   // How many guesses are worth a row of the next step each, and the first `count` of them. Tokens
-  // that a constraint foresees; without one, what the text repeats: the masks of such guesses would
+  // that a constraint foresees; without one, those of the drafter: the masks of such guesses would
   // hold up the step that they are to speed up.
   size_t WorthDrafting(const StepCost& cost, const StepShape& decoding) const;
   std::span<const int32_t> Drafts(size_t count) const;
@@ -45,7 +46,9 @@ struct LiveRequest {
   uint32_t tenant_place = 0;  // in the engine's TenantLedger
   int64_t since_ns = 0;       // when it was queued, preempted or given its last tokens
 
-  NgramDrafter drafter;
+  NgramDrafter ngram_drafter;
+  ModelDrafter model_drafter;
+  Drafter* drafter = &ngram_drafter;  // the one that is asked
   size_t accepted_drafts = 0;
   size_t rejected_drafts = 0;
 
@@ -59,6 +62,7 @@ struct LiveRequest {
   int64_t first_token_ns = -1;  // -1: none yet
   int64_t last_token_ns = -1;
   bool finished = false;
+  bool ended_whole = false;  // by its own end or length
 };
 
 // What a request is checked against and prepared with. Any thread may read it.

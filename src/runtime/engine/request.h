@@ -46,6 +46,11 @@ struct TokenEvent {
   std::span<const TokenLogprob> top;
 };
 
+struct StartEvent {
+  size_t prompt_tokens;  // cached ones included
+  size_t cached_tokens;  // of the prompt, taken from the prefix cache
+};
+
 struct PromptTokenEvent {
   size_t position;  // from 1: the first token of a prompt has no log-probability
   int32_t id;
@@ -77,7 +82,7 @@ struct FinishEvent {
 class RequestObserver {
  public:
   virtual ~RequestObserver() = default;
-  virtual void OnStart() {}  // its first step is about to run
+  virtual void OnStart(const StartEvent&) {}  // its first step is about to run
   virtual void OnPromptToken(const PromptTokenEvent&) {}
   virtual void OnToken(const TokenEvent& event) = 0;
   virtual void OnFinish(const FinishEvent& event) = 0;

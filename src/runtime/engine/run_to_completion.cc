@@ -37,8 +37,8 @@ class Recorder final : public RequestObserver {
   Recorder(RequestResult& result, InFlight& in_flight, std::unique_ptr<RequestObserver> next)
       : result_(result), in_flight_(in_flight), next_(std::move(next)) {}
 
-  void OnStart() override {
-    if (next_) next_->OnStart();
+  void OnStart(const StartEvent& event) override {
+    if (next_) next_->OnStart(event);
   }
   void OnPromptToken(const PromptTokenEvent& event) override {
     result_.prompt.push_back({event.id, event.logprob, {event.top.begin(), event.top.end()}});

@@ -33,6 +33,7 @@ class StepAssembler {
   // What was added so far are rows of prompts, what comes after are not.
   void EndPrompts() { prompt_rows_ = tokens_.size(); }
 
+  size_t num_rows() const { return tokens_.size(); }
   size_t num_logit_rows() const { return logit_rows_.size(); }
 
   // Adds the next `count` tokens that are not computed, and guessed ones after the last known

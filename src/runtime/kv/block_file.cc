@@ -35,7 +35,8 @@ struct Header {
   std::array<uint32_t, 6> shape = {};
   uint64_t block_bytes = 0;
   uint64_t num_blocks = 0;
-  std::array<std::byte, 24> zero = {};
+  uint32_t index_dim = 0;
+  std::array<std::byte, 20> zero = {};
 
   uint32_t Crc() const {
     Crc32c crc32c;
@@ -49,7 +50,7 @@ static_assert(sizeof(Header) == kBlockFileHeaderBytes && offsetof(Header, id) ==
 std::array<uint32_t, 6> ShapeOf(const KvCacheView& geometry) {
   return {static_cast<uint32_t>(geometry.dtype),        static_cast<uint32_t>(geometry.layers),
           static_cast<uint32_t>(geometry.kv_heads),     static_cast<uint32_t>(geometry.head_dim),
-          static_cast<uint32_t>(geometry.block_tokens), 0};
+          static_cast<uint32_t>(geometry.block_tokens), static_cast<uint32_t>(geometry.value_dim)};
 }
 
 uint32_t RecordCrc(std::span<const std::byte> id, std::span<const std::byte> record) {
@@ -72,6 +73,7 @@ std::string Problem(const Header& header, const BlockFileScope& scope, uint64_t 
   }
   if (header.crc != header.Crc()) return "header: its checksum is wrong";
   if (header.fingerprint != scope.fingerprint || header.shape != ShapeOf(scope.geometry) ||
+      header.index_dim != scope.geometry.index_dim ||
       header.block_bytes != scope.geometry.BlockBytes()) {
     return "is of another model";
   }
@@ -146,7 +148,8 @@ Result<BlockFileWriter> BlockFileWriter::Create(const std::string& path,
   Header header{.fingerprint = scope.fingerprint,
                 .shape = ShapeOf(scope.geometry),
                 .block_bytes = scope.geometry.BlockBytes(),
-                .num_blocks = num_blocks};
+                .num_blocks = num_blocks,
+                .index_dim = static_cast<uint32_t>(scope.geometry.index_dim)};
   std::random_device random;
   for (std::byte& byte : header.id) byte = static_cast<std::byte>(random());
   header.crc = header.Crc();

@@ -22,9 +22,11 @@ namespace pelton {
 //           12  u32 CRC-32C of the header from here on
 //           16  u8[16] of the file, at random
 //           32  u8[32] fingerprint of the model
-//           64  u32 dtype, u32 layers, u32 kv_heads, u32 head_dim, u32 block_tokens, u32 0
+//           64  u32 dtype, u32 layers, u32 kv_heads, u32 head_dim, u32 block_tokens,
+//               u32 value_dim: 0 unless the cache is latent
 //           88  u64 bytes of a block, u64 number of blocks
-//          104  u8[24] 0
+//          104  u32 index_dim: 0 unless the cache holds keys of an indexer
+//          108  u8[20] 0
 //   blocks, each: u32 CRC-32C of the file's 16 bytes and of the block from here on,
 //           u32 place in the file, from 0; u8[32] key; i32[block_tokens] tokens; the block's bytes
 //

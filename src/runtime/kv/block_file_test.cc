@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -142,6 +143,35 @@ TEST(BlockFileTest, FilesOfOthersAreNone) {
   other.geometry.layers = 1;
   other.geometry.kv_heads = 2;
   EXPECT_FALSE(Open(bytes, other).ok()) << "as many bytes, another shape";
+  other = Scope();
+  other.geometry.head_dim = 8;
+  other.geometry.value_dim = 6;
+  ASSERT_EQ(other.geometry.BlockBytes(), Scope().geometry.BlockBytes());
+  EXPECT_FALSE(Open(bytes, other).ok()) << "a latent cache";
+}
+
+TEST(BlockFileTest, FilesOfLatentCachesAreOfTheirValueSize) {
+  BlockFileScope scope = Scope();
+  scope.geometry.head_dim = 8;
+  scope.geometry.value_dim = 6;
+  const std::string path = PathOf("latent.kv");
+  Result<BlockFileWriter> writer = BlockFileWriter::Create(path, scope, 1);
+  ASSERT_TRUE(writer.ok());
+  const Content content = ContentOf(0);
+  ASSERT_TRUE(writer->Append(content.key, content.tokens, content.data).ok());
+  ASSERT_TRUE(writer->Commit().ok());
+  std::ifstream file(path, std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  Result<BlockFileReader> reader = Open(bytes, scope);
+  ASSERT_TRUE(reader.ok()) << reader.status().message();
+  EXPECT_TRUE(std::ranges::equal(reader->Read(0).value().data, content.data));
+  scope.geometry.value_dim = 4;
+  EXPECT_EQ(Open(bytes, scope).status().code(), StatusCode::kDataLoss);
+  scope.geometry.value_dim = 6;
+  scope.geometry.head_dim = 7;
+  scope.geometry.index_dim = 1;
+  ASSERT_EQ(scope.geometry.BlockBytes(), content.data.size());
+  EXPECT_EQ(Open(bytes, scope).status().code(), StatusCode::kDataLoss) << "another row";
 }
 
 // Row F8 of the reliability rules: whatever happens to a file is noticed, and no block is given

@@ -18,8 +18,11 @@ constexpr size_t kHugePageBytes = size_t{2} << 20;
 
 // Bytes of all blocks, or empty if they do not fit a size_t.
 std::optional<size_t> TotalBytes(const KvCacheView& geometry) {
-  std::optional<size_t> bytes = 2 * KvElementBytes(geometry.dtype);
-  for (const size_t factor : {geometry.layers, geometry.kv_heads, geometry.head_dim,
+  std::optional<size_t> bytes = CheckedMul(geometry.Sides(), geometry.kv_heads);
+  if (bytes) bytes = CheckedMul(*bytes, geometry.head_dim);
+  if (bytes == size_t{0}) return bytes;
+  if (bytes) bytes = CheckedAdd(*bytes, geometry.index_dim);
+  for (const size_t factor : {KvElementBytes(geometry.dtype), geometry.layers,
                               geometry.block_tokens, geometry.num_blocks}) {
     if (bytes) bytes = CheckedMul(*bytes, factor);
   }
@@ -47,7 +50,11 @@ BlockRef::~BlockRef() {
 Result<std::unique_ptr<BlockPool>> BlockPool::Create(const KvCacheView& geometry) {
   if (geometry.data != nullptr) return InvalidArgument("a block pool makes its own memory");
   const std::optional<size_t> bytes = TotalBytes(geometry);
-  if (bytes == size_t{0} || geometry.num_blocks > std::numeric_limits<int32_t>::max()) {
+  const bool rows_fit = geometry.IsLatent()
+                            ? geometry.kv_heads == 1 && geometry.value_dim <= geometry.head_dim
+                            : geometry.index_dim == 0;
+  if (bytes == size_t{0} || !rows_fit ||
+      geometry.num_blocks > std::numeric_limits<int32_t>::max()) {
     return InvalidArgument(fmt::format(
         "a KV cache of {} blocks of {} layers, {} heads, {} values and {} tokens cannot be made",
         geometry.num_blocks, geometry.layers, geometry.kv_heads, geometry.head_dim,
@@ -151,9 +158,16 @@ void BlockPool::ZeroFrom(int32_t block, size_t first_token) {
   for (size_t layer = 0; layer < view_.layers; ++layer) {
     for (size_t head = 0; head < view_.kv_heads; ++head) {
       std::memset(view_.K(index, layer, head) + begin, 0, view_.HeadBytes() - begin);
+      if (view_.IsLatent()) continue;
       std::memset(view_.V(index, layer, head) + begin, 0, view_.HeadBytes() - begin);
     }
+    const size_t index_begin = first_token * (view_.IndexBytes() / view_.block_tokens);
+    std::memset(view_.Index(index, layer) + index_begin, 0, view_.IndexBytes() - index_begin);
   }
+}
+
+void BlockPool::ZeroLayer(int32_t block, size_t layer) {
+  std::memset(view_.K(static_cast<size_t>(block), layer, 0), 0, view_.LayerBytes());
 }
 
 void BlockPool::Release(int32_t block) {

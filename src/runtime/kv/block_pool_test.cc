@@ -57,6 +57,59 @@ TEST(BlockPool, EveryBlockIsWritableAndItsOwn) {
   }
 }
 
+TEST(BlockPool, BlocksOfALatentCacheHaveOneSide) {
+  KvCacheView geometry = Geometry(3);
+  geometry.value_dim = 3;
+  const auto pool = BlockPool::Create(geometry).value();
+  const KvCacheView& view = pool->view();
+  EXPECT_EQ(2 * view.BlockBytes(), Geometry(3).BlockBytes());
+  const size_t row_bytes = view.HeadBytes() / view.block_tokens;
+  for (size_t layer = 0; layer < view.layers; ++layer) {
+    EXPECT_EQ(view.K(1, layer, 0), view.data + view.BlockBytes() + layer * view.HeadBytes());
+    EXPECT_EQ(view.V(1, layer, 0), view.K(1, layer, 0));
+  }
+  std::fill_n(view.data, 3 * view.BlockBytes(), std::byte(1));
+  pool->ZeroFrom(1, 5);
+  for (size_t i = 0; i < 3 * view.BlockBytes(); ++i) {
+    const bool zeroed = i / view.BlockBytes() == 1 && i % view.HeadBytes() >= 5 * row_bytes;
+    ASSERT_EQ(view.data[i], std::byte(zeroed ? 0 : 1)) << "byte " << i;
+  }
+}
+
+TEST(BlockPool, BlocksHaveKeysOfAnIndexerBehindALayersRows) {
+  KvCacheView geometry = Geometry(3);
+  geometry.value_dim = 3;
+  geometry.index_dim = 5;
+  const auto pool = BlockPool::Create(geometry).value();
+  const KvCacheView& view = pool->view();
+  const size_t row_bytes = 4 * sizeof(float), index_bytes = 5 * sizeof(float);
+  ASSERT_EQ(view.LayerBytes(), 8 * (row_bytes + index_bytes));
+  ASSERT_EQ(view.BlockBytes(), 2 * view.LayerBytes());
+  EXPECT_EQ(view.K(1, 1, 0), view.data + 3 * view.LayerBytes());
+  EXPECT_EQ(view.Index(1, 1), view.K(1, 1, 0) + 8 * row_bytes);
+  std::fill_n(view.data, 3 * view.BlockBytes(), std::byte(1));
+  pool->ZeroFrom(1, 5);
+  for (size_t i = 0; i < 3 * view.BlockBytes(); ++i) {
+    const size_t in_layer = i % view.LayerBytes(), rows = 8 * row_bytes;
+    const size_t token = in_layer < rows ? in_layer / row_bytes : (in_layer - rows) / index_bytes;
+    const bool zeroed = i / view.BlockBytes() == 1 && token >= 5;
+    ASSERT_EQ(view.data[i], std::byte(zeroed ? 0 : 1)) << "byte " << i;
+  }
+}
+
+TEST(BlockPool, RefusesLatentRowsThatAreNotOneKey) {
+  KvCacheView geometry = Geometry(3);
+  geometry.index_dim = 2;
+  EXPECT_EQ(BlockPool::Create(geometry).status().code(), StatusCode::kInvalidArgument)
+      << "an indexer without latent rows";
+  geometry.value_dim = geometry.head_dim + 1;
+  EXPECT_EQ(BlockPool::Create(geometry).status().code(), StatusCode::kInvalidArgument)
+      << "a value is a part of a row";
+  geometry.value_dim = 3;
+  geometry.kv_heads = 2;
+  EXPECT_EQ(BlockPool::Create(geometry).status().code(), StatusCode::kInvalidArgument);
+}
+
 TEST(BlockPool, KeptBlocksIdleUntilTheOldestIsNeeded) {
   const auto pool = BlockPool::Create(Geometry(3)).value();
   BlockTable table;

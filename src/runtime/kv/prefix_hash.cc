@@ -71,6 +71,8 @@ BlockKey RootBlockKey(const PrefixScope& scope) {
   sha.AddWord(scope.geometry.kv_heads);
   sha.AddWord(scope.geometry.head_dim);
   sha.AddWord(scope.geometry.block_tokens);
+  if (scope.geometry.IsLatent()) sha.AddWord(scope.geometry.value_dim);
+  if (scope.geometry.index_dim != 0) sha.AddWord(scope.geometry.index_dim);
   return sha.Finish();
 }
 

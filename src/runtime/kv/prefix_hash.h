@@ -26,13 +26,14 @@ struct BlockKey {
 struct PrefixScope {
   std::string_view model_fingerprint;  // weights, numerics mode and adapter; any bytes
   std::string_view salt;               // keeps tenants apart: equal text, different keys
-  KvCacheView geometry;                // dtype, layers, heads and block_tokens; data is not read
+  KvCacheView geometry;                // all but data and num_blocks
 };
 
 // The parent of a sequence's first block:
 //   SHA-256("pelton kv 1\0", u64 fingerprint size, fingerprint, u64 salt size, salt, u64 dtype,
 //           u64 layers, u64 kv_heads, u64 head_dim, u64 block_tokens)
-// with integers little-endian.
+// and behind these, of a latent cache, u64 value_dim, and with keys of an indexer, u64 index_dim;
+// integers little-endian.
 BlockKey RootBlockKey(const PrefixScope& scope);
 
 // The key of the block that holds `tokens` after the block `parent`:

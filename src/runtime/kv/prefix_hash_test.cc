@@ -46,6 +46,18 @@ TEST(PrefixHash, MatchesTheWrittenEncoding) {
             "61f3168df53a03a5119974de6088ffde6dd1ebae573de7e4d1e1730ef70c442d");
 }
 
+TEST(PrefixHash, OfALatentCacheMatchesTheWrittenEncoding) {
+  PrefixScope scope = SmallScope();
+  scope.geometry.kv_heads = 1;
+  scope.geometry.head_dim = 576;
+  scope.geometry.value_dim = 512;
+  EXPECT_EQ(Hex(RootBlockKey(scope)),
+            "3ed6679eef2b04868718f8e112afaa9ddbdf36c5428b61170735b82334568327");
+  scope.geometry.index_dim = 128;
+  EXPECT_EQ(Hex(RootBlockKey(scope)),
+            "77220d7ca5929b3505a892f028f400a9c132ce9e09b69d76d14d1f7b2c4a533f");
+}
+
 TEST(PrefixHash, SameOnEveryThread) {
   const BlockKey here = ChainBlockKey(RootBlockKey(SmallScope()), FirstTokens());
   BlockKey there{};
@@ -67,6 +79,7 @@ TEST(PrefixHash, EveryPartOfTheScopeCounts) {
   EXPECT_TRUE(differs([](PrefixScope& s) { ++s.geometry.kv_heads; }));
   EXPECT_TRUE(differs([](PrefixScope& s) { ++s.geometry.head_dim; }));
   EXPECT_TRUE(differs([](PrefixScope& s) { ++s.geometry.block_tokens; }));
+  EXPECT_TRUE(differs([](PrefixScope& s) { ++s.geometry.value_dim; }));
   // A byte moved from one text to the other is another scope.
   EXPECT_TRUE(differs([](PrefixScope& s) {
     s.model_fingerprint = "modelt";

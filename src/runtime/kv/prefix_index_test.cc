@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t kBlockTokens = 4;
 
-KvCacheView Geometry(size_t num_blocks) {
+KvCacheView TinyGeometry(size_t num_blocks) {
   return {.data = nullptr,
           .dtype = KvDType::kF32,
           .num_blocks = num_blocks,
@@ -24,7 +24,8 @@ KvCacheView Geometry(size_t num_blocks) {
 
 std::vector<BlockKey> KeysOf(const std::vector<int32_t>& tokens) {
   std::vector<BlockKey> keys;
-  BlockKey parent = RootBlockKey({.model_fingerprint = "m", .salt = "", .geometry = Geometry(1)});
+  BlockKey parent =
+      RootBlockKey({.model_fingerprint = "m", .salt = "", .geometry = TinyGeometry(1)});
   for (size_t i = 0; i + kBlockTokens <= tokens.size(); i += kBlockTokens) {
     parent = ChainBlockKey(parent, std::span(tokens).subspan(i, kBlockTokens));
     keys.push_back(parent);
@@ -35,7 +36,7 @@ std::vector<BlockKey> KeysOf(const std::vector<int32_t>& tokens) {
 class PrefixIndexTest : public ::testing::Test {
  protected:
   void Make(size_t num_blocks) {
-    pool_ = BlockPool::Create(Geometry(num_blocks)).value();
+    pool_ = BlockPool::Create(TinyGeometry(num_blocks)).value();
     index_ = std::make_unique<PrefixIndex>(*pool_);
   }
   // Computes all blocks of `tokens` and publishes them.
@@ -143,7 +144,7 @@ TEST_P(PrefixIndexProperty, NoBlockIsLeakedOrSharedWrongly) {
     return std::uniform_int_distribution<size_t>(0, n - 1)(random);
   };
   const size_t num_blocks = 1 + below(12);
-  const auto pool = BlockPool::Create(Geometry(num_blocks)).value();
+  const auto pool = BlockPool::Create(TinyGeometry(num_blocks)).value();
   PrefixIndex index(*pool);
   using Content = std::vector<int32_t>;  // all tokens from the start to the end of the block
   std::map<int32_t, Content> content;

@@ -10,7 +10,6 @@ namespace {
 
 // Independent accumulators: four vectors of SSE2, two of AVX2, one of AVX-512.
 constexpr size_t kLanes = 16;
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 }  // namespace
 

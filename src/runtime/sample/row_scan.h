@@ -3,10 +3,13 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 
 namespace pelton {
+
+inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // Passes over one row of logits. All of them give the same bits on every machine and for every
 // compiler: orders of summation are written out, and the exponential is our own.

@@ -10,22 +10,14 @@
 
 #include "runtime/sample/candidates.h"
 #include "runtime/sample/philox.h"
+#include "runtime/sample/random_row.h"
 
 namespace pelton {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 // Around every vector and block width in row_scan.cc and candidates.cc.
 const size_t kSizes[] = {1, 2, 15, 16, 17, 31, 63, 64, 65, 127, 129, 1000, 1024, 4099};
-
-std::vector<float> RandomRow(size_t size, uint32_t seed, float spread) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, spread);
-  std::vector<float> row(size);
-  for (float& x : row) x = normal(random);
-  return row;
-}
 
 // The known answers that the authors publish with Random123 (kat_vectors, philox4x32 10).
 TEST(Philox, PublishedKnownAnswers) {

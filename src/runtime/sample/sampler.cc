@@ -14,7 +14,6 @@ namespace {
 
 constexpr size_t kChunk = 1024;  // tokens per partial sum when drawing from the whole vocabulary
 constexpr float kLowestTemperature = 1e-3f;  // below, one logit of difference is e^-1000 and less
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 std::span<const int32_t> PenaltyWindow(std::span<const int32_t> tokens, int32_t window) {
   if (window < 0) return tokens;

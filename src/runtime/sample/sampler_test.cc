@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "runtime/sample/philox.h"
+#include "runtime/sample/random_row.h"
+#include "runtime/sample/row_scan.h"
 
 namespace {
 std::atomic<size_t> allocations{0};
@@ -29,16 +31,6 @@ std::atomic<size_t> allocations{0};
 
 namespace pelton {
 namespace {
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-std::vector<float> RandomRow(size_t size, uint32_t seed, float spread) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, spread);
-  std::vector<float> row(size);
-  for (float& x : row) x = normal(random);
-  return row;
-}
 
 // The sampler's definition, written slowly: whole distributions in double, full sorts, libm.
 struct Reference {

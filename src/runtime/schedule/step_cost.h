@@ -26,6 +26,14 @@ struct StepCost {
   double decode_row_ns = 0;
   double attended_ns = 0;
 
+  StepCost& operator+=(const StepCost& other) {
+    fixed_ns += other.fixed_ns;
+    prefill_token_ns += other.prefill_token_ns;
+    decode_row_ns += other.decode_row_ns;
+    attended_ns += other.attended_ns;
+    return *this;
+  }
+
   bool known() const { return fixed_ns + prefill_token_ns + decode_row_ns + attended_ns > 0; }
   double Of(const StepShape& shape) const {
     return fixed_ns + prefill_token_ns * static_cast<double>(shape.prefill_tokens) +

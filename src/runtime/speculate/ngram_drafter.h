@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <span>
 
-#include "runtime/schedule/step_cost.h"
+#include "runtime/speculate/drafter.h"
 
 namespace pelton {
 
@@ -13,24 +13,19 @@ namespace pelton {
 // prompt or output ("prompt lookup"). Each token that comes is compared with the guess, whether or
 // not the guess was computed, so that the drafter knows how often it is right, by the length of
 // what matched, at no cost of a step. No allocation; engine thread only.
-class NgramDrafter {
+class NgramDrafter final : public Drafter {
  public:
   static constexpr size_t kMaxDrafts = 16;
   static constexpr size_t kLeastMatch = 2;       // tokens that must have stood there before
   static constexpr size_t kMaxLookBack = 32768;  // tokens that are searched
 
-  // A token was added to `tokens`, which hold prompt and output. Requires: between calls exactly
-  // one token was added. O(1) while the guesses are right, else O(kMaxLookBack).
-  void Advance(std::span<const int32_t> tokens);
-
-  // How many guesses are worth a row of the next step each: those whose probability, times what a
-  // token takes in `decoding` (the step without them), exceeds what one more row at the sequence's
-  // end costs. At most kMaxDrafts; 0 while costs are unknown.
+  // O(1) while the guesses are right, else O(kMaxLookBack).
+  void Advance(std::span<const int32_t> tokens) override;
+  // At most kMaxDrafts.
   size_t WorthDrafting(std::span<const int32_t> tokens, const StepCost& cost,
-                       const StepShape& decoding) const;
-
-  // The next `count` guesses, a part of `tokens`. Requires: WorthDrafting allowed that many.
-  std::span<const int32_t> Drafts(std::span<const int32_t> tokens, size_t count) const {
+                       const StepShape& decoding) const override;
+  // A part of `tokens`.
+  std::span<const int32_t> Drafts(std::span<const int32_t> tokens, size_t count) const override {
     return tokens.subspan(source_, count);
   }
 

@@ -1,5 +1,7 @@
 #include "serving/anthropic/messages_request.h"
 
+#include <limits>
+
 #include "serving/anthropic/message_blocks.h"
 #include "serving/request/sampling_fields.h"
 
@@ -141,7 +143,9 @@ std::optional<ApiError> ReadMessagesRequest(const LanguageModel& model, std::str
   generation.params = AdvisedParams(model.files.config.sampling, kDefaultTemperature);
   FieldReader reader(*object);
   reader.String("model", &request->model);
-  if (!counting) {
+  if (counting) {
+    generation.prompt_limit = {.tokens = std::numeric_limits<size_t>::max()};
+  } else {
     reader.Bool("stream", &request->stream);
     ReadSampling(reader, &generation.params);
     ReadInformation(reader);

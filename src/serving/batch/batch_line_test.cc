@@ -7,11 +7,11 @@
 namespace pelton {
 namespace {
 
-constexpr const char* kChat = "/v1/chat/completions";
+constexpr const char* kChatPath = "/v1/chat/completions";
 
 std::string Failure(std::string_view text) {
   BatchLine line;
-  const auto error = ReadBatchLine(text, kChat, &line);
+  const auto error = ReadBatchLine(text, kChatPath, &line);
   return error ? error->param : "none";
 }
 
@@ -23,7 +23,7 @@ TEST(BatchLine, IsRead) {
   BatchLine line;
   ASSERT_FALSE(ReadBatchLine(R"({"custom_id":"a","method":"POST","url":"/v1/chat/completions",
                                  "body":{"model":"m","messages":[{"role":"user"}]}})",
-                             kChat, &line));
+                             kChatPath, &line));
   EXPECT_EQ(line.custom_id, "a");
   EXPECT_EQ(line.body, R"({"model":"m","messages":[{"role":"user"}]})");
   EXPECT_EQ(Failure(Line("a")), "none");
@@ -47,27 +47,28 @@ TEST(BatchLine, IsRead) {
 TEST(CheckBatchInput, FindsTheLines) {
   const std::string text = Line("a") + "\r\n\n" + Line("b");
   std::vector<LineSpan> lines;
-  EXPECT_TRUE(CheckBatchInput(text, kChat, &lines).empty());
+  EXPECT_TRUE(CheckBatchInput(text, kChatPath, &lines).empty());
   ASSERT_EQ(lines.size(), 2u);
   EXPECT_EQ(text.substr(lines[1].offset, lines[1].bytes), Line("b"));
 }
 
 TEST(CheckBatchInput, NamesTheLinesThatAreWrong) {
   std::vector<LineSpan> lines;
-  const auto problems = CheckBatchInput(Line("a") + "\nx\n\n" + Line("a") + "\n", kChat, &lines);
+  const auto problems =
+      CheckBatchInput(Line("a") + "\nx\n\n" + Line("a") + "\n", kChatPath, &lines);
   ASSERT_EQ(problems.size(), 2u);
   EXPECT_EQ(problems[0].line, 2u);
   EXPECT_EQ(problems[1].line, 4u);
   EXPECT_EQ(problems[1].code, "duplicate_custom_id");
   lines.clear();
-  EXPECT_EQ(CheckBatchInput(" \n\n", kChat, &lines)[0].code, "empty_file");
+  EXPECT_EQ(CheckBatchInput(" \n\n", kChatPath, &lines)[0].code, "empty_file");
   std::string many;
   for (int i = 0; i < 300; ++i) many += "x\n";
-  EXPECT_EQ(CheckBatchInput(many, kChat, &lines).size(), 100u);
+  EXPECT_EQ(CheckBatchInput(many, kChatPath, &lines).size(), 100u);
   many.clear();
   for (size_t i = 0; i <= kMaxBatchLines; ++i) many += Line(std::to_string(i)) + "\n";
   lines.clear();
-  EXPECT_EQ(CheckBatchInput(many, kChat, &lines)[0].code, "too_many_requests");
+  EXPECT_EQ(CheckBatchInput(many, kChatPath, &lines)[0].code, "too_many_requests");
 }
 
 TEST(BatchLine, AnswersAreLines) {
@@ -82,7 +83,7 @@ TEST(BatchLine, AnswersAreLines) {
 }
 
 TEST(Batch, ComesBackFromItsRecord) {
-  Batch batch{.id = "batch_1", .tenant = "t", .endpoint = kChat, .input_file = "file-1"};
+  Batch batch{.id = "batch_1", .tenant = "t", .endpoint = kChatPath, .input_file = "file-1"};
   batch.created_at = 5;
   batch.expires_at = 9;
   batch.Reach(BatchState::kInProgress, 6);

@@ -20,8 +20,6 @@ namespace {
 constexpr const char* kEndpoints[] = {"/v1/chat/completions", "/v1/completions", "/v1/embeddings",
                                       "/v1/responses"};
 
-std::string TenantOf(const ApiCall& call) { return call.admission->tenant().identity(); }
-
 void ReadOutputExpiry(FieldReader& reader, Batch* batch) {
   const Json* expiry = reader.Find("output_expires_after");
   if (expiry == nullptr) return;
@@ -56,14 +54,14 @@ std::optional<ApiError> ReadBatch(std::string_view body, Batch* batch) {
   });
 }
 
-void Create(BatchService& batches, const ApiCall& call) {
+void CreateBatch(BatchService& batches, const ApiCall& call) {
   Batch batch{.id = "", .tenant = TenantOf(call)};
   if (const auto error = ReadBatch(call.request->body, &batch)) return call.Fail(*error);
   if (const auto error = batches.Create(&batch)) return call.Fail(*error);
   SendJson(*call.response, ToText(BatchJson(batch)));
 }
 
-void List(BatchService& batches, const ApiCall& call) {
+void ListBatches(BatchService& batches, const ApiCall& call) {
   QueryFields query(call.request->query);
   PageQuery page;
   page.Read(query, 100);
@@ -75,13 +73,13 @@ void List(BatchService& batches, const ApiCall& call) {
   AnswerList(call, page, std::move(list));
 }
 
-void Get(BatchService& batches, const ApiCall& call) {
+void GetBatch(BatchService& batches, const ApiCall& call) {
   const auto batch = batches.Find(TenantOf(call), call.tail);
   if (!batch) return call.Fail(NoSuchBatch(call.tail));
   SendJson(*call.response, ToText(BatchJson(*batch)));
 }
 
-void Cancel(BatchService& batches, const ApiCall& call) {
+void CancelBatch(BatchService& batches, const ApiCall& call) {
   constexpr std::string_view kCancel = "/cancel";
   if (!call.tail.ends_with(kCancel)) {
     return call.Fail(
@@ -100,10 +98,10 @@ RouteSet BatchRoutes(BatchService* batches) {
   const auto add = [&](const char* method, const char* path, BatchAnswer answer) {
     set.routes.push_back(BatchRoute(batches, method, path, answer));
   };
-  add("POST", "/batches", &Create);
-  add("POST", "/batches/*", &Cancel);
-  add("GET", "/batches", &List);
-  add("GET", "/batches/*", &Get);
+  add("POST", "/batches", &CreateBatch);
+  add("POST", "/batches/*", &CancelBatch);
+  add("GET", "/batches", &ListBatches);
+  add("GET", "/batches/*", &GetBatch);
   set.docs = BatchDocs();
   return set;
 }

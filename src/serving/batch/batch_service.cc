@@ -11,7 +11,7 @@
 namespace pelton {
 namespace {
 
-constexpr std::string_view kPrefix = "batch_";
+constexpr std::string_view kBatchPrefix = "batch_";
 constexpr size_t kMostBatches = 10'000;  // that are remembered
 constexpr int64_t kWindowSeconds = 24 * 3600;
 
@@ -42,7 +42,7 @@ Result<std::unique_ptr<BatchService>> BatchService::Open(const BatchOptions& opt
   ASSIGN_OR_RETURN(service->folder_, RecordFolder::Open(options.folder));
   ASSIGN_OR_RETURN(service->files_, FileStore::Open(*service->folder_, options.files, metrics));
   ASSIGN_OR_RETURN(const std::vector<RecordFolder::Record> records,
-                   service->folder_->Load(kPrefix));
+                   service->folder_->Load(kBatchPrefix));
   std::set<std::string> growing;
   const MutexLock lock(service->mutex_);
   for (const RecordFolder::Record& record : records) {
@@ -126,7 +126,7 @@ std::optional<ApiError> BatchService::Create(Batch* batch) {
   if (!refusal && batches_.size() >= kMostBatches) {
     refusal = ApiError{.status = 503, .message = "too many batches have not ended"};
   }
-  batch->id = UniqueId(kPrefix);
+  batch->id = UniqueId(kBatchPrefix);
   batch->state = BatchState::kValidating;
   batch->created_at = UnixSeconds();
   batch->expires_at = batch->created_at + kWindowSeconds;

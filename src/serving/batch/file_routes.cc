@@ -19,8 +19,6 @@ namespace {
 
 constexpr size_t kMostNameBytes = 255;
 
-std::string TenantOf(const ApiCall& call) { return call.admission->tenant().identity(); }
-
 ApiError StoreError(const Status& status) {
   ApiError error = ApiErrorOf(status);
   if (status.code() == StatusCode::kResourceExhausted) {
@@ -91,7 +89,7 @@ std::optional<ApiError> ReadUpload(const HttpRequest& request, Upload* upload,
   return std::nullopt;
 }
 
-void Send(BatchService& batches, const ApiCall& call) {
+void SendFile(BatchService& batches, const ApiCall& call) {
   Upload upload;
   std::optional<int64_t> seconds;
   if (const auto error = ReadUpload(*call.request, &upload, &seconds)) return call.Fail(*error);
@@ -103,7 +101,7 @@ void Send(BatchService& batches, const ApiCall& call) {
   SendJson(*call.response, ToText(FileJson(*added)));
 }
 
-void List(BatchService& batches, const ApiCall& call) {
+void ListFiles(BatchService& batches, const ApiCall& call) {
   QueryFields query(call.request->query);
   PageQuery page{.limit = 10'000};
   page.Read(query, 10'000);
@@ -117,7 +115,7 @@ void List(BatchService& batches, const ApiCall& call) {
   AnswerList(call, page, std::move(files));
 }
 
-void Get(BatchService& batches, const ApiCall& call) {
+void GetFile(BatchService& batches, const ApiCall& call) {
   constexpr std::string_view kContent = "/content";
   if (!call.tail.ends_with(kContent)) {
     const auto file = batches.files().Find(TenantOf(call), call.tail);
@@ -131,13 +129,15 @@ void Get(BatchService& batches, const ApiCall& call) {
                       std::move(content).value());
 }
 
-void Delete(BatchService& batches, const ApiCall& call) {
+void DeleteFile(BatchService& batches, const ApiCall& call) {
   const Status status = batches.files().Remove(TenantOf(call), call.tail);
   if (!status.ok()) return call.Fail(StoreError(status));
   SendJson(*call.response, ToText({{"id", call.tail}, {"object", "file"}, {"deleted", true}}));
 }
 
 }  // namespace
+
+std::string TenantOf(const ApiCall& call) { return call.admission->tenant().identity(); }
 
 Route BatchRoute(BatchService* batches, const char* method, const char* path, BatchAnswer answer) {
   return {.method = method,
@@ -159,12 +159,12 @@ RouteSet FileRoutes(BatchService* batches) {
   const auto add = [&](const char* method, const char* path, BatchAnswer answer) {
     set.routes.push_back(BatchRoute(batches, method, path, answer));
   };
-  add("POST", "/files", &Send);
+  add("POST", "/files", &SendFile);
   // Where nothing is kept, nothing large need be read.
   if (batches != nullptr) set.routes.back().max_body = kMaxUploadBytes;
-  add("GET", "/files", &List);
-  add("GET", "/files/*", &Get);
-  add("DELETE", "/files/*", &Delete);
+  add("GET", "/files", &ListFiles);
+  add("GET", "/files/*", &GetFile);
+  add("DELETE", "/files/*", &DeleteFile);
   set.docs = FileDocs();
   return set;
 }

@@ -17,6 +17,9 @@ RouteSet BatchRoutes(BatchService* batches);
 // How long files may be kept, where a client says.
 inline constexpr int64_t kLeastKeptSeconds = 3600, kMostKeptSeconds = 2'592'000;
 
+// Whose files and batches a call sees.
+std::string TenantOf(const ApiCall& call);
+
 // One of these routes; without batches it says so.
 using BatchAnswer = void (*)(BatchService& batches, const ApiCall& call);
 Route BatchRoute(BatchService* batches, const char* method, const char* path, BatchAnswer answer);

@@ -14,7 +14,7 @@
 namespace pelton {
 namespace {
 
-constexpr std::string_view kPrefix = "file-";
+constexpr std::string_view kFilePrefix = "file-";
 
 Status NoFile(std::string_view id) {
   return NotFound(fmt::format("no file \"{}\" is stored", id.substr(0, 80)));
@@ -73,7 +73,7 @@ Result<std::unique_ptr<FileStore>> FileStore::Open(const RecordFolder& folder,
                                                    FileStoreLimits limits,
                                                    MetricRegistry& metrics) {
   std::unique_ptr<FileStore> store(new FileStore(folder, limits, metrics));
-  ASSIGN_OR_RETURN(const std::vector<RecordFolder::Record> records, folder.Load(kPrefix));
+  ASSIGN_OR_RETURN(const std::vector<RecordFolder::Record> records, folder.Load(kFilePrefix));
   const MutexLock lock(store->mutex_);
   for (const RecordFolder::Record& record : records) {
     Entry entry;
@@ -89,7 +89,7 @@ Result<std::unique_ptr<FileStore>> FileStore::Open(const RecordFolder& folder,
     store->bytes_ += entry.file.bytes;
     store->entries_.emplace(record.name, std::move(entry));
   }
-  for (const std::string& name : folder.Files(kPrefix)) {
+  for (const std::string& name : folder.Files(kFilePrefix)) {
     if (!store->entries_.contains(name)) folder.Erase(name);
   }
   store->Report();
@@ -216,7 +216,7 @@ Result<std::string> FileStore::Grow(StoredFile file) {
   const MutexLock lock(mutex_);
   Sweep();
   RETURN_IF_ERROR(Room(0, 1));
-  file.id = UniqueId(kPrefix);
+  file.id = UniqueId(kFilePrefix);
   file.created_at = UnixSeconds();
   file.bytes = 0;
   Entry entry{.file = file, .holds = 1, .growing = true, .writer = nullptr};

@@ -45,8 +45,8 @@ void Submit(const ApiCall& call, EmbeddingRequest work,
   uint64_t tokens = 0;
   for (const EmbeddingInput& input : work.inputs) tokens += input.ids.size();
   if (const auto error = call.admission->Reserve(tokens)) return call.Fail(*error);
+  work.computed = [admission = call.admission](size_t used) { admission->UsePrompt(used, 0); };
   work.done = [call, answer = std::move(answer)](const EmbeddingResult& result) {
-    call.admission->Use(result.tokens, 0, 0);
     if (!result.status.ok()) return call.Fail(ApiErrorOf(result.status));
     SendJson(*call.response, answer(result));
   };

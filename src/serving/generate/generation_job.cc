@@ -57,12 +57,14 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
       : model_(model),
         request_(std::move(request)),
         call_(call),
+        paid_(request_.prompts.size()),
         writer_(std::move(writer)),
         reasoning_(request_.choices()),
         running_(request_.choices()) {}
 
   void Start();
 
+  void OnStart(size_t index, const StartEvent& event);
   void OnToken(size_t index, const TokenEvent& event);
   void OnFinish(size_t index, const FinishEvent& event);
 
@@ -87,6 +89,7 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   const LanguageModel& model_;
   const GenerationRequest request_;
   const ApiCall call_;
+  std::vector<bool> paid_;  // of the prompts; the engine's thread only
 
   std::mutex mutex_;
   const std::unique_ptr<AnswerWriter> writer_;
@@ -124,7 +127,10 @@ class ChoiceObserver final : public RequestObserver {
   // A request that the engine refused never finished.
   ~ChoiceObserver() override { journal_->Drop(note_); }
 
-  void OnStart() override { journal_->Started(note_); }
+  void OnStart(const StartEvent& event) override {
+    journal_->Started(note_);
+    job_->OnStart(index_, event);
+  }
   void OnToken(const TokenEvent& event) override {
     if (!std::exchange(has_token_, true)) journal_->FirstToken(note_);
     job_->OnToken(index_, event);
@@ -217,8 +223,17 @@ void GenerationJob::Start() {
   }
 }
 
+// However many answers it gets, a prompt is paid for once.
+void GenerationJob::OnStart(size_t index, const StartEvent& event) {
+  const size_t prompt = index / request_.n;
+  if (paid_[prompt]) return;
+  paid_[prompt] = true;
+  call_.admission->UsePrompt(event.prompt_tokens, event.cached_tokens);
+}
+
 // What a token takes of memory may not be there: that ends this request, and no other.
 void GenerationJob::OnToken(size_t index, const TokenEvent& event) {
+  call_.admission->UseOutput(1);  // also what comes after the client has left
   const std::lock_guard lock(mutex_);
   if (over_) return;
   try {
@@ -253,9 +268,6 @@ void GenerationJob::HoldWhileUnread() {
 void GenerationJob::OnFinish(size_t index, const FinishEvent& event) {
   const std::lock_guard lock(mutex_);
   --running_;
-  const bool first = index % request_.n == 0;  // a prompt is paid for once
-  call_.admission->Use(first ? event.prompt_tokens : 0, first ? event.cached_tokens : 0,
-                       event.output_tokens);
   try {
     if (call_.trace != nullptr) TraceChoice(event, call_.trace.get());
     if (!over_) TakeEnd(index, event);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "serving/generate/output_grammar.h"
+#include "serving/model/long_text.h"
 #include "serving/request/chat_messages.h"
 
 namespace pelton {
@@ -47,6 +48,29 @@ std::string ToolChoiceProblem(const GenerationRequest& request) {
   return fmt::format("tool_choice: no tool is named \"{}\"", choice.name.substr(0, 80));
 }
 
+std::optional<ApiError> AddPrompt(const LanguageModel& model, std::string_view text,
+                                  bool add_special, GenerationRequest* request) {
+  const size_t least = MinTokensOfLongText(*model.tokenizer, text);
+  const std::optional<PromptLimit>& limit = request->prompt_limit;
+  const size_t most = limit ? limit->tokens : model.context_tokens;
+  if (least > most) {
+    ApiError error{.message = fmt::format("the prompt has at least {} tokens, but the context "
+                                          "holds {}",
+                                          least, most),
+                   .param = request->prompt_field,
+                   .code = "context_length_exceeded"};
+    if (limit) {
+      error.message = fmt::format("{}: found {}, but the prompt has at least {} tokens",
+                                  limit->field, most, least);
+      error.param = limit->field;
+    }
+    return error;
+  }
+  request->prompts.push_back(
+      model.tokenizer->Encode(text, {.parse_special = true, .add_special = add_special}));
+  return std::nullopt;
+}
+
 std::optional<ApiError> AddChat(const LanguageModel& model, ChatPrompt chat,
                                 GenerationRequest* request) {
   if (const MessageProblem problem = NormalizeMessages(&chat.messages); !problem.message.empty()) {
@@ -54,8 +78,7 @@ std::optional<ApiError> AddChat(const LanguageModel& model, ChatPrompt chat,
   }
   const Result<std::string> text = RenderPrompt(model, chat);
   if (!text.ok()) return ApiErrorOf(text.status(), request->prompt_field);
-  request->prompts.push_back(
-      model.tokenizer->Encode(*text, {.parse_special = true, .add_special = false}));
+  if (auto error = AddPrompt(model, *text, false, request)) return error;
   OutputFormat& format = FormatOf(request);
   format.family = model.parser_family;
   format.reasoning_open = OpensReasoning(*text);

@@ -31,6 +31,12 @@ struct ToolChoice {
   bool parallel = true;  // several calls in one answer
 };
 
+// How many tokens a prompt may have at most, where it is not the context that says so.
+struct PromptLimit {
+  size_t tokens;
+  std::string field = "";  // of the request, for errors
+};
+
 // What every interface's request to generate becomes: checked, and in token ids.
 struct GenerationRequest {
   std::vector<std::vector<int32_t>> prompts;  // each is answered n times
@@ -43,6 +49,7 @@ struct GenerationRequest {
   std::shared_ptr<const CompiledGrammar> grammar;  // of both, by CompileOutput
   std::optional<OutputFormat> format;              // absent: the text is content as it is
   std::string prompt_field = "messages";           // that errors about the prompt name
+  std::optional<PromptLimit> prompt_limit;         // absent: the context's
   std::string call_id_prefix = "call_";            // of tool calls that the model gave no id
 
   size_t choices() const { return prompts.size() * n; }
@@ -60,6 +67,12 @@ std::string AddTools(const LanguageModel& model, const Json& tools, ChatPrompt* 
 // The problem of a choice that forces a call of a tool that is not there; or nothing. Requires: the
 // tools were added.
 std::string ToolChoiceProblem(const GenerationRequest& request);
+
+// Adds the tokens of a text as a prompt, `add_special` with those that the model expects around it.
+// The refusal of a long text that has more than its limit for sure, before it is tokenised; what
+// else does not fit is the engine's to refuse.
+std::optional<ApiError> AddPrompt(const LanguageModel& model, std::string_view text,
+                                  bool add_special, GenerationRequest* request);
 
 // Checks the messages, renders the chat and adds it as the request's prompt, to be read by the
 // parser of the model's template; compiles what the output must be. The error's param is a place in

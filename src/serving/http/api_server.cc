@@ -419,7 +419,8 @@ struct ApiServer::Impl {
   // killed, and every request with it.
   bool HasMemoryFor(std::string_view body) const {
     constexpr size_t kSmall = 256 << 10;  // is not worth the system calls
-    // A text takes 35 times its size while it becomes tokens, as measured.
+    // A text takes 35 times its size while it becomes tokens, as measured. One that cannot fit is
+    // refused before, but not by every tokenizer, nor where it is only counted, or cut.
     constexpr size_t kBytesOfTextByte = 40;
     if (body.size() <= kSmall) return true;
     const size_t most = std::max(2 * MostJsonBytes(body), kBytesOfTextByte * body.size());

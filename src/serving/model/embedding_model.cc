@@ -8,6 +8,7 @@
 #include "models/build/build_graph.h"
 #include "models/build/quantize_weights.h"
 #include "serving/model/language_model.h"
+#include "serving/model/long_text.h"
 
 namespace pelton {
 namespace {
@@ -29,9 +30,10 @@ std::vector<int32_t> Body(const Tokenizer& tokenizer, std::string_view text) {
   return tokenizer.Encode(text, {.parse_special = false, .add_special = false});
 }
 
-Status TooLong(size_t found, size_t most) {
-  return InvalidArgument(fmt::format(
-      "found {} tokens, expected at most {}; truncate_prompt_tokens cuts them", found, most));
+Status TooLong(size_t found, size_t most, bool at_least = false) {
+  return InvalidArgument(
+      fmt::format("found {}{} tokens, expected at most {}; truncate_prompt_tokens cuts them",
+                  at_least ? "at least " : "", found, most));
 }
 
 Result<ModelFiles> OpenEncoder(const std::string& path) {
@@ -55,8 +57,10 @@ StepLimits LimitsOf(const ModelConfig& config, const EmbeddingLoadOptions& optio
 
 Result<EmbeddingInput> EmbeddingModel::Encode(std::string_view text, size_t truncate_tokens) const {
   const Frame frame = FrameOf(*tokenizer);
-  std::vector<int32_t> body = Body(*tokenizer, text);
   const size_t around = frame.before.size() + frame.after.size();
+  const size_t least = MinTokensOfLongText(*tokenizer, text) + around;
+  if (truncate_tokens == 0 && least > max_tokens) return TooLong(least, max_tokens, true);
+  std::vector<int32_t> body = Body(*tokenizer, text);
   if (truncate_tokens > 0) {
     body.resize(std::min(body.size(), truncate_tokens > around ? truncate_tokens - around : 0));
   }
@@ -71,8 +75,11 @@ Result<EmbeddingInput> EmbeddingModel::Encode(std::string_view text, size_t trun
 Result<EmbeddingInput> EmbeddingModel::EncodePair(std::string_view first, std::string_view second,
                                                   size_t truncate_tokens) const {
   const Frame frame = FrameOf(*tokenizer);
-  std::vector<int32_t> a = Body(*tokenizer, first), b = Body(*tokenizer, second);
   const size_t around = frame.before.size() + 2 * frame.after.size();
+  const size_t least =
+      MinTokensOfLongText(*tokenizer, first) + MinTokensOfLongText(*tokenizer, second) + around;
+  if (truncate_tokens == 0 && least > max_tokens) return TooLong(least, max_tokens, true);
+  std::vector<int32_t> a = Body(*tokenizer, first), b = Body(*tokenizer, second);
   if (truncate_tokens > 0) {
     const size_t room = truncate_tokens > around ? truncate_tokens - around : 0;
     while (a.size() + b.size() > room) (a.size() > b.size() ? a : b).pop_back();
@@ -118,10 +125,7 @@ Result<std::unique_ptr<EmbeddingModel>> LoadEmbeddingModel(const std::string& pa
   ASSIGN_OR_RETURN(PackedStore weights, PackedStore::Pack(
                                             graph, *model->pool,
                                             [&](const StoredTensor& tensor) {
-                                              const TensorInfo* info =
-                                                  model->files.weights.Find(tensor.name);
-                                              if (info != nullptr)
-                                                model->files.weights.Forget(*info);
+                                              model->files.weights.Forget(tensor.data);
                                             },
                                             options.cancelled));
   model->max_tokens = static_cast<size_t>(config.context_tokens);

@@ -67,12 +67,9 @@ Result<std::unique_ptr<Tokenizer>> TokenizerOf(const ModelFiles& files) {
   return std::unique_ptr<Tokenizer>();  // the model takes and gives ids only
 }
 
-KvCacheView GeometryFor(const ModelConfig& config, Numerics numerics, size_t kv_tokens) {
-  KvCacheView view{};
-  view.dtype = numerics == Numerics::kExact ? KvDType::kF32 : KvDType::kF16;
-  view.layers = config.layers;
-  view.kv_heads = config.kv_heads;
-  view.head_dim = config.head_dim;
+KvCacheView GeometryFor(const ModelConfig& config, Numerics numerics, bool mtp, size_t kv_tokens) {
+  KvCacheView view =
+      CacheGeometryOf(config, numerics == Numerics::kExact ? KvDType::kF32 : KvDType::kF16, mtp);
   view.block_tokens = kBlockTokens;
   view.num_blocks = DivUp(kv_tokens, kBlockTokens);
   return view;
@@ -81,9 +78,9 @@ KvCacheView GeometryFor(const ModelConfig& config, Numerics numerics, size_t kv_
 size_t Mib(size_t bytes) { return DivUp(bytes, size_t{1} << 20); }
 
 // The longest context that fits, the model's own limit at most.
-Status ChooseContext(const LoadOptions& options, const ModelConfig& config, size_t fixed_bytes,
-                     size_t* context_tokens, size_t* kv_tokens) {
-  const KvCacheView one = GeometryFor(config, options.passes.numerics, kBlockTokens);
+Status ChooseContext(const LoadOptions& options, const ModelConfig& config, bool mtp,
+                     size_t fixed_bytes, size_t* context_tokens, size_t* kv_tokens) {
+  const KvCacheView one = GeometryFor(config, options.passes.numerics, mtp, kBlockTokens);
   const size_t block_bytes = one.BlockBytes();
   const size_t available = options.memory_bytes == 0 ? MemoryForModels() : options.memory_bytes;
   const size_t blocks_that_fit =
@@ -133,11 +130,29 @@ Status ChooseContext(const LoadOptions& options, const ModelConfig& config, size
 // A model's graph after its passes, and what it will take.
 struct Preparation {
   Graph graph;
+  std::optional<Graph> mtp_graph;
+  Speculation speculate;
   std::vector<PassReport> pass_reports;
   StepLimits limits;
   size_t kv_tokens = 0;
   ModelMemoryPlan memory;
 };
+
+bool IsInvariant(const LoadOptions& options) {
+  return options.passes.numerics == Numerics::kExact || options.invariant;
+}
+
+Speculation ChooseSpeculation(const LoadOptions& options, const ModelFiles& files) {
+  if (options.speculate != Speculation::kAuto) return options.speculate;
+  if (!IsInvariant(options)) return Speculation::kOff;
+  return HasMtpLayer(files.config, files.weights) ? Speculation::kMtp : Speculation::kNgram;
+}
+
+// One row of a sequence is guessed from at a time.
+StepLimits MtpLimits(StepLimits limits) {
+  limits.max_logit_rows = limits.max_sequences;
+  return limits;
+}
 
 Result<Preparation> Prepare(const ModelFiles& files, const LoadOptions& options) {
   const ModelConfig& config = files.config;
@@ -146,11 +161,22 @@ Result<Preparation> Prepare(const ModelFiles& files, const LoadOptions& options)
         "{}: is an encoder, which gives embeddings and no text; expected a language model",
         files.path));
   }
-  ASSIGN_OR_RETURN(Graph graph, BuildGraph(config, files.weights));
+  const Speculation speculate = ChooseSpeculation(options, files);
+  const bool mtp = speculate == Speculation::kMtp;
+  ASSIGN_OR_RETURN(Graph graph,
+                   BuildGraph(config, files.weights, options.context_tokens,
+                              mtp ? GraphOutputs::kLogitsAndHidden : GraphOutputs::kLogits));
   ASSIGN_OR_RETURN(std::vector<PassReport> reports, RunPasses(options.passes, graph));
+  std::optional<Graph> mtp_graph;
+  if (mtp) {
+    ASSIGN_OR_RETURN(mtp_graph, BuildMtpGraph(config, files.weights));
+    RETURN_IF_ERROR(RunPasses(options.passes, *mtp_graph).status());
+  }
   const size_t step_tokens = std::max(options.max_step_tokens, options.max_sequences);
   Preparation out{
       .graph = std::move(graph),
+      .mtp_graph = std::move(mtp_graph),
+      .speculate = speculate,
       .pass_reports = std::move(reports),
       .limits = {.max_tokens = step_tokens,
                  .max_sequences = options.max_sequences,
@@ -161,10 +187,15 @@ Result<Preparation> Prepare(const ModelFiles& files, const LoadOptions& options)
   ModelMemoryPlan& memory = out.memory;
   ASSIGN_OR_RETURN(memory.weight_bytes, PackedStore::BytesFor(out.graph));
   memory.arena_bytes = ArenaBytesFor(out.graph, out.limits);
-  RETURN_IF_ERROR(ChooseContext(options, config, memory.weight_bytes + memory.arena_bytes,
+  if (out.mtp_graph) {
+    ASSIGN_OR_RETURN(const size_t more, PackedStore::BytesFor(*out.mtp_graph, &out.graph));
+    memory.weight_bytes += more;
+    memory.arena_bytes += ArenaBytesFor(*out.mtp_graph, MtpLimits(out.limits));
+  }
+  RETURN_IF_ERROR(ChooseContext(options, config, mtp, memory.weight_bytes + memory.arena_bytes,
                                 &memory.context_tokens, &out.kv_tokens));
   out.limits.max_context = memory.context_tokens;
-  const KvCacheView geometry = GeometryFor(config, options.passes.numerics, out.kv_tokens);
+  const KvCacheView geometry = GeometryFor(config, options.passes.numerics, mtp, out.kv_tokens);
   memory.kv_bytes = geometry.num_blocks * geometry.BlockBytes();
   return out;
 }
@@ -217,8 +248,14 @@ std::vector<int32_t> EndIds(const LanguageModel& model) {
   return ids;
 }
 
+// A graph and its weights, for an executor.
+struct Packed {
+  Graph graph;
+  PackedStore weights;
+};
+
 Status StartEngine(const LoadOptions& options, const StepLimits& limits, size_t kv_tokens,
-                   Graph graph, PackedStore weights, LanguageModel* model) {
+                   Packed main, std::optional<Packed> mtp, LanguageModel* model) {
   model->metrics = options.metrics;
   if (model->metrics == nullptr) {
     model->own_metrics = std::make_unique<MetricRegistry>();
@@ -226,19 +263,21 @@ Status StartEngine(const LoadOptions& options, const StepLimits& limits, size_t 
   }
   model->prefix_cache = options.prefix_cache;
   const ModelConfig& config = model->files.config;
-  const KvCacheView geometry = GeometryFor(config, model->numerics, kv_tokens);
+  const KvCacheView geometry = GeometryFor(config, model->numerics, mtp.has_value(), kv_tokens);
   EngineOptions engine_options{
       .kv_blocks = geometry.num_blocks,
       .prefix_cache = options.prefix_cache,
       .max_queued = options.max_queued,
       .eos_ids = EndIds(*model),
-      .speculate = options.speculate.value_or(model->invariant),
+      .speculate = model->speculate != Speculation::kOff,
+      .draft_tokens = options.draft_tokens,
       .policies = options.policies,
       .gather_ns = options.gather_ns,
       .touch_ahead_bytes = options.touch_ahead_bytes,
       .profile = model->profile.get(),
-      .model_fingerprint = fmt::format("{} {} {}", config.file, model->files.weights.TotalBytes(),
-                                       static_cast<int>(model->numerics))};
+      .model_fingerprint = fmt::format(
+          "{} {} {} {}", config.file, model->files.weights.TotalBytes(),
+          static_cast<int>(model->numerics), UsesLongFactors(config, options.context_tokens))};
   if (options.store != nullptr) {
     engine_options.store = options.store;
     engine_options.store_fingerprint =
@@ -248,7 +287,7 @@ Status StartEngine(const LoadOptions& options, const StepLimits& limits, size_t 
       [&](const KvCacheView& cache) -> Result<std::unique_ptr<StepExecutor>> {
     ASSIGN_OR_RETURN(
         std::unique_ptr<GraphExecutor> executor,
-        GraphExecutor::Create(std::move(graph), std::move(weights), cache, *model->pool,
+        GraphExecutor::Create(std::move(main.graph), std::move(main.weights), cache, *model->pool,
                               {.limits = limits,
                                .need_invariant = model->invariant,
                                .prompts_apart = model->numerics != Numerics::kExact,
@@ -256,8 +295,21 @@ Status StartEngine(const LoadOptions& options, const StepLimits& limits, size_t 
     model->executor = executor.get();
     return std::unique_ptr<StepExecutor>(std::move(executor));
   };
+  const GraphExecutor* mtp_executor = nullptr;
+  Engine::ExecutorFactory make_mtp_executor;
+  if (mtp) {
+    // Guesses may depend on what runs beside: they are checked.
+    make_mtp_executor = [&](const KvCacheView& cache) -> Result<std::unique_ptr<StepExecutor>> {
+      ASSIGN_OR_RETURN(
+          std::unique_ptr<GraphExecutor> executor,
+          GraphExecutor::Create(std::move(mtp->graph), std::move(mtp->weights), cache, *model->pool,
+                                {.limits = MtpLimits(limits), .need_invariant = false}));
+      mtp_executor = executor.get();
+      return std::unique_ptr<StepExecutor>(std::move(executor));
+    };
+  }
   ASSIGN_OR_RETURN(model->engine, Engine::Create(engine_options, geometry, make_executor,
-                                                 model->clock, *model->metrics));
+                                                 model->clock, *model->metrics, make_mtp_executor));
   model->memory = {.packed_weight_bytes = model->executor->weight_bytes(),
                    .mapped_bytes = model->files.weights.TotalBytes(),
                    .kv_bytes = geometry.num_blocks * geometry.BlockBytes(),
@@ -265,6 +317,12 @@ Status StartEngine(const LoadOptions& options, const StepLimits& limits, size_t 
                    .arena_bytes = model->executor->arena_bytes(),
                    .arena_sum_bytes = model->executor->memory().sum_bytes,
                    .scratch_bytes = model->executor->scratch_bytes()};
+  if (mtp_executor != nullptr) {
+    model->memory.packed_weight_bytes += mtp_executor->weight_bytes();
+    model->memory.arena_bytes += mtp_executor->arena_bytes();
+    model->memory.arena_sum_bytes += mtp_executor->memory().sum_bytes;
+    model->memory.scratch_bytes += mtp_executor->scratch_bytes();
+  }
   return OkStatus();
 }
 
@@ -330,11 +388,11 @@ Status LoadTextSide(LanguageModel* model) {
   return OkStatus();
 }
 
-Result<PlannedModel> PlanModel(const std::string& path, const PassOptions& options) {
+Result<PlannedModel> PlanModel(const std::string& path, const LoadOptions& options) {
   ASSIGN_OR_RETURN(ModelFiles files, OpenModel(path));
-  ASSIGN_OR_RETURN(Graph plain, BuildGraph(files.config, files.weights));
+  ASSIGN_OR_RETURN(Graph plain, BuildGraph(files.config, files.weights, options.context_tokens));
   Graph planned = plain;
-  ASSIGN_OR_RETURN(std::vector<PassReport> reports, RunPasses(options, planned));
+  ASSIGN_OR_RETURN(std::vector<PassReport> reports, RunPasses(options.passes, planned));
   return PlannedModel{std::move(files), std::move(plain), std::move(planned), std::move(reports)};
 }
 
@@ -361,23 +419,27 @@ Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path
   model->context_tokens = prepared.memory.context_tokens;
   model->pool =
       std::make_unique<ThreadPool>(options.threads == 0 ? UsableCores() : options.threads);
-  model->invariant = options.passes.numerics == Numerics::kExact || options.invariant;
+  model->invariant = IsInvariant(options);
+  model->speculate = prepared.speculate;
   model->numerics = options.passes.numerics;
-  ASSIGN_OR_RETURN(PackedStore weights, PackedStore::Pack(
-                                            prepared.graph, *model->pool,
-                                            [&](const StoredTensor& tensor) {
-                                              const TensorInfo* info =
-                                                  model->files.weights.Find(tensor.name);
-                                              if (info != nullptr) {
-                                                model->files.weights.Forget(*info);
-                                              }
-                                            },
-                                            options.cancelled));
+  const auto forget = [&](const StoredTensor& tensor) { model->files.weights.Forget(tensor.data); };
+  ASSIGN_OR_RETURN(PackedStore weights,
+                   PackedStore::Pack(prepared.graph, *model->pool, forget, options.cancelled));
+  std::optional<Packed> mtp;
+  if (prepared.mtp_graph) {
+    ASSIGN_OR_RETURN(PackedStore mtp_weights,
+                     PackedStore::Pack(*prepared.mtp_graph, *model->pool, forget, options.cancelled,
+                                       {{.graph = &prepared.graph, .weights = &weights}}));
+    prepared.mtp_graph->owned.clear();
+    mtp.emplace(*std::move(prepared.mtp_graph), std::move(mtp_weights));
+  }
+  prepared.graph.owned.clear();
   reader.join();
   RETURN_IF_ERROR(text_side);
   RETURN_IF_ERROR(CheckCancelled(options));
   RETURN_IF_ERROR(StartEngine(options, prepared.limits, prepared.kv_tokens,
-                              std::move(prepared.graph), std::move(weights), model.get()));
+                              {std::move(prepared.graph), std::move(weights)}, std::move(mtp),
+                              model.get()));
   return model;
 }
 

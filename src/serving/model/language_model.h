@@ -24,6 +24,11 @@
 
 namespace pelton {
 
+// Where guesses at next tokens come from: kNgram from the text before, kMtp from the model's own
+// layer for it. kAuto: kMtp where the model has that layer, else kNgram, and kOff where results
+// depend on how many rows a step has.
+enum class Speculation : uint8_t { kAuto, kOff, kNgram, kMtp };
+
 struct LoadOptions {
   PassOptions passes;            // numerics, fusion level
   bool invariant = true;         // results of a request are the same bits whatever runs beside it
@@ -39,8 +44,8 @@ struct LoadOptions {
   size_t max_logit_rows = 32;    // of one step; at least one for each sequence
   bool prefix_cache = true;
   size_t max_queued = 1024;
-  // Guess at next tokens; absent: where results do not depend on how many rows a step has.
-  std::optional<bool> speculate;
+  Speculation speculate = Speculation::kAuto;
+  size_t draft_tokens = 3;  // that kMtp guesses in a row at most
   ClassPolicies policies = kDefaultPolicies;
   int64_t gather_ns = 0;
   size_t touch_ahead_bytes = 0;       // of the KV cache's memory, made ready while nobody waits
@@ -85,6 +90,7 @@ struct LanguageModel {
   Numerics numerics = Numerics::kFast;
   bool invariant = true;
   bool prefix_cache = false;
+  Speculation speculate = Speculation::kOff;  // never kAuto
   MemoryUse memory;
 
   // Made with the first call, which sorts the vocabulary. Requires: there is a tokenizer.
@@ -96,6 +102,7 @@ struct LanguageModel {
 };
 
 // Opens a model and makes it ready. Errors: those of OpenModel, BuildGraph and the tokenizers;
+// those of BuildMtpGraph where guesses are to come from that layer;
 // ResourceExhausted, with all sizes and the context that would fit, if memory does not suffice;
 // Cancelled.
 Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path,
@@ -121,14 +128,15 @@ Status LoadTextSide(LanguageModel* model);
 // or a SentencePiece .model.
 Result<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& path);
 
-// The graph of a model after its passes, without weights in memory: for inspection.
+// The graph of a model after its passes, without weights in memory: for inspection. Of the options
+// passes and context count.
 struct PlannedModel {
   ModelFiles files;
   Graph plain;
   Graph planned;
   std::vector<PassReport> pass_reports;
 };
-Result<PlannedModel> PlanModel(const std::string& path, const PassOptions& options);
+Result<PlannedModel> PlanModel(const std::string& path, const LoadOptions& options);
 
 // What the system has left, less something for the rest of the process.
 size_t MemoryForModels();

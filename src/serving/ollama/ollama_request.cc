@@ -222,8 +222,11 @@ std::optional<ApiError> ReadOllamaRequest(const LanguageModel& model, std::strin
   if (!reader.ok()) return ApiErrorOf(reader.status(), reader.failed_field());
   if (const auto error = CheckParams(model, generation.params)) return OfOptions(*error);
   if (request->only_load) return std::nullopt;
+  if (context && *context <= model.context_tokens) {
+    generation.prompt_limit = {.tokens = *context, .field = "options.num_ctx"};
+  }
   if (raw) {
-    generation.prompts.push_back(EncodeRaw(model, text));
+    if (auto error = AddPrompt(model, text, true, &generation)) return error;
     if (auto error = CompileOutput(model, &generation)) return error;
   } else if (auto error = AddChat(model, std::move(prompt), &generation)) {
     return error;

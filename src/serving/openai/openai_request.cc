@@ -76,14 +76,15 @@ bool ReadIds(const Json& list, size_t vocab, std::vector<int32_t>* ids) {
   return !ids->empty();
 }
 
-// `prompt`: a text, a list of texts, token ids, or a list of lists of token ids.
-void ReadPrompts(const LanguageModel& model, FieldReader& reader, bool echo,
-                 OpenAiRequest* request) {
+// `prompt`: a text, a list of texts, token ids, or a list of lists of token ids. The refusal of a
+// text that is too long.
+std::optional<ApiError> ReadPrompts(const LanguageModel& model, FieldReader& reader, bool echo,
+                                    OpenAiRequest* request) {
   std::vector<std::vector<int32_t>>& prompts = request->generation.prompts;
   std::vector<std::string>& echoed = request->form.echo;
   const auto add_text = [&](const Json& text) {
-    prompts.push_back(EncodeRaw(model, text.get_ref<const std::string&>()));
     if (echo) echoed.push_back(text.get<std::string>());
+    return AddPrompt(model, text.get_ref<const std::string&>(), true, &request->generation);
   };
   const auto add_ids = [&](const Json& list) {
     std::vector<int32_t> ids;
@@ -92,27 +93,32 @@ void ReadPrompts(const LanguageModel& model, FieldReader& reader, bool echo,
     prompts.push_back(std::move(ids));
     return true;
   };
+  const auto fail = [&](const std::string& expected) {
+    reader.Fail("prompt", expected);
+    return std::nullopt;
+  };
   const std::string expected =
       fmt::format("a text, a list of texts, a list of ids from 0 to {}, or a list of such lists",
                   model.files.config.vocab - 1);
   const Json* prompt = reader.Find("prompt");
-  if (prompt == nullptr) return reader.Fail("prompt", expected);
+  if (prompt == nullptr) return fail(expected);
   if (prompt->is_string()) return add_text(*prompt);
-  if (!prompt->is_array() || prompt->empty()) return reader.Fail("prompt", expected);
+  if (!prompt->is_array() || prompt->empty()) return fail(expected);
   if (prompt->size() > kMaxChoices && !(*prompt)[0].is_number()) {
-    return reader.Fail("prompt", fmt::format("at most {} prompts", kMaxChoices));
+    return fail(fmt::format("at most {} prompts", kMaxChoices));
   }
   if ((*prompt)[0].is_number()) {
-    if (!add_ids(*prompt)) reader.Fail("prompt", expected);
-    return;
+    if (!add_ids(*prompt)) return fail(expected);
+    return std::nullopt;
   }
   for (const Json& one : *prompt) {
     if (one.is_string()) {
-      add_text(one);
+      if (std::optional<ApiError> error = add_text(one)) return error;
     } else if (!one.is_array() || !add_ids(one)) {
-      return reader.Fail("prompt", expected);
+      return fail(expected);
     }
   }
+  return std::nullopt;
 }
 
 void ReadTools(const LanguageModel& model, FieldReader& reader, ChatPrompt* chat,
@@ -206,7 +212,8 @@ std::optional<ApiError> ReadCompletionRequest(const LanguageModel& model, std::s
   reader.String("suffix", &suffix);
   if (!suffix.empty()) reader.Fail("suffix", "nothing: the model has no fill-in-the-middle");
   ReadConstraint(reader, &generation);
-  if (reader.ok()) ReadPrompts(model, reader, echo, request);
+  std::optional<ApiError> too_long;
+  if (reader.ok()) too_long = ReadPrompts(model, reader, echo, request);
   request->form.choices = generation.choices();
   if (request->form.choices > kMaxChoices) {
     reader.Fail("n", fmt::format("at most {} answers in all", kMaxChoices));
@@ -214,6 +221,7 @@ std::optional<ApiError> ReadCompletionRequest(const LanguageModel& model, std::s
   reader.RefuseUnknown();
   if (std::optional<ApiError> error = ErrorOf(reader)) return error;
   if (std::optional<ApiError> error = CheckFields(model, *object, request)) return error;
+  if (too_long) return too_long;
   return CompileOutput(model, &generation);
 }
 

@@ -17,7 +17,7 @@ Json Items(const char* input, std::string* failed) {
   return items;
 }
 
-std::string Failure(const char* input) {
+std::string ItemFailure(const char* input) {
   std::string failed;
   Items(input, &failed);
   return failed;
@@ -79,24 +79,24 @@ TEST(ResponseItems, OfOneTurnBecomeOneMessage) {
 }
 
 TEST(ResponseItems, FailuresNameTheirPlace) {
-  EXPECT_EQ(Failure("5"), "input");
-  EXPECT_EQ(Failure("[]"), "input");
-  EXPECT_EQ(Failure(R"([{"role":"user"}])"), "input[0].content");
-  EXPECT_EQ(Failure(R"([{"role":"king","content":"a"}])"), "input[0].role");
-  EXPECT_EQ(Failure(R"([{"role":"user","content":"a","colour":1}])"), "input[0].colour");
-  EXPECT_EQ(Failure(R"([{"role":"user","content":[{"type":"input_image"}]}])"),
+  EXPECT_EQ(ItemFailure("5"), "input");
+  EXPECT_EQ(ItemFailure("[]"), "input");
+  EXPECT_EQ(ItemFailure(R"([{"role":"user"}])"), "input[0].content");
+  EXPECT_EQ(ItemFailure(R"([{"role":"king","content":"a"}])"), "input[0].role");
+  EXPECT_EQ(ItemFailure(R"([{"role":"user","content":"a","colour":1}])"), "input[0].colour");
+  EXPECT_EQ(ItemFailure(R"([{"role":"user","content":[{"type":"input_image"}]}])"),
             "input[0].content[0].type");
-  EXPECT_EQ(Failure(R"([{"role":"user","content":[{"type":"refusal","refusal":"x"}]}])"),
+  EXPECT_EQ(ItemFailure(R"([{"role":"user","content":[{"type":"refusal","refusal":"x"}]}])"),
             "input[0].content[0].type");
-  EXPECT_EQ(Failure(R"([{"role":"user","content":"a"},{"type":"web_search_call"}])"),
+  EXPECT_EQ(ItemFailure(R"([{"role":"user","content":"a"},{"type":"web_search_call"}])"),
             "input[1].type");
-  EXPECT_EQ(Failure(R"([{"type":"function_call","call_id":"1","name":"f","arguments":"[]"}])"),
+  EXPECT_EQ(ItemFailure(R"([{"type":"function_call","call_id":"1","name":"f","arguments":"[]"}])"),
             "input[0].arguments");
-  EXPECT_EQ(Failure(R"([{"type":"function_call_output","call_id":"1"}])"), "input[0].output");
-  EXPECT_EQ(Failure(R"([{"type":"reasoning","encrypted_content":"x"}])"),
+  EXPECT_EQ(ItemFailure(R"([{"type":"function_call_output","call_id":"1"}])"), "input[0].output");
+  EXPECT_EQ(ItemFailure(R"([{"type":"reasoning","encrypted_content":"x"}])"),
             "input[0].encrypted_content");
-  EXPECT_EQ(Failure(R"([{"type":"reasoning","summary":[{"text":"x"}]}])"), "input[0].summary");
-  EXPECT_EQ(Failure(R"([{"type":"item_reference"}])"), "input[0].id");
+  EXPECT_EQ(ItemFailure(R"([{"type":"reasoning","summary":[{"text":"x"}]}])"), "input[0].summary");
+  EXPECT_EQ(ItemFailure(R"([{"type":"item_reference"}])"), "input[0].id");
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "serving/model/long_text.h"
 #include "serving/request/prompt.h"
 #include "serving/request/sampling_fields.h"
 #include "serving/responses/response_items.h"
@@ -63,9 +64,13 @@ void Truncate(const LanguageModel& model, const SamplingParams& params, ChatProm
   };
   const auto fits = [&](size_t begin) {
     cut_at(begin);
-    const Result<std::vector<int32_t>> ids = EncodeChat(model, *chat);
+    const Result<std::string> text = RenderPrompt(model, *chat);
     // What the template refuses is for the last look to say.
-    return !ids.ok() || ids->size() + room <= model.context_tokens;
+    if (!text.ok()) return true;
+    if (MinTokensOfLongText(*model.tokenizer, *text) + room > model.context_tokens) return false;
+    const std::vector<int32_t> ids =
+        model.tokenizer->Encode(*text, {.parse_special = true, .add_special = false});
+    return ids.size() + room <= model.context_tokens;
   };
   const auto first = std::ranges::partition_point(cuts, [&](size_t cut) { return !fits(cut); });
   cut_at(first == cuts.end() ? cuts.back() : *first);
@@ -89,6 +94,7 @@ std::optional<ApiError> ReadResponseRequest(const LanguageModel& model, std::str
   ResponseFields fields;
   fields.generation.terms = request->generation.terms;
   fields.generation.prompt_field = "input";
+  fields.generation.prompt_limit = request->generation.prompt_limit;
   fields.generation.params = AdvisedParams(model.files.config.sampling, kDefaultTemperature);
   FieldReader reader(*object);
   ReadResponseFields(reader, &fields);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -57,6 +58,7 @@ void Create(const StorePtr& store, const ApiCall& call) {
 
 void CountTokens(const StorePtr& store, const ApiCall& call) {
   ResponseRequest request;
+  request.generation.prompt_limit = {.tokens = std::numeric_limits<size_t>::max()};
   if (!Read(store, call, &request)) return;
   SendJson(*call.response,
            fmt::format("{{\"object\":\"response.input_tokens\",\"input_tokens\":{}}}",

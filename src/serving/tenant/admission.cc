@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace pelton {
@@ -26,14 +27,8 @@ std::shared_ptr<Admission> Admission::Enter(std::shared_ptr<Tenant> tenant,
 }
 
 Admission::~Admission() {
-  const MutexLock lock(mutex_);
-  tenant_->Settle(reserved_, prompt_tokens_ + output_tokens_, TenantTime::Now());
+  if (used_ < reserved_) tenant_->Return(reserved_ - used_, reserved_at_, TenantTime::Now());
   tenant_->Leave();
-  TenantMetrics& metrics = tenant_->metrics();
-  tenant_->CountPrompt(model_, prompt_tokens_, cached_tokens_);
-  metrics.prompt_tokens.Add(prompt_tokens_);
-  metrics.cached_tokens.Add(cached_tokens_);
-  metrics.output_tokens.Add(output_tokens_);
   if (audit_ == nullptr) return;
   audit_->Write({.tenant = tenant_->name(),
                  .request_id = request_->id,
@@ -48,11 +43,11 @@ Admission::~Admission() {
 }
 
 std::optional<ApiError> Admission::AskModel(const std::string& name) {
-  {
-    const MutexLock lock(mutex_);
-    model_ = name;
+  model_ = name;
+  if (tenant_->MayAsk(name)) {
+    cache_use_ = tenant_->CacheUseOf(name);
+    return std::nullopt;
   }
-  if (tenant_->MayAsk(name)) return std::nullopt;
   return ApiError{.status = 403,
                   .message = fmt::format("model: the key may not ask \"{}\"", name),
                   .param = "model",
@@ -63,8 +58,8 @@ std::optional<ApiError> Admission::Reserve(uint64_t tokens) {
   const TenantTime now = TenantTime::Now();
   std::optional<ApiError> refusal = tenant_->Reserve(tokens, now);
   if (!refusal) {
-    const MutexLock lock(mutex_);
     reserved_ = tokens;
+    reserved_at_ = now;
   }
   for (const HttpHeader& header : tenant_->RateHeaders(now)) {
     response_->AddHeader(header.name, header.value);
@@ -72,11 +67,28 @@ std::optional<ApiError> Admission::Reserve(uint64_t tokens) {
   return refusal;
 }
 
-void Admission::Use(uint64_t prompt_tokens, uint64_t cached_tokens, uint64_t output_tokens) {
-  const MutexLock lock(mutex_);
-  prompt_tokens_ += prompt_tokens;
-  cached_tokens_ += cached_tokens;
-  output_tokens_ += output_tokens;
+void Admission::UsePrompt(uint64_t tokens, uint64_t cached_tokens) {
+  prompt_tokens_.fetch_add(tokens, std::memory_order_relaxed);
+  cached_tokens_.fetch_add(cached_tokens, std::memory_order_relaxed);
+  tenant_->metrics().prompt_tokens.Add(tokens);
+  tenant_->metrics().cached_tokens.Add(cached_tokens);
+  if (cache_use_ != nullptr) {
+    cache_use_->prompt_tokens.Add(tokens);
+    cache_use_->cached_tokens.Add(cached_tokens);
+  }
+  Charge(tokens);
+}
+
+void Admission::UseOutput(uint64_t tokens) {
+  output_tokens_.fetch_add(tokens, std::memory_order_relaxed);
+  tenant_->metrics().output_tokens.Add(tokens);
+  Charge(tokens);
+}
+
+void Admission::Charge(uint64_t tokens) {
+  const uint64_t before = used_.fetch_add(tokens, std::memory_order_relaxed);
+  const uint64_t set_aside = reserved_ - std::min(before, reserved_);
+  if (tokens > set_aside) tenant_->Spend(tokens - set_aside);
 }
 
 }  // namespace pelton

@@ -31,6 +31,8 @@ ApiError QuotaSpent(uint64_t asked, uint64_t used, uint64_t quota, int64_t wait_
           .retry_after = static_cast<uint32_t>(wait_seconds)};
 }
 
+int64_t DayOf(TenantTime time) { return time.unix_seconds / kDaySeconds; }
+
 std::string Duration(double seconds) {
   return seconds < 1 ? fmt::format("{:.0f}ms", std::ceil(seconds * 1000))
                      : fmt::format("{:.1f}s", seconds);
@@ -98,10 +100,13 @@ bool Tenant::MayAsk(std::string_view model) const {
 void Tenant::Refill(TenantTime now) {
   requests_.Refill(now.steady_ns);
   tokens_.Refill(now.steady_ns);
-  const int64_t day = now.unix_seconds / kDaySeconds;
-  if (day == day_) return;
-  day_ = day;
-  day_tokens_ = 0;
+  if (DayOf(now) != day_) {
+    day_ = DayOf(now);
+    day_tokens_ = 0;
+  }
+  const uint64_t spent = spent_.exchange(0, std::memory_order_relaxed);
+  tokens_.Take(static_cast<double>(spent));
+  day_tokens_ += spent;
 }
 
 std::optional<ApiError> Tenant::Refusal() {
@@ -175,13 +180,11 @@ std::optional<ApiError> Tenant::Reserve(uint64_t tokens, TenantTime now) {
   return std::nullopt;
 }
 
-void Tenant::Settle(uint64_t reserved, uint64_t used, TenantTime now) {
+void Tenant::Return(uint64_t tokens, TenantTime reserved_at, TenantTime now) {
   const MutexLock lock(mutex_);
   Refill(now);
-  tokens_.Take(static_cast<double>(used) - static_cast<double>(reserved));
-  day_tokens_ += used;
-  // A day may have begun since they were set aside.
-  day_tokens_ -= std::min(day_tokens_, reserved);
+  tokens_.Take(-static_cast<double>(tokens));
+  if (DayOf(reserved_at) == day_) day_tokens_ -= std::min(day_tokens_, tokens);
 }
 
 std::vector<HttpHeader> Tenant::RateHeaders(TenantTime now) {
@@ -202,19 +205,22 @@ std::vector<HttpHeader> Tenant::RateHeaders(TenantTime now) {
   return headers;
 }
 
-void Tenant::CountPrompt(const std::string& model, uint64_t prompt_tokens, uint64_t cached_tokens) {
+CacheUseCounters* Tenant::CacheUseOf(const std::string& model) {
   constexpr size_t kMostModels = 1000;
-  if (prompt_tokens == 0) return;
   const MutexLock lock(mutex_);
-  if (cache_uses_.size() >= kMostModels && !cache_uses_.contains(model)) return;
-  CacheUse& use = cache_uses_[model];
-  use.prompt_tokens += prompt_tokens;
-  use.cached_tokens += cached_tokens;
+  if (cache_uses_.size() >= kMostModels && !cache_uses_.contains(model)) return nullptr;
+  return &cache_uses_[model];
 }
 
 std::map<std::string, CacheUse> Tenant::CacheUses() const {
+  std::map<std::string, CacheUse> uses;
   const MutexLock lock(mutex_);
-  return cache_uses_;
+  for (const auto& [model, counters] : cache_uses_) {
+    if (counters.prompt_tokens.value() == 0) continue;
+    uses[model] = {.prompt_tokens = counters.prompt_tokens.value(),
+                   .cached_tokens = counters.cached_tokens.value()};
+  }
+  return uses;
 }
 
 }  // namespace pelton

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -42,6 +43,10 @@ struct CacheUse {
   uint64_t prompt_tokens = 0;
   uint64_t cached_tokens = 0;
 };
+struct CacheUseCounters {
+  Counter prompt_tokens;
+  Counter cached_tokens;
+};
 
 // What somebody with a key may do, and what he did. Outlives the requests that he began, also when
 // his key is taken away. Any thread.
@@ -69,16 +74,19 @@ class Tenant {
 
   // Sets tokens aside for a request that is about to run, or says why not.
   std::optional<ApiError> Reserve(uint64_t tokens, TenantTime now);
-  // A request that had `reserved` set aside used so many.
-  void Settle(uint64_t reserved, uint64_t used, TenantTime now);
+  // Gives back what was set aside at that time and not used.
+  void Return(uint64_t tokens, TenantTime reserved_at, TenantTime now);
+  // Takes tokens beyond what was set aside. Without a lock: they count at the next look.
+  void Spend(uint64_t tokens) { spent_.fetch_add(tokens, std::memory_order_relaxed); }
 
   // OpenAI's x-ratelimit headers; empty without limits.
   std::vector<HttpHeader> RateHeaders(TenantTime now);
 
   TenantMetrics& metrics() { return metrics_; }
 
-  // What its requests took from the caches of models, by their names; at most 1,000 of them.
-  void CountPrompt(const std::string& model, uint64_t prompt_tokens, uint64_t cached_tokens);
+  // What its requests took from the caches of models, by their names; at most 1,000 of them. Null
+  // for further ones. Counters stay as long as the tenant does.
+  CacheUseCounters* CacheUseOf(const std::string& model);
   std::map<std::string, CacheUse> CacheUses() const;
 
  private:
@@ -97,7 +105,8 @@ class Tenant {
   uint64_t running_ GUARDED_BY(mutex_) = 0;
   int64_t day_ GUARDED_BY(mutex_) = 0;
   uint64_t day_tokens_ GUARDED_BY(mutex_) = 0;  // used or set aside
-  std::map<std::string, CacheUse> cache_uses_ GUARDED_BY(mutex_);
+  std::map<std::string, CacheUseCounters> cache_uses_ GUARDED_BY(mutex_);
+  std::atomic<uint64_t> spent_{0};  // and not taken from the above yet
 };
 
 }  // namespace pelton

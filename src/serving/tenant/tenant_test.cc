@@ -46,9 +46,10 @@ TEST_F(TenantTest, TokensAreSetAsideAndPaidForAsUsed) {
   const auto refusal = tenant.Reserve(200, At(0));
   ASSERT_TRUE(refusal);
   EXPECT_EQ(refusal->retry_after, 10u);  // 100 more at 10 a second
-  tenant.Settle(500, 50, At(0));         // 450 come back
+  tenant.Return(450, At(0), At(0));
   EXPECT_FALSE(tenant.Reserve(200, At(0)));
-  tenant.Settle(200, 950, At(0));  // more than it said: 400 below nothing
+  tenant.Spend(700);  // more than it said: 400 below nothing, while it runs
+  tenant.Spend(50);
   EXPECT_EQ(tenant.Check(At(0))->retry_after, 41u);
   EXPECT_TRUE(tenant.Check(At(40)));
   EXPECT_FALSE(tenant.Check(At(41)));
@@ -64,16 +65,53 @@ TEST_F(TenantTest, ADaysTokensEndWithTheDay) {
   ASSERT_TRUE(refusal);
   EXPECT_EQ(refusal->code, "insufficient_quota");
   EXPECT_EQ(refusal->retry_after, 86'400u);  // the moment is a midnight
-  tenant.Settle(900, 1000, At(0));
+  tenant.Spend(100);
   EXPECT_TRUE(tenant.Check(At(10)));
   EXPECT_FALSE(tenant.Check(At(86'400)));
   EXPECT_FALSE(tenant.Reserve(1000, At(86'400)));
   EXPECT_TRUE(tenant.Reserve(UINT64_MAX, At(86'400)));  // no overflow
   // What was set aside on the day before does not make this one's allowance larger.
   EXPECT_FALSE(tenant.Reserve(1000, At(2 * 86'400)));
-  tenant.Settle(1000, 10, At(3 * 86'400));
+  tenant.Return(990, At(2 * 86'400), At(3 * 86'400));
   EXPECT_FALSE(tenant.Reserve(1000, At(3 * 86'400)));
   EXPECT_TRUE(tenant.Reserve(1, At(3 * 86'400)));
+}
+
+TEST_F(TenantTest, WhatIsSpentCountsWhileTheRequestRuns) {
+  Tenant tenant = Make({.tokens_per_minute = 600, .tokens_per_day = 1000});
+  EXPECT_FALSE(tenant.Reserve(300, At(0)));
+  tenant.Spend(299);
+  EXPECT_FALSE(tenant.Check(At(0)));
+  EXPECT_EQ(tenant.RateHeaders(At(0))[1].value, "1");  // remaining tokens
+  tenant.Spend(2);
+  const auto rate = tenant.Check(At(0));
+  ASSERT_TRUE(rate);
+  EXPECT_EQ(rate->code, "rate_limit_exceeded");
+  EXPECT_EQ(rate->retry_after, 1u);
+  tenant.Spend(399);
+  const auto quota = tenant.Check(At(1000));
+  ASSERT_TRUE(quota);
+  EXPECT_EQ(quota->code, "insufficient_quota");
+  EXPECT_EQ(quota->retry_after, 85'400u);
+  tenant.Spend(599);  // of the next day, as it is counted there
+  EXPECT_FALSE(tenant.Check(At(86'500)));
+  tenant.Spend(401);
+  EXPECT_EQ(tenant.Check(At(86'700))->code, "insufficient_quota");
+}
+
+TEST_F(TenantTest, CountsWhatCachesGave) {
+  Tenant tenant = Make({});
+  EXPECT_TRUE(tenant.CacheUses().empty());
+  tenant.CacheUseOf("a")->prompt_tokens.Add(7);
+  tenant.CacheUseOf("a")->cached_tokens.Add(3);
+  tenant.CacheUseOf("b");  // was asked, and read nothing
+  const auto uses = tenant.CacheUses();
+  ASSERT_EQ(uses.size(), 1u);
+  EXPECT_EQ(uses.at("a").prompt_tokens, 7u);
+  EXPECT_EQ(uses.at("a").cached_tokens, 3u);
+  for (int i = 0; i < 998; ++i) EXPECT_NE(tenant.CacheUseOf(std::to_string(i)), nullptr);
+  EXPECT_EQ(tenant.CacheUseOf("c"), nullptr);
+  EXPECT_NE(tenant.CacheUseOf("a"), nullptr);
 }
 
 TEST_F(TenantTest, OtherLimitsForgetNothing) {

@@ -84,6 +84,9 @@ class ExpressionReader {
     } else if (kind == 'c' && !ebnf_ && at_ + 2 < text_.size()) {
       code = static_cast<uint32_t>(text_[at_ + 2]) % 32;
       length = 3;
+    } else if (!ebnf_ && at_ + 1 < text_.size() && ((kind >= 0 && kind < 0x20) || kind == 0x7f)) {
+      code = static_cast<uint32_t>(kind);  // a control character that stands for itself
+      length = 2;
     }
     if (!code || *code > 0xff) {  // what is wrong, XGrammar says
       Copy(2);

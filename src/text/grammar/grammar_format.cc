@@ -7,7 +7,7 @@
 namespace pelton::grammar {
 namespace {
 
-constexpr size_t kMaxDepth = 128;
+constexpr size_t kMaxJsonDepth = 128;
 constexpr size_t kMaxItems = 16384;
 constexpr size_t kMaxChoices = 4096;
 constexpr int kMaxSpaces = 8;  // between the parts of a JSON text; small models like to go on
@@ -163,10 +163,10 @@ Result<Json> ParseBounded(std::string_view text) {
     if (c == '{' || c == '[') ++depth;
     if ((c == '}' || c == ']') && depth > 0) --depth;
     if (c == ',') ++items;
-    if (depth > kMaxDepth || items > kMaxItems) {
+    if (depth > kMaxJsonDepth || items > kMaxItems) {
       return InvalidArgument(
           fmt::format("the JSON is nested deeper than {} or holds more than {} members and items",
-                      kMaxDepth, kMaxItems));
+                      kMaxJsonDepth, kMaxItems));
     }
   }
   Json value = Json::parse(text, nullptr, false);

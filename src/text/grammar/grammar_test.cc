@@ -100,6 +100,19 @@ TEST_F(GrammarTest, EscapesEndBeforeHexadecimalDigits) {
   EXPECT_TRUE(accepts(Kind::kRegex, R"([\x01D\cBF\n])", "D"));
   EXPECT_TRUE(accepts(Kind::kRegex, R"([\x01D\cBF\n])", "\x02"));
   EXPECT_TRUE(accepts(Kind::kRegex, R"([\x01D\cBF\n])", "\n"));
+  for (const char* allowed : {"\x19", "D", "\x7f", "\n"}) {
+    EXPECT_TRUE(accepts(Kind::kRegex,
+                        "[\\\x19"
+                        "DDDDDDD\\\x7f"
+                        "DDDDDDD\\\n]",
+                        allowed))
+        << allowed;
+  }
+  EXPECT_TRUE(accepts(Kind::kRegex,
+                      "\\\x19"
+                      "DDDDDDD",
+                      "\x19"
+                      "DDDDDDD"));
   EXPECT_TRUE(accepts(Kind::kRegex, R"([\x5d\x41]\x41BC)", "]ABC"));
   EXPECT_TRUE(accepts(Kind::kEbnf, R"(root ::= "\x41BCD" [\xe9D])", "ABCD\xC3\xA9"));
   EXPECT_TRUE(accepts(Kind::kEbnf, R"(root ::= "\x41BCD" [\xe9D])", "ABCDD"));

@@ -11,7 +11,7 @@
 namespace pelton::grammar {
 namespace {
 
-constexpr size_t kMaxDepth = 128;
+constexpr size_t kMaxSchemaDepth = 128;
 constexpr size_t kMaxSchemas = 8192;  // written, after everything was merged
 constexpr int64_t kMaxCount = 4096;   // of items, characters and members
 
@@ -185,7 +185,7 @@ Result<std::string> SchemaRewriter::NameOf(const Json& reference, bool follow) {
   ASSIGN_OR_RETURN(const Json* target, Resolve(pointer));
   // A chain of references is one reference to its end.
   for (size_t hops = 0; target->is_object() && target->contains("$ref"); ++hops) {
-    if (hops == kMaxDepth) return Refuse("$ref", "the references lead in a circle");
+    if (hops == kMaxSchemaDepth) return Refuse("$ref", "the references lead in a circle");
     const Json& next = (*target)["$ref"];
     const bool alone = std::all_of(target->items().begin(), target->items().end(), [](auto& item) {
       return item.key() == "$ref" || IsIn(item.key(), kAnnotations);
@@ -295,7 +295,7 @@ Status SchemaRewriter::Merge(Json* into, const Json& other) {
 
 // The schema without allOf, and without anything beside a reference.
 Result<Json> SchemaRewriter::Flatten(const Json& schema, size_t depth) {
-  if (depth > kMaxDepth) return Refuse("allOf", "the schemas are nested too deep");
+  if (depth > kMaxSchemaDepth) return Refuse("allOf", "the schemas are nested too deep");
   if (++written_ > kMaxSchemas) return Refuse("allOf", "the parts come to too many schemas");
   if (schema == true) return Json::object();
   if (!schema.is_object()) return Refuse("allOf", "expected objects");
@@ -412,8 +412,8 @@ Result<Json> SchemaRewriter::Branches(const char* keyword, const Json& schema, s
 }
 
 Result<Json> SchemaRewriter::Rewrite(const Json& schema, size_t depth) {
-  if (depth > kMaxDepth) {
-    return InvalidArgument(fmt::format("schema: nested deeper than {}", kMaxDepth));
+  if (depth > kMaxSchemaDepth) {
+    return InvalidArgument(fmt::format("schema: nested deeper than {}", kMaxSchemaDepth));
   }
   if (++written_ > kMaxSchemas) {
     return InvalidArgument(fmt::format("schema: it comes to more than {} schemas", kMaxSchemas));

@@ -19,10 +19,10 @@ constexpr std::array<std::string_view, 1> kPythonTag = {"<|python_tag|>"};
 constexpr std::array<std::string_view, 2> kBareJson = {"{", "["};
 constexpr std::array<std::string_view, 1> kPythonStart = {"<|python_start|>"};
 constexpr std::array<std::string_view, 1> kBareList = {"["};
-constexpr std::array<std::string_view, 2> kDeepSeek = {"<｜tool▁calls▁begin｜>",
-                                                       "<｜tool▁call▁begin｜>"};
-constexpr std::array<std::string_view, 2> kKimi = {"<|tool_calls_section_begin|>",
-                                                   "<|tool_call_begin|>"};
+constexpr std::array<std::string_view, 2> kDeepSeekOpeners = {"<｜tool▁calls▁begin｜>",
+                                                              "<｜tool▁call▁begin｜>"};
+constexpr std::array<std::string_view, 2> kKimiOpeners = {"<|tool_calls_section_begin|>",
+                                                          "<|tool_call_begin|>"};
 constexpr std::array<std::string_view, 2> kHarmony = {"<|start|>", "<|channel|>"};
 constexpr std::array<std::string_view, 3> kHarmonyEnds = {"<|end|>", "<|return|>", "<|call|>"};
 
@@ -58,16 +58,16 @@ constexpr std::array kFamilies = {
     Family{"hermes", Think(kToolCall), Tagged},
     Family{"qwen3-coder", Think(kQwenCoder), QwenCoder},
     Family{"glm", Think(kToolCall), Glm},
-    Family{"deepseek-v3", Think(kDeepSeek), DeepSeek},
-    Family{"deepseek-r1", Think(kDeepSeek), DeepSeek},
-    Family{"deepseek-v3.1", Think(kDeepSeek), DeepSeek},
+    Family{"deepseek-v3", Think(kDeepSeekOpeners), DeepSeek},
+    Family{"deepseek-r1", Think(kDeepSeekOpeners), DeepSeek},
+    Family{"deepseek-v3.1", Think(kDeepSeekOpeners), DeepSeek},
     Family{"llama3-json", Think(kPythonTag, kBareJson), Llama},
     Family{"llama3-json-tag", Think(kPythonTag, kBareJson), Llama},
     Family{"llama-pythonic", Think(kPythonStart, kBareList), Pythonic},
     Family{"mistral", kMistralForm, Mistral},
     Family{"mistral-v11", kMistralForm, Mistral},
     Family{"granite", Think(kGranite), Tagged},
-    Family{"kimi-k2", Think(kKimi), Kimi},
+    Family{"kimi-k2", Think(kKimiOpeners), Kimi},
     Family{"gpt-oss", kHarmonyForm, Harmony},
 };
 

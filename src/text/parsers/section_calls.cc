@@ -16,7 +16,7 @@ struct SectionForm {
   bool kimi;
 };
 
-constexpr SectionForm kDeepSeek = {
+constexpr SectionForm kDeepSeekForm = {
     .call_begin = "<｜tool▁call▁begin｜>",
     .separator = "<｜tool▁sep｜>",
     .call_end = "<｜tool▁call▁end｜>",
@@ -24,7 +24,7 @@ constexpr SectionForm kDeepSeek = {
     .kimi = false,
 };
 
-constexpr SectionForm kKimi = {
+constexpr SectionForm kKimiForm = {
     .call_begin = "<|tool_call_begin|>",
     .separator = "<|tool_call_argument_begin|>",
     .call_end = "<|tool_call_end|>",
@@ -180,9 +180,9 @@ class SectionReader final : public CallReader {
 }  // namespace
 
 std::unique_ptr<CallReader> MakeDeepSeekReader() {
-  return std::make_unique<SectionReader>(kDeepSeek);
+  return std::make_unique<SectionReader>(kDeepSeekForm);
 }
 
-std::unique_ptr<CallReader> MakeKimiReader() { return std::make_unique<SectionReader>(kKimi); }
+std::unique_ptr<CallReader> MakeKimiReader() { return std::make_unique<SectionReader>(kKimiForm); }
 
 }  // namespace pelton

@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "text/template/access.h"
+#include "text/template/depth_scope.h"
 #include "text/template/filters.h"
 #include "text/template/interpreter.h"
 #include "text/template/iteration.h"
@@ -10,20 +11,6 @@
 
 // The interpreter's expressions.
 namespace pelton::jinja {
-namespace {
-
-class DepthScope {
- public:
-  explicit DepthScope(int& depth) : depth_(depth) { ++depth_; }
-  ~DepthScope() { --depth_; }
-  DepthScope(const DepthScope&) = delete;
-  DepthScope& operator=(const DepthScope&) = delete;
-
- private:
-  int& depth_;
-};
-
-}  // namespace
 
 Status ChargeText(RenderContext& context, const Value& value) {
   return value.is_string() ? context.Charge(value.text().size()) : OkStatus();

@@ -331,7 +331,7 @@ Result<Value> Reverse(Interpreter& vm, const Value& input, Arguments& arguments)
   return NewGenerator(vm, std::move(iterator));
 }
 
-constexpr Filter kFilters[] = {
+constexpr Filter kLazyFilters[] = {
     {"batch", &Rows<BatchIterator>},
     {"items", &Items},
     {"map", &Map},
@@ -346,6 +346,6 @@ constexpr Filter kFilters[] = {
 
 }  // namespace
 
-FilterTable LazyFilters() { return {std::begin(kFilters), std::end(kFilters)}; }
+FilterTable LazyFilters() { return {std::begin(kLazyFilters), std::end(kLazyFilters)}; }
 
 }  // namespace pelton::jinja

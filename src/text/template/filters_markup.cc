@@ -184,7 +184,7 @@ Result<Value> XmlAttr(Interpreter& vm, const Value& input, Arguments& arguments)
   return vm.NewString(out.Take());
 }
 
-constexpr Filter kFilters[] = {
+constexpr Filter kMarkupFilters[] = {
     {"e", &Escape},        {"escape", &Escape},       {"forceescape", &ForceEscape},
     {"safe", &Safe},       {"striptags", &StripTags}, {"urlencode", &UrlEncode},
     {"xmlattr", &XmlAttr},
@@ -192,6 +192,6 @@ constexpr Filter kFilters[] = {
 
 }  // namespace
 
-FilterTable MarkupFilters() { return {std::begin(kFilters), std::end(kFilters)}; }
+FilterTable MarkupFilters() { return {std::begin(kMarkupFilters), std::end(kMarkupFilters)}; }
 
 }  // namespace pelton::jinja

@@ -133,7 +133,7 @@ Result<Value> FileSizeFormat(Interpreter& vm, const Value& input, Arguments& arg
   return vm.NewString(text + (is_binary ? "iB" : "B"));
 }
 
-constexpr Filter kFilters[] = {
+constexpr Filter kNumberFilters[] = {
     {"abs", &Abs},           {"filesizeformat", &FileSizeFormat},
     {"float", &FloatFilter}, {"int", &IntFilter},
     {"round", &Round},
@@ -141,6 +141,6 @@ constexpr Filter kFilters[] = {
 
 }  // namespace
 
-FilterTable NumberFilters() { return {std::begin(kFilters), std::end(kFilters)}; }
+FilterTable NumberFilters() { return {std::begin(kNumberFilters), std::end(kNumberFilters)}; }
 
 }  // namespace pelton::jinja

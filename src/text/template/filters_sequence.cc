@@ -249,7 +249,7 @@ Result<Value> Sum(Interpreter& vm, const Value& input, Arguments& arguments) {
   }
 }
 
-constexpr Filter kFilters[] = {
+constexpr Filter kSequenceFilters[] = {
     {"attr", &Attr},          {"count", &Length, true},
     {"d", &Default, true},    {"default", &Default, true},
     {"dictsort", &DictSort},  {"first", &First, true},
@@ -262,6 +262,6 @@ constexpr Filter kFilters[] = {
 
 }  // namespace
 
-FilterTable SequenceFilters() { return {std::begin(kFilters), std::end(kFilters)}; }
+FilterTable SequenceFilters() { return {std::begin(kSequenceFilters), std::end(kSequenceFilters)}; }
 
 }  // namespace pelton::jinja

@@ -260,7 +260,7 @@ Result<Value> WordWrap(Interpreter& vm, const Value& input, Arguments& arguments
   return vm.NewString(out.Take());
 }
 
-constexpr Filter kFilters[] = {
+constexpr Filter kTextFilters[] = {
     {"capitalize", &Convert<&Capitalize>},
     {"center", &Center},
     {"format", &FormatFilter},
@@ -279,6 +279,6 @@ constexpr Filter kFilters[] = {
 
 }  // namespace
 
-FilterTable TextFilters() { return {std::begin(kFilters), std::end(kFilters)}; }
+FilterTable TextFilters() { return {std::begin(kTextFilters), std::end(kTextFilters)}; }
 
 }  // namespace pelton::jinja

@@ -8,8 +8,6 @@
 namespace pelton::jinja {
 namespace {
 
-constexpr size_t kNotFound = std::string_view::npos;
-
 bool IsAsciiDigit(char c) { return c >= '0' && c <= '9'; }
 
 int HexDigit(char c) {
@@ -84,7 +82,7 @@ class Lexer {
     size_t tag = pos_;
     for (;; ++tag) {
       tag = source_.find('{', tag);
-      if (tag == kNotFound || tag + 1 >= source_.size()) {
+      if (tag == std::string_view::npos || tag + 1 >= source_.size()) {
         Add(TokenType::kText, source_.substr(pos_));
         Take(source_.size() - pos_);
         return OkStatus();
@@ -115,7 +113,7 @@ class Lexer {
     if (sign == '-') return StripRight(text);
     if (sign == '+' || is_variable) return text;
     const size_t newline = text.rfind('\n');
-    const size_t line_start = newline == kNotFound ? 0 : newline + 1;
+    const size_t line_start = newline == std::string_view::npos ? 0 : newline + 1;
     if (line_start == 0 && !line_starting_) return text;
     return StripLeft(text.substr(line_start)).empty() ? text.substr(0, line_start) : text;
   }
@@ -134,7 +132,7 @@ class Lexer {
   }
 
   Status LexRaw() {
-    for (size_t tag = source_.find("{%", pos_); tag != kNotFound;
+    for (size_t tag = source_.find("{%", pos_); tag != std::string_view::npos;
          tag = source_.find("{%", tag + 1)) {
       size_t end = tag + 2;
       const char sign = end < source_.size() ? source_[end] : '\0';
@@ -169,7 +167,7 @@ class Lexer {
 
   Status LexComment() {
     size_t end = source_.find("#}", pos_);
-    if (end == kNotFound) return Fail("missing #} at the end of a comment");
+    if (end == std::string_view::npos) return Fail("missing #} at the end of a comment");
     if (end > pos_ && (source_[end - 1] == '-' || source_[end - 1] == '+')) --end;
     Take(end - pos_);
     Take(EndLength(pos_, "#}", true));
@@ -282,13 +280,14 @@ class Lexer {
     size_t pos = 0;
     while (pos < text.size()) {
       const size_t backslash = text.find('\\', pos);
-      out += text.substr(pos, backslash == kNotFound ? kNotFound : backslash - pos);
-      if (backslash == kNotFound) break;
+      out += text.substr(
+          pos, backslash == std::string_view::npos ? std::string_view::npos : backslash - pos);
+      if (backslash == std::string_view::npos) break;
       pos = backslash + 1;  // a character follows, or the string would not have ended
       const char c = text[pos++];
       constexpr std::string_view kLetters = "abfnrtv\\'\"";
       constexpr std::string_view kMeanings = "\a\b\f\n\r\t\v\\'\"";
-      if (const size_t letter = kLetters.find(c); letter != kNotFound) {
+      if (const size_t letter = kLetters.find(c); letter != std::string_view::npos) {
         out += kMeanings[letter];
       } else if (c == '\n') {
         // a line continued

@@ -14,19 +14,17 @@
 namespace pelton::jinja {
 namespace {
 
-constexpr size_t kNotFound = std::string_view::npos;
-
 Result<Value> TextResult(Interpreter& vm, const Value& self, std::string text) {
   return vm.NewString(std::move(text), self.is_safe_text());
 }
 
-Status NoArguments(Interpreter& vm, Arguments& arguments) {
+Status NoMethodArguments(Interpreter& vm, Arguments& arguments) {
   return BindArguments(vm, "the method", 0, {}, arguments, nullptr);
 }
 
 template <std::string (*kConvert)(std::string_view)>
-Result<Value> Convert(Interpreter& vm, const Value& self, Arguments& arguments) {
-  RETURN_IF_ERROR(NoArguments(vm, arguments));
+Result<Value> ConvertSelf(Interpreter& vm, const Value& self, Arguments& arguments) {
+  RETURN_IF_ERROR(NoMethodArguments(vm, arguments));
   RETURN_IF_ERROR(vm.ChargeCase(self.text()));
   return TextResult(vm, self, kConvert(self.text()));
 }
@@ -34,7 +32,7 @@ Result<Value> Convert(Interpreter& vm, const Value& self, Arguments& arguments) 
 // Whether the text is not empty and every character passes.
 template <bool (*kTest)(char32_t)>
 Result<Value> EveryCharacter(Interpreter& vm, const Value& self, Arguments& arguments) {
-  RETURN_IF_ERROR(NoArguments(vm, arguments));
+  RETURN_IF_ERROR(NoMethodArguments(vm, arguments));
   const std::string& text = self.text();
   for (size_t pos = 0; pos < text.size();) {
     if (!kTest(DecodeAt(text, pos))) return Value::Bool(false);
@@ -43,22 +41,22 @@ Result<Value> EveryCharacter(Interpreter& vm, const Value& self, Arguments& argu
 }
 
 Result<Value> IsAscii(Interpreter& vm, const Value& self, Arguments& arguments) {
-  RETURN_IF_ERROR(NoArguments(vm, arguments));
+  RETURN_IF_ERROR(NoMethodArguments(vm, arguments));
   return Value::Bool(self.string_object().IsAscii());
 }
 
 Result<Value> IsLowerMethod(Interpreter& vm, const Value& self, Arguments& arguments) {
-  RETURN_IF_ERROR(NoArguments(vm, arguments));
+  RETURN_IF_ERROR(NoMethodArguments(vm, arguments));
   return Value::Bool(IsLowerText(self.text()));
 }
 
 Result<Value> IsUpperMethod(Interpreter& vm, const Value& self, Arguments& arguments) {
-  RETURN_IF_ERROR(NoArguments(vm, arguments));
+  RETURN_IF_ERROR(NoMethodArguments(vm, arguments));
   return Value::Bool(IsUpperText(self.text()));
 }
 
 Result<Value> IsTitleMethod(Interpreter& vm, const Value& self, Arguments& arguments) {
-  RETURN_IF_ERROR(NoArguments(vm, arguments));
+  RETURN_IF_ERROR(NoMethodArguments(vm, arguments));
   bool any = false;
   bool after_cased = false;
   for (size_t pos = 0; pos < self.text().size();) {
@@ -72,7 +70,7 @@ Result<Value> IsTitleMethod(Interpreter& vm, const Value& self, Arguments& argum
 }
 
 Result<Value> IsIdentifierMethod(Interpreter& vm, const Value& self, Arguments& arguments) {
-  RETURN_IF_ERROR(NoArguments(vm, arguments));
+  RETURN_IF_ERROR(NoMethodArguments(vm, arguments));
   const std::string& text = self.text();
   for (size_t pos = 0; pos < text.size();) {
     const bool first = pos == 0;
@@ -134,12 +132,12 @@ Result<Value> Find(Interpreter& vm, const Value& self, Arguments& arguments) {
   ASSIGN_OR_RETURN(const std::string wanted, TextArgument(vm, "sub", argument[0], ""));
   ASSIGN_OR_RETURN(const Section section, FindSection(vm, self, argument[1], argument[2]));
   RETURN_IF_ERROR(vm.Charge(4 * wanted.size()));
-  size_t found = kNotFound;
+  size_t found = std::string_view::npos;
   if (!section.is_empty) {
     found = kLast ? FindLastBytes(section.text, wanted, section.text.size())
                   : FindBytes(section.text, wanted);
   }
-  if (found != kNotFound) {
+  if (found != std::string_view::npos) {
     return Value::Integer(section.first + CountCodePoints(section.text.substr(0, found)));
   }
   if (kMustExist) return vm.RuntimeError("index(): the substring is not there");
@@ -154,7 +152,7 @@ Result<Value> Count(Interpreter& vm, const Value& self, Arguments& arguments) {
   if (section.is_empty) return Value::Integer(0);
   if (wanted.empty()) return Value::Integer(CountCodePoints(section.text) + 1);
   int64_t count = 0;
-  for (size_t pos = FindBytes(section.text, wanted); pos != kNotFound; ++count) {
+  for (size_t pos = FindBytes(section.text, wanted); pos != std::string_view::npos; ++count) {
     RETURN_IF_ERROR(vm.Charge(wanted.size()));
     pos = FindBytes(section.text, wanted, pos + wanted.size());
   }
@@ -288,9 +286,9 @@ Result<Value> FormatMap(Interpreter& vm, const Value& self, Arguments& arguments
 }
 
 // Sorted by name.
-constexpr Method kMethods[] = {
-    {"capitalize", &Convert<&Capitalize>},
-    {"casefold", &Convert<&CaseFold>},
+constexpr Method kTextMethods[] = {
+    {"capitalize", &ConvertSelf<&Capitalize>},
+    {"casefold", &ConvertSelf<&CaseFold>},
     {"center", &Pad<Ends::kBoth>},
     {"count", &Count},
     {"endswith", &HasAffix<true>, true},
@@ -313,7 +311,7 @@ constexpr Method kMethods[] = {
     {"isupper", &IsUpperMethod},
     {"join", &Join},
     {"ljust", &Pad<Ends::kLeft>},
-    {"lower", &Convert<&Lower>},
+    {"lower", &ConvertSelf<&Lower>},
     {"lstrip", &Strip<Ends::kLeft>},
     {"removeprefix", &RemoveAffix<false>},
     {"removesuffix", &RemoveAffix<true>},
@@ -324,9 +322,9 @@ constexpr Method kMethods[] = {
     {"rstrip", &Strip<Ends::kRight>},
     {"startswith", &HasAffix<false>, true},
     {"strip", &Strip<Ends::kBoth>},
-    {"swapcase", &Convert<&SwapCase>},
-    {"title", &Convert<&TitleMethod>},
-    {"upper", &Convert<&Upper>},
+    {"swapcase", &ConvertSelf<&SwapCase>},
+    {"title", &ConvertSelf<&TitleMethod>},
+    {"upper", &ConvertSelf<&Upper>},
     {"zfill", &ZeroFill},
 };
 
@@ -334,9 +332,9 @@ constexpr Method kMethods[] = {
 
 const Method* FindTextMethod(std::string_view name) {
   const Method* it =
-      std::lower_bound(std::begin(kMethods), std::end(kMethods), name,
+      std::lower_bound(std::begin(kTextMethods), std::end(kTextMethods), name,
                        [](const Method& m, std::string_view n) { return m.name < n; });
-  if (it != std::end(kMethods) && it->name == name) return it;
+  if (it != std::end(kTextMethods) && it->name == name) return it;
   return FindSplitMethod(name);
 }
 

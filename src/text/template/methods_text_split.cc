@@ -9,8 +9,6 @@
 namespace pelton::jinja {
 namespace {
 
-constexpr size_t kNotFound = std::string_view::npos;
-
 // More pieces than any text of a conversation has. Splitting stops here, before the list of pieces
 // is much larger than the text.
 constexpr size_t kMaxPieces = 1 << 20;
@@ -94,7 +92,7 @@ Result<Value> Split(Interpreter& vm, const Value& self, Arguments& arguments) {
     RETURN_IF_ERROR(vm.Charge(separator.size()));
     const size_t found =
         kFromRight ? FindLastBytes(text, separator, text.size()) : FindBytes(text, separator);
-    if (found == kNotFound) break;
+    if (found == std::string_view::npos) break;
     if (kFromRight) {
       // Long separators make each search cost the whole rest.
       if (separator.size() > 16) RETURN_IF_ERROR(vm.Charge(text.size()));
@@ -130,7 +128,7 @@ Result<Value> Partition(Interpreter& vm, const Value& self, Arguments& arguments
   const auto piece = [&](std::string_view part) {
     return vm.NewString(std::string(part), self.is_safe_text());
   };
-  if (found == kNotFound) {
+  if (found == std::string_view::npos) {
     if (kFromRight) return vm.NewTuple({piece(""), piece(""), self});
     return vm.NewTuple({self, piece(""), piece("")});
   }
@@ -138,7 +136,7 @@ Result<Value> Partition(Interpreter& vm, const Value& self, Arguments& arguments
                       piece(text.substr(found + separator.size()))});
 }
 
-constexpr Method kMethods[] = {
+constexpr Method kSplitMethods[] = {
     {"partition", &Partition<false>}, {"rpartition", &Partition<true>},  {"rsplit", &Split<true>},
     {"split", &Split<false>},         {"splitlines", &SplitLinesMethod},
 };
@@ -146,7 +144,7 @@ constexpr Method kMethods[] = {
 }  // namespace
 
 const Method* FindSplitMethod(std::string_view name) {
-  for (const Method& method : kMethods) {
+  for (const Method& method : kSplitMethods) {
     if (method.name == name) return &method;
   }
   return nullptr;
@@ -192,7 +190,7 @@ Result<std::string> ReplaceText(RenderContext& context, std::string_view text, s
         DecodeAt(text, found);
       }
     }
-    if (found == kNotFound) break;
+    if (found == std::string_view::npos) break;
     RETURN_IF_ERROR(out.Add(text.substr(pos, found - pos)));
     RETURN_IF_ERROR(out.Add(fresh));
     RETURN_IF_ERROR(context.Charge(old.size()));

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "text/template/depth_scope.h"
 #include "text/template/filters.h"
 #include "text/template/number_text.h"
 #include "text/template/parser.h"
@@ -8,21 +9,6 @@
 #include "text/template/render_context.h"
 
 namespace pelton::jinja {
-namespace {
-
-// Counts one level of recursion while it lives.
-class DepthScope {
- public:
-  explicit DepthScope(int& depth) : depth_(depth) { ++depth_; }
-  ~DepthScope() { --depth_; }
-  DepthScope(const DepthScope&) = delete;
-  DepthScope& operator=(const DepthScope&) = delete;
-
- private:
-  int& depth_;
-};
-
-}  // namespace
 
 ExprPtr Parser::NewExpr(ExprKind kind, int line) const {
   auto expr = std::make_unique<Expr>();

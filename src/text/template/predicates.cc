@@ -14,13 +14,13 @@
 namespace pelton::jinja {
 namespace {
 
-Status NoArguments(Interpreter& vm, Arguments& arguments) {
+Status NoTestArguments(Interpreter& vm, Arguments& arguments) {
   return BindArguments(vm, "the test", 0, {}, arguments, nullptr);
 }
 
 template <bool (*kTest)(const Value&)>
 Result<bool> Simple(Interpreter& vm, const Value& input, Arguments& arguments) {
-  RETURN_IF_ERROR(NoArguments(vm, arguments));
+  RETURN_IF_ERROR(NoTestArguments(vm, arguments));
   return kTest(input);
 }
 
@@ -52,7 +52,7 @@ bool IsCallable(const Value& value) {
 
 template <bool (*kTest)(std::string_view)>
 Result<bool> TextTest(Interpreter& vm, const Value& input, Arguments& arguments) {
-  RETURN_IF_ERROR(NoArguments(vm, arguments));
+  RETURN_IF_ERROR(NoTestArguments(vm, arguments));
   ASSIGN_OR_RETURN(const std::string text, TextOf(vm, input));
   return kTest(text);
 }
@@ -71,7 +71,7 @@ Result<bool> ModuloIs(Interpreter& vm, const Value& input, const Value& divisor,
 
 template <int kRest>
 Result<bool> Parity(Interpreter& vm, const Value& input, Arguments& arguments) {
-  RETURN_IF_ERROR(NoArguments(vm, arguments));
+  RETURN_IF_ERROR(NoTestArguments(vm, arguments));
   return ModuloIs(vm, input, Value::Integer(2), kRest);
 }
 
@@ -93,7 +93,7 @@ Result<bool> SameAs(Interpreter& vm, const Value& input, Arguments& arguments) {
 
 template <bool kFilter>
 Result<bool> IsNameOf(Interpreter& vm, const Value& input, Arguments& arguments) {
-  RETURN_IF_ERROR(NoArguments(vm, arguments));
+  RETURN_IF_ERROR(NoTestArguments(vm, arguments));
   if (!input.is_string()) return false;
   return kFilter ? FindFilter(input.text()) != nullptr : FindPredicate(input.text()) != nullptr;
 }

@@ -3,16 +3,13 @@
 #include <algorithm>
 #include <iterator>
 
+#include "text/template/unicode_category.h"
 #include "text/template/unicode_tables.h"
 #include "text/template/unicode_text.h"
 
 // Upper, lower and title case as Python 3.11 has them.
 namespace pelton::jinja {
 namespace {
-
-utf8proc_category_t Category(char32_t c) {
-  return utf8proc_category(static_cast<utf8proc_int32_t>(c));
-}
 
 template <size_t N>
 bool AppendLongCase(const LongCase (&table)[N], char32_t c, std::string& out) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "text/template/unicode_category.h"
 #include "text/template/unicode_tables.h"
 
 namespace pelton::jinja {
@@ -38,10 +39,6 @@ size_t SequencePrefix(std::string_view bytes, size_t pos, bool& complete) {
   }
   complete = true;
   return length;
-}
-
-utf8proc_category_t Category(char32_t c) {
-  return utf8proc_category(static_cast<utf8proc_int32_t>(c));
 }
 
 template <size_t N>

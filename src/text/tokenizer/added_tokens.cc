@@ -1,5 +1,7 @@
 #include "text/tokenizer/added_tokens.h"
 
+#include <algorithm>
+
 #include "text/tokenizer/unicode.h"
 #include "text/tokenizer/utf8.h"
 
@@ -41,6 +43,9 @@ bool AddedTokens::Add(std::string_view text, AddedToken token) {
   }
   nodes_[static_cast<size_t>(node)].token = static_cast<int32_t>(tokens_.size());
   tokens_.push_back(token);
+  longest_text_ = std::max(longest_text_, text.size());
+  takes_space_ |= token.strip_left || token.strip_right;
+  spans_words_ |= text.find_first_of(" \t\n\r") != std::string_view::npos;
   return true;
 }
 

@@ -27,6 +27,12 @@ class AddedTokens {
   // False if `text` is empty or longer than kMaxBytes. Of equal texts the last stays.
   [[nodiscard]] bool Add(std::string_view text, AddedToken token);
   bool empty() const { return tokens_.empty(); }
+  // Bytes of the longest, without the white space that it takes along.
+  size_t longest_text() const { return longest_text_; }
+  // Whether one takes white space along.
+  bool takes_space() const { return takes_space_; }
+  // Whether the text of one has a space, a tab or a line end.
+  bool spans_words() const { return spans_words_; }
 
   struct Match {
     size_t start;  // in bytes, white space that belongs to the token included
@@ -56,6 +62,9 @@ class AddedTokens {
   }();
   std::vector<Node> nodes_;
   std::vector<AddedToken> tokens_;
+  size_t longest_text_ = 0;
+  bool takes_space_ = false;
+  bool spans_words_ = false;
 };
 
 }  // namespace pelton::tokenizer

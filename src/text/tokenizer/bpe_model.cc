@@ -1,5 +1,6 @@
 #include "text/tokenizer/bpe_model.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -37,6 +38,21 @@ void BpeModel::Encode(std::string_view piece, std::vector<int32_t>* ids) const {
   } else {
     EncodeCharacters(piece, ids);
   }
+}
+
+// Merges join texts, so a token stands for as many bytes as its text has.
+size_t BpeModel::MaxTokenBytes() const {
+  const bool complete =
+      options_.byte_level || (options_.byte_fallback && vocabulary_.HasByteTokens());
+  return complete ? std::max<size_t>(1, vocabulary_.longest_text()) : 0;
+}
+
+ByteSet BpeModel::LostBytes() const {
+  ByteSet lost;
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    lost[byte] = options_.byte_level && IsUtf8Byte(byte) && byte_ids_[byte] == kNoToken;
+  }
+  return lost;
 }
 
 void BpeModel::EncodeBytes(std::string_view piece, std::vector<int32_t>* ids) const {

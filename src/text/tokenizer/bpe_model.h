@@ -32,6 +32,8 @@ class BpeModel final : public TextModel {
   BpeModel(const Vocabulary& vocabulary, MergeTable merges, BpeOptions options);
 
   void Encode(std::string_view piece, std::vector<int32_t>* ids) const override;
+  size_t MaxTokenBytes() const override;
+  ByteSet LostBytes() const override;
 
  private:
   void EncodeBytes(std::string_view piece, std::vector<int32_t>* ids) const;

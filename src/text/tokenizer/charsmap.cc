@@ -12,7 +12,6 @@ namespace pelton::tokenizer {
 
 namespace {
 
-constexpr std::string_view kSpaceMark = "\u2581";
 // Longer graphemes are mapped character by character. Source: huggingface/spm_precompiled.
 constexpr size_t kLongGrapheme = 6;
 
@@ -24,8 +23,10 @@ uint32_t Offset(uint32_t unit) { return (unit >> 10) << ((unit & 0x200) >> 6); }
 
 class SentencePieceNormalizer final : public NormalizeStep {
  public:
+  // A map may map to nothing.
   explicit SentencePieceNormalizer(SentencePieceNormalization options)
-      : options_(std::move(options)) {}
+      : NormalizeStep({.shrink = options.charsmap || options.remove_extra_spaces ? 0u : 1u}),
+        options_(std::move(options)) {}
 
   std::string Apply(std::string_view text) const override {
     if (options_.remove_extra_spaces) {

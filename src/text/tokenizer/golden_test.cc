@@ -210,6 +210,81 @@ TEST_P(GoldenTokenizerTest, DecodesAnyIds) {
   ExpectNothingWrong(wrong, cases);
 }
 
+// `unit` as often as makes it long.
+std::string LongRun(std::string_view unit) {
+  std::string text;
+  while (text.size() < (16 << 10)) text += unit;
+  return text;
+}
+
+// Texts that become few tokens for their size.
+std::vector<std::string> DenseTexts(const Tokenizer& tokenizer) {
+  std::string_view longest;
+  std::vector<std::string> texts;
+  for (int32_t id = 0; static_cast<size_t>(id) < tokenizer.vocab_size(); ++id) {
+    const std::string_view piece = tokenizer.Piece(id);
+    if (piece.size() > longest.size()) longest = piece;
+    if (tokenizer.IsSpecial(id)) texts.push_back(LongRun(std::string(piece) + "   \n"));
+  }
+  texts.push_back(LongRun(longest));
+  for (const std::string_view unit : {" ",
+                                      "\n",
+                                      "\t",
+                                      "\v",
+                                      "\u3000",
+                                      "a",
+                                      "a ",
+                                      "a\v",
+                                      ".",
+                                      "=",
+                                      "word ",
+                                      "\u0301",
+                                      "e\u0302\u0301",
+                                      "\u212a",
+                                      "\u1fef",
+                                      "\u2126\u0313\u0300\u0345",
+                                      "\u1100\u1161\u11a8",
+                                      "\u4e2d",
+                                      "\u00ad",
+                                      "\u200b",
+                                      "\x01",
+                                      "\x7f",
+                                      "\xff",
+                                      "\U0001f600",
+                                      "\u2581",
+                                      "\U0001d400",
+                                      "\ufdfa",
+                                      "a\u0301 \u0130 ",
+                                      "<pad>",
+                                      "x[MASK] y "}) {
+    texts.push_back(LongRun(unit));
+    texts.emplace_back(unit);
+  }
+  return texts;
+}
+
+TEST_P(GoldenTokenizerTest, NoTextHasFewerTokensThanIsSaid) {
+  const fs::path path = Folder() / GetParam();
+  const auto made = Load(path);
+  ASSERT_TRUE(made.ok()) << made.status().message();
+  const Tokenizer& tokenizer = **made;
+  std::vector<std::string> texts = DenseTexts(tokenizer);
+  for (const Json& row : ReadLines(path.parent_path() / "cases.jsonl")) {
+    texts.push_back(InputOf(row));
+  }
+  texts.emplace_back();
+  for (const std::string& text : texts) {
+    const size_t least = tokenizer.MinTokens(text);
+    for (const bool parse_special : {false, true}) {
+      EXPECT_LE(least, tokenizer.Encode(text, {.parse_special = parse_special}).size())
+          << text.substr(0, 40);
+    }
+  }
+  // Its cleaning, and the lack of tokens for bytes, may make nothing of a text.
+  const bool bounded = !std::string_view(GetParam()).starts_with("t5-");
+  EXPECT_EQ(tokenizer.MinTokens(LongRun("word ")) > 0, bounded);
+}
+
 // Gemma's vocabulary as newer files have it: with a list of merges instead of scores.
 TEST(GoldenGemmaTest, MergesByRankAgreeWithScores) {
   const fs::path folder = Folder() / "gemma-spm";

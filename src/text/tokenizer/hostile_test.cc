@@ -20,7 +20,7 @@ StatusCode CodeOf(const Result<std::unique_ptr<Tokenizer>>& made) {
   return made.status().code();
 }
 
-tokenizer::FakeMetadata ByteLevel() {
+tokenizer::FakeMetadata SmallByteLevel() {
   tokenizer::FakeMetadata metadata;
   metadata.strings["tokenizer.ggml.model"] = "gpt2";
   metadata.strings["tokenizer.ggml.pre"] = "gpt-2";
@@ -30,7 +30,7 @@ tokenizer::FakeMetadata ByteLevel() {
   return metadata;
 }
 
-tokenizer::FakeMetadata SentencePiece() {
+tokenizer::FakeMetadata SmallSentencePiece() {
   tokenizer::FakeMetadata metadata;
   metadata.strings["tokenizer.ggml.model"] = "llama";
   metadata.string_lists["tokenizer.ggml.tokens"] = {"<unk>", "<0x0A>", "\u2581", "a", "aa", "aaaa"};
@@ -43,7 +43,7 @@ tokenizer::FakeMetadata SentencePiece() {
 TEST(HostileMetadataTest, ByteTokensThatAreNone) {
   for (const char* text : {"<0x-1>", "<0x100>", "<0xZZ>", "<0x+1>", "<0x 1>", "<0x1>", "", "x",
                            "<0x99999999999999999999>"}) {
-    tokenizer::FakeMetadata metadata = SentencePiece();
+    tokenizer::FakeMetadata metadata = SmallSentencePiece();
     metadata.string_lists["tokenizer.ggml.tokens"][1] = text;
     EXPECT_EQ(CodeOf(TokenizerFromMetadata(metadata)), StatusCode::kDataLoss) << text;
   }
@@ -51,14 +51,14 @@ TEST(HostileMetadataTest, ByteTokensThatAreNone) {
 
 TEST(HostileMetadataTest, ListsOfOtherLengths) {
   for (const char* key : {"tokenizer.ggml.token_type", "tokenizer.ggml.scores"}) {
-    tokenizer::FakeMetadata metadata = SentencePiece();
+    tokenizer::FakeMetadata metadata = SmallSentencePiece();
     metadata.integer_lists["tokenizer.ggml.token_type"].resize(
         std::string_view(key).ends_with("type") ? 7 : 6, 1);
     metadata.float_lists["tokenizer.ggml.scores"].resize(
         std::string_view(key).ends_with("scores") ? 5 : 6);
     EXPECT_EQ(CodeOf(TokenizerFromMetadata(metadata)), StatusCode::kDataLoss) << key;
   }
-  tokenizer::FakeMetadata metadata = ByteLevel();
+  tokenizer::FakeMetadata metadata = SmallByteLevel();
   metadata.string_lists["tokenizer.ggml.tokens"].clear();
   EXPECT_EQ(CodeOf(TokenizerFromMetadata(metadata)), StatusCode::kDataLoss);
 }
@@ -67,28 +67,28 @@ TEST(HostileMetadataTest, IdsOutOfRange) {
   for (const char* key : {"bos", "eos", "eot", "eom", "unknown", "padding"}) {
     for (const int64_t id :
          {int64_t{5}, int64_t{-2}, int64_t{1} << 40, std::numeric_limits<int64_t>::min()}) {
-      tokenizer::FakeMetadata metadata = ByteLevel();
+      tokenizer::FakeMetadata metadata = SmallByteLevel();
       metadata.integers["tokenizer.ggml." + std::string(key) + "_token_id"] = id;
       EXPECT_EQ(CodeOf(TokenizerFromMetadata(metadata)), StatusCode::kDataLoss) << key << id;
     }
-    tokenizer::FakeMetadata metadata = ByteLevel();
+    tokenizer::FakeMetadata metadata = SmallByteLevel();
     metadata.integers["tokenizer.ggml." + std::string(key) + "_token_id"] = -1;  // "none"
     EXPECT_EQ(CodeOf(TokenizerFromMetadata(metadata)), StatusCode::kOk) << key;
   }
 }
 
 TEST(HostileMetadataTest, KindsAndScoresThatDoNotExist) {
-  tokenizer::FakeMetadata metadata = SentencePiece();
+  tokenizer::FakeMetadata metadata = SmallSentencePiece();
   metadata.integer_lists["tokenizer.ggml.token_type"][3] = 7;
   EXPECT_EQ(CodeOf(TokenizerFromMetadata(metadata)), StatusCode::kDataLoss);
-  metadata = SentencePiece();
+  metadata = SmallSentencePiece();
   metadata.integer_lists["tokenizer.ggml.token_type"][3] = -1;
   EXPECT_EQ(CodeOf(TokenizerFromMetadata(metadata)), StatusCode::kDataLoss);
-  metadata = SentencePiece();
+  metadata = SmallSentencePiece();
   metadata.float_lists["tokenizer.ggml.scores"][3] = std::nanf("");
   EXPECT_EQ(CodeOf(TokenizerFromMetadata(metadata)), StatusCode::kDataLoss);
   for (const char* model : {"llama", "t5"}) {  // infinite ones only order strangely
-    metadata = SentencePiece();
+    metadata = SmallSentencePiece();
     metadata.strings["tokenizer.ggml.model"] = model;
     metadata.float_lists["tokenizer.ggml.scores"] = {0, 0, INFINITY, -INFINITY, INFINITY, -3e38F};
     const auto made = TokenizerFromMetadata(metadata);
@@ -99,7 +99,7 @@ TEST(HostileMetadataTest, KindsAndScoresThatDoNotExist) {
 
 TEST(HostileMetadataTest, MergesThatAreNone) {
   for (const char* merge : {"", " ", "a", "aa", "a ", "b a", "a b", "a aa", "a a a", "\xFF a"}) {
-    tokenizer::FakeMetadata metadata = ByteLevel();
+    tokenizer::FakeMetadata metadata = SmallByteLevel();
     metadata.string_lists["tokenizer.ggml.merges"].push_back(merge);
     EXPECT_EQ(CodeOf(TokenizerFromMetadata(metadata)), StatusCode::kDataLoss) << merge;
   }
@@ -107,7 +107,7 @@ TEST(HostileMetadataTest, MergesThatAreNone) {
 
 TEST(HostileMetadataTest, MergesThatLeadNowhere) {
   // With an empty token a merge could give back one of its own parts, for ever.
-  tokenizer::FakeMetadata metadata = ByteLevel();
+  tokenizer::FakeMetadata metadata = SmallByteLevel();
   metadata.string_lists["tokenizer.ggml.tokens"].push_back("");
   metadata.integer_lists["tokenizer.ggml.token_type"].push_back(1);
   metadata.string_lists["tokenizer.ggml.merges"] = {"a ", "a a", "aa "};
@@ -117,7 +117,7 @@ TEST(HostileMetadataTest, MergesThatLeadNowhere) {
 }
 
 TEST(HostileMetadataTest, UnknownModels) {
-  tokenizer::FakeMetadata metadata = ByteLevel();
+  tokenizer::FakeMetadata metadata = SmallByteLevel();
   metadata.strings["tokenizer.ggml.pre"] = "no such";
   EXPECT_EQ(CodeOf(TokenizerFromMetadata(metadata)), StatusCode::kUnimplemented);
   metadata.strings["tokenizer.ggml.model"] = "no such";
@@ -127,7 +127,7 @@ TEST(HostileMetadataTest, UnknownModels) {
 }
 
 TEST(HostileMetadataTest, LongSpecialTokens) {
-  tokenizer::FakeMetadata metadata = ByteLevel();
+  tokenizer::FakeMetadata metadata = SmallByteLevel();
   metadata.string_lists["tokenizer.ggml.tokens"][4] = std::string(1 << 20, '<');
   EXPECT_EQ(CodeOf(TokenizerFromMetadata(metadata)), StatusCode::kDataLoss);
 }
@@ -135,7 +135,7 @@ TEST(HostileMetadataTest, LongSpecialTokens) {
 // Quadratic time would take minutes here.
 TEST(HostileTextTest, LongRuns) {
   std::vector<std::unique_ptr<Tokenizer>> tokenizers;
-  tokenizer::FakeMetadata byte_level = ByteLevel();
+  tokenizer::FakeMetadata byte_level = SmallByteLevel();
   for (const char* pre : {"gpt-2", "smollm", "llama-bpe", "qwen2", "gpt-4o", "tekken",
                           "deepseek-llm", "deepseek-coder", "deepseek-v3"}) {
     byte_level.strings["tokenizer.ggml.pre"] = pre;
@@ -144,7 +144,7 @@ TEST(HostileTextTest, LongRuns) {
     tokenizers.push_back(std::move(*made));
   }
   for (const char* model : {"llama", "t5"}) {
-    tokenizer::FakeMetadata sentencepiece = SentencePiece();
+    tokenizer::FakeMetadata sentencepiece = SmallSentencePiece();
     sentencepiece.strings["tokenizer.ggml.model"] = model;
     auto made = TokenizerFromMetadata(sentencepiece);
     ASSERT_TRUE(made.ok()) << made.status().message();

@@ -1,8 +1,10 @@
 #include "text/tokenizer/normalizer.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
+#include "base/checked_math.h"
 #include "text/tokenizer/utf8.h"
 
 namespace pelton::tokenizer {
@@ -13,7 +15,7 @@ namespace {
 template <typename Change>
 class CharacterStep final : public NormalizeStep {
  public:
-  explicit CharacterStep(Change change) : change_(change) {}
+  CharacterStep(NormalizeEffect effect, Change change) : NormalizeStep(effect), change_(change) {}
   std::string Apply(std::string_view text) const override {
     std::string out;
     out.reserve(text.size());
@@ -28,7 +30,8 @@ class CharacterStep final : public NormalizeStep {
 template <typename Function>
 class WholeStep final : public NormalizeStep {
  public:
-  explicit WholeStep(Function function) : function_(std::move(function)) {}
+  WholeStep(NormalizeEffect effect, Function function)
+      : NormalizeStep(effect), function_(std::move(function)) {}
   std::string Apply(std::string_view text) const override { return function_(text); }
 
  private:
@@ -36,14 +39,19 @@ class WholeStep final : public NormalizeStep {
 };
 
 template <typename Change>
-std::unique_ptr<NormalizeStep> PerCharacter(Change change) {
-  return std::make_unique<CharacterStep<Change>>(change);
+std::unique_ptr<NormalizeStep> PerCharacter(NormalizeEffect effect, Change change) {
+  return std::make_unique<CharacterStep<Change>>(effect, change);
 }
 
 template <typename Function>
-std::unique_ptr<NormalizeStep> PerText(Function function) {
-  return std::make_unique<WholeStep<Function>>(std::move(function));
+std::unique_ptr<NormalizeStep> PerText(NormalizeEffect effect, Function function) {
+  return std::make_unique<WholeStep<Function>>(effect, std::move(function));
 }
+
+// The Kelvin sign of three bytes becomes "k". U+1FBE, U+0308 and U+0301, together seven bytes, are
+// composed to two. A test goes through all characters.
+constexpr NormalizeEffect kLowerCase{.shrink = 3, .ascii_shrink = 1, .keeps_words = true};
+constexpr NormalizeEffect kNormalForm{.shrink = 4, .ascii_shrink = 1};
 
 // The blocks that BERT calls Chinese characters.
 bool IsChinese(uint32_t c) {
@@ -116,37 +124,55 @@ std::string Stripped(std::string_view text, bool left, bool right) {
 
 }  // namespace
 
-std::unique_ptr<NormalizeStep> MakeNormalForm(NormalForm form) {
-  return PerText([form](std::string_view text) { return Normalize(text, form); });
+NormalizeEffect Normalizer::effect() const {
+  NormalizeEffect all{.shrink = 1, .keeps_words = true};
+  for (const std::unique_ptr<NormalizeStep>& step : steps_) {
+    const NormalizeEffect one = step->effect();
+    // Only for the first it is known which bytes are ASCII.
+    const size_t ascii = &step == &steps_.front() ? one.ascii_shrink : one.shrink;
+    all.shrink = CheckedMul(all.shrink, one.shrink).value_or(0);
+    all.ascii_shrink = CheckedMul(all.ascii_shrink, ascii).value_or(0);
+    all.keeps_words = all.keeps_words && one.keeps_words;
+  }
+  return all;
 }
 
-std::unique_ptr<NormalizeStep> MakeLowerCase() { return PerCharacter(AppendLowerCase); }
+std::unique_ptr<NormalizeStep> MakeNormalForm(NormalForm form) {
+  return PerText(kNormalForm, [form](std::string_view text) { return Normalize(text, form); });
+}
 
-std::unique_ptr<NormalizeStep> MakeStripAccents() { return PerCharacter(AppendUnlessNonspacing); }
+std::unique_ptr<NormalizeStep> MakeLowerCase() { return PerCharacter(kLowerCase, AppendLowerCase); }
+
+std::unique_ptr<NormalizeStep> MakeStripAccents() {
+  return PerCharacter({.keeps_words = true}, AppendUnlessNonspacing);
+}
 
 std::unique_ptr<NormalizeStep> MakeStrip(bool left, bool right) {
-  return PerText([left, right](std::string_view text) { return Stripped(text, left, right); });
+  return PerText({}, [left, right](std::string_view text) { return Stripped(text, left, right); });
 }
 
 std::unique_ptr<NormalizeStep> MakePrepend(std::string prefix) {
-  return PerText(
-      [prefix = std::move(prefix)](std::string_view text) { return prefix + std::string(text); });
-}
-
-std::unique_ptr<NormalizeStep> MakeReplace(std::string from, std::string to) {
-  return PerText([from = std::move(from), to = std::move(to)](std::string_view text) {
-    return ReplaceText(text, from, to);
+  return PerText({.shrink = 1}, [prefix = std::move(prefix)](std::string_view text) {
+    return prefix + std::string(text);
   });
 }
 
+std::unique_ptr<NormalizeStep> MakeReplace(std::string from, std::string to) {
+  const size_t shrink = to.empty() ? 0 : std::max<size_t>(1, DivUp(from.size(), to.size()));
+  return PerText({.shrink = shrink},
+                 [from = std::move(from), to = std::move(to)](std::string_view text) {
+                   return ReplaceText(text, from, to);
+                 });
+}
+
 std::unique_ptr<NormalizeStep> MakeRegexReplace(Regex from, std::string to) {
-  return PerText([from = std::move(from), to = std::move(to)](std::string_view text) {
+  return PerText({}, [from = std::move(from), to = std::move(to)](std::string_view text) {
     return ReplaceMatches(text, from, to);
   });
 }
 
 std::unique_ptr<NormalizeStep> MakeBertNormalizer(BertOptions options) {
-  return PerText([options](std::string_view text) {
+  return PerText({.keeps_words = true}, [options](std::string_view text) {
     std::string out;
     for (size_t pos = 0; pos < text.size();) {
       AppendClean(DecodeUtf8(text, &pos), options, &out);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,12 +13,26 @@
 
 namespace pelton::tokenizer {
 
+// What is sure to be left of a text: of its ASCII bytes and its other bytes the result has one for
+// each `ascii_shrink` and for each `shrink`. 0: perhaps nothing is left.
+struct NormalizeEffect {
+  size_t shrink = 0;
+  size_t ascii_shrink = shrink;
+  // ASCII letters and digits stay, in either case, and space, tab and line ends stay white space.
+  bool keeps_words = false;
+};
+
 // One change of a text's characters. Immutable.
 class NormalizeStep {
  public:
+  explicit NormalizeStep(NormalizeEffect effect = {}) : effect_(effect) {}
   virtual ~NormalizeStep() = default;
   // Both are UTF-8. `text` is not empty.
   virtual std::string Apply(std::string_view text) const = 0;
+  NormalizeEffect effect() const { return effect_; }
+
+ private:
+  NormalizeEffect effect_;
 };
 
 std::unique_ptr<NormalizeStep> MakeNormalForm(NormalForm form);
@@ -53,6 +68,9 @@ class Normalizer {
     }
     return text;
   }
+  bool empty() const { return steps_.empty(); }
+  // Of all steps.
+  NormalizeEffect effect() const;
 
  private:
   std::vector<std::unique_ptr<NormalizeStep>> steps_;

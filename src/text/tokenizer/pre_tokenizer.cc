@@ -57,6 +57,7 @@ class RegexSplit final : public SplitStep {
  public:
   RegexSplit(Regex regex, SplitBehavior behavior, bool invert)
       : regex_(std::move(regex)), behavior_(behavior), invert_(invert) {}
+  bool KeepsText() const override { return behavior_ != SplitBehavior::kRemoved; }
 
  protected:
   void Split(std::string_view piece, std::vector<std::string_view>* out) const override {
@@ -86,6 +87,9 @@ class RegexSplit final : public SplitStep {
 };
 
 class FinalSpaceSplit final : public SplitStep {
+ public:
+  bool KeepsText() const override { return true; }
+
  protected:
   void Split(std::string_view piece, std::vector<std::string_view>* out) const override {
     size_t done = 0;
@@ -117,6 +121,10 @@ class ClassSplit final : public SplitStep {
  public:
   ClassSplit(uint16_t classes, SplitBehavior behavior, bool ascii_symbols)
       : classes_(classes), behavior_(behavior), ascii_symbols_(ascii_symbols) {}
+  bool KeepsText() const override { return behavior_ != SplitBehavior::kRemoved; }
+  bool CutsWords() const override {
+    return classes_ == kSpace && !ascii_symbols_ && behavior_ == SplitBehavior::kRemoved;
+  }
 
  protected:
   void Split(std::string_view piece, std::vector<std::string_view>* out) const override {
@@ -147,6 +155,7 @@ class ClassSplit final : public SplitStep {
 
 class SpacePrefix final : public PreTokenStep {
  public:
+  bool KeepsText() const override { return true; }
   void Apply(Pieces* pieces) const override {
     for (std::string_view& piece : pieces->views) {
       if (piece.empty() || piece.starts_with(' ')) continue;
@@ -158,6 +167,7 @@ class SpacePrefix final : public PreTokenStep {
 class Metaspace final : public PreTokenStep {
  public:
   explicit Metaspace(MetaspaceOptions options) : options_(std::move(options)) {}
+  bool KeepsText() const override { return true; }
 
   void Apply(Pieces* pieces) const override {
     std::vector<std::string_view> cut;
@@ -232,6 +242,17 @@ std::unique_ptr<PreTokenStep> MakeSpacePrefix() { return std::make_unique<SpaceP
 
 std::unique_ptr<PreTokenStep> MakeMetaspace(MetaspaceOptions options) {
   return std::make_unique<Metaspace>(std::move(options));
+}
+
+bool PreTokenizer::KeepsText() const {
+  return std::ranges::all_of(steps_, [](const auto& step) { return step->KeepsText(); });
+}
+
+// The first stage has to, since others may write white space in another way.
+bool PreTokenizer::CutsWords() const {
+  return !steps_.empty() && steps_.front()->CutsWords() &&
+         std::all_of(steps_.begin() + 1, steps_.end(),
+                     [](const auto& step) { return step->KeepsText(); });
 }
 
 Pieces PreTokenizer::Split(std::string_view text, bool at_start) const {

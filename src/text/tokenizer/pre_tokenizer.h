@@ -24,6 +24,10 @@ class PreTokenStep {
  public:
   virtual ~PreTokenStep() = default;
   virtual void Apply(Pieces* pieces) const = 0;
+  // Whether each byte stays, or more come in its place.
+  virtual bool KeepsText() const = 0;
+  // Whether it drops white space, ends a piece there, and keeps everything else.
+  virtual bool CutsWords() const { return false; }
 };
 
 // A stage that cuts and perhaps drops, but does not change characters.
@@ -77,6 +81,10 @@ class PreTokenizer {
   // The pieces of `text` that are not empty. The views borrow from `text` and from the result.
   // `at_start`: nothing comes before `text`.
   Pieces Split(std::string_view text, bool at_start) const;
+  // Whether each byte is in a piece, or more in its place.
+  bool KeepsText() const;
+  // Whether everything but white space is in a piece, and no piece has any.
+  bool CutsWords() const;
 
  private:
   std::vector<std::unique_ptr<PreTokenStep>> steps_;

@@ -10,7 +10,6 @@ namespace {
 
 // Where the second word of `text` begins: at the first U+2581 behind another character.
 size_t FirstWordEnd(std::string_view text) {
-  constexpr std::string_view kSpaceMark = "\u2581";
   size_t marks = 0;
   while (text.substr(marks).starts_with(kSpaceMark)) marks += kSpaceMark.size();
   return std::min(text.find(kSpaceMark, marks), text.size());
@@ -67,6 +66,10 @@ void ScoreBpeModel::Encode(std::string_view piece, std::vector<int32_t>* ids) co
       after_unknown = unknown;
     }
   }
+}
+
+size_t ScoreBpeModel::MaxTokenBytes() const {
+  return vocabulary_.HasByteTokens() ? std::max<size_t>(1, vocabulary_.longest_text()) : 0;
 }
 
 void ScoreBpeModel::SplitCharacters(std::string_view word,

@@ -20,6 +20,7 @@ class ScoreBpeModel final : public TextModel {
   ScoreBpeModel(const Vocabulary& vocabulary, std::vector<float> scores, int32_t unknown_id);
 
   void Encode(std::string_view piece, std::vector<int32_t>* ids) const override;
+  size_t MaxTokenBytes() const override;
 
  private:
   void SplitCharacters(std::string_view word, std::vector<MergeSymbol>* symbols) const;

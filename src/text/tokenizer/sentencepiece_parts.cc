@@ -8,12 +8,11 @@
 #include "text/tokenizer/byte_token.h"
 #include "text/tokenizer/score_bpe_model.h"
 #include "text/tokenizer/unigram_model.h"
+#include "text/tokenizer/utf8.h"
 
 namespace pelton::tokenizer {
 
 namespace {
-
-constexpr std::string_view kSpaceMark = "\u2581";
 
 void AppendUnescaped(std::string_view text, std::string* out) {
   size_t done = 0;

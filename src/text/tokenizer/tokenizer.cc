@@ -32,10 +32,11 @@ void SplitAtTokens(const AddedTokens& added, std::string_view text, bool parse_s
 
 }  // namespace
 
-Tokenizer::Tokenizer(TokenizerParts parts)
-    : parts_(std::make_unique<const TokenizerParts>(std::move(parts))) {
-  PELTON_CHECK(parts_->vocabulary != nullptr && parts_->model != nullptr,
+Tokenizer::Tokenizer(TokenizerParts parts) {
+  PELTON_CHECK(parts.vocabulary != nullptr && parts.model != nullptr,
                "a tokenizer has a vocabulary and a model");
+  parts.bound = tokenizer::BoundOf(parts);
+  parts_ = std::make_unique<const TokenizerParts>(std::move(parts));
 }
 
 Tokenizer::~Tokenizer() = default;
@@ -68,6 +69,8 @@ std::vector<int32_t> Tokenizer::Encode(std::string_view text, EncodeOptions opti
   }
   return ids;
 }
+
+size_t Tokenizer::MinTokens(std::string_view text) const { return parts_->bound.MinTokens(text); }
 
 std::string Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special) const {
   std::string bytes;

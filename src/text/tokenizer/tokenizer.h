@@ -41,6 +41,11 @@ class Tokenizer {
   // `text` may be any bytes: each maximal part that is not UTF-8 counts as one U+FFFD.
   std::vector<int32_t> Encode(std::string_view text, EncodeOptions options = {}) const;
 
+  // A number of tokens that `text` has at least, whatever the options; found without any of them,
+  // in a look at each byte at most. Often a fraction of the true number, and 0 where the tokenizer
+  // may make one token, or none, of any text.
+  size_t MinTokens(std::string_view text) const;
+
   // The tokens' bytes, joined, less the dummy prefix; then each maximal part that is not UTF-8
   // becomes U+FFFD. Ids outside the vocabulary contribute nothing.
   std::string Decode(std::span<const int32_t> ids, bool skip_special = true) const;

@@ -9,6 +9,7 @@
 #include "text/tokenizer/normalizer.h"
 #include "text/tokenizer/pre_tokenizer.h"
 #include "text/tokenizer/text_model.h"
+#include "text/tokenizer/token_bound.h"
 #include "text/tokenizer/vocabulary.h"
 
 namespace pelton::tokenizer {
@@ -34,6 +35,7 @@ struct TokenizerParts {
   std::optional<int32_t> padding;
   std::vector<int32_t> end_of_generation;  // ascending
   bool strips_first_space = false;
+  TokenBound bound;  // by the Tokenizer, of all of the above
 };
 
 }  // namespace pelton::tokenizer

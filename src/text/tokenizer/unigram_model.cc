@@ -79,6 +79,11 @@ void UnigramModel::Encode(std::string_view piece, std::vector<int32_t>* ids) con
   }
 }
 
+size_t UnigramModel::MaxTokenBytes() const {
+  const bool complete = options_.byte_fallback && vocabulary_.HasByteTokens();
+  return complete ? std::max<size_t>(1, vocabulary_.longest_text()) : 0;
+}
+
 void UnigramModel::AppendUnknown(std::string_view text, std::vector<int32_t>* ids) const {
   if (options_.byte_fallback && AppendByteTokens(vocabulary_, text, ids)) return;
   if (options_.unknown_id != kNoToken) ids->push_back(options_.unknown_id);

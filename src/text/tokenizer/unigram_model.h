@@ -26,6 +26,7 @@ class UnigramModel final : public TextModel {
   UnigramModel(const Vocabulary& vocabulary, std::vector<double> scores, Options options);
 
   void Encode(std::string_view piece, std::vector<int32_t>* ids) const override;
+  size_t MaxTokenBytes() const override;
 
  private:
   struct Best {  // the best way to a position

@@ -9,6 +9,11 @@ namespace pelton::tokenizer {
 
 inline constexpr uint32_t kReplacementCharacter = 0xFFFD;
 inline constexpr std::string_view kReplacementText = "\xEF\xBF\xBD";
+// What vocabularies of SentencePiece have for a space.
+inline constexpr std::string_view kSpaceMark = "\u2581";
+
+// Whether a text that is UTF-8 may have this byte.
+constexpr bool IsUtf8Byte(unsigned byte) { return byte < 0xC0 || (byte > 0xC1 && byte < 0xF5); }
 
 // One step over bytes that may or may not be UTF-8.
 struct Utf8Step {

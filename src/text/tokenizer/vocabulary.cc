@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "text/tokenizer/utf8.h"
+
 namespace pelton::tokenizer {
 
 namespace {
@@ -43,6 +45,13 @@ void Vocabulary::BuildIndex() {
       bytes_[static_cast<unsigned char>(piece(id)[0])] = id;
     }
   }
+}
+
+bool Vocabulary::HasByteTokens() const {
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    if (IsUtf8Byte(byte) && bytes_[byte] == kNoToken) return false;
+  }
+  return true;
 }
 
 int32_t Vocabulary::FindAny(std::string_view text) const {

@@ -50,6 +50,8 @@ class Vocabulary {
   int32_t FindAny(std::string_view text) const;
   // The fallback token of a byte (kind kByte, a piece of one byte), or kNoToken.
   int32_t ByteToken(unsigned char byte) const { return bytes_[byte]; }
+  // Whether each byte that UTF-8 may have is such a token.
+  bool HasByteTokens() const;
   // Length in bytes of the longest text of an ordinary token.
   size_t longest_text() const { return longest_text_; }
 

@@ -25,6 +25,8 @@ class WordPieceModel final : public TextModel {
       : vocabulary_(vocabulary), options_(std::move(options)) {}
 
   void Encode(std::string_view piece, std::vector<int32_t>* ids) const override;
+  size_t MaxTokenBytes() const override { return 0; }  // an unknown word may have any length
+  bool NamesEachPiece() const override { return options_.unknown_id != kNoToken; }
 
  private:
   bool EncodeWord(std::string_view word, std::vector<int32_t>* ids) const;

@@ -40,6 +40,18 @@ inline F32 Tanh(F32 x) {
 // x / (1 + exp(-x)).
 inline F32 Silu(F32 x) { return Div(x, Add(Broadcast(1.0f), Exp(Sub(Zero(), x)))); }
 
+// gate / (1 + exp(-1.702 gate)) * (up + 1). Source: gpt-oss, torch/model.py, swiglu.
+inline F32 SwigluOai(F32 gate, F32 up) {
+  const F32 one = Broadcast(1.0f);
+  return Mul(Div(gate, Add(one, Exp(Mul(Broadcast(-1.702f), gate)))), Add(up, one));
+}
+
+// What comes before some gates: min(gate, limit), and up in [-limit, limit]. NaN stays.
+inline void ClampGate(F32 limit, F32& gate, F32& up) {
+  gate = Min(limit, gate);
+  up = Max(Sub(Zero(), limit), Min(limit, up));
+}
+
 // x / 2 * (1 + tanh(u)), u = sqrt(2 / pi) (x + 0.044715 x^3), as x / (1 + exp(-2u)), which does
 // not cancel for negative x.
 inline F32 GeluTanh(F32 x) {

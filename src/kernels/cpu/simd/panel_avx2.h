@@ -25,8 +25,10 @@ inline constexpr int kDotTileRows = 2;
 inline constexpr int kDotTilePanels = 1;
 inline constexpr int kFmaTileRows = 6;
 inline constexpr int kFmaTilePanels = 1;
-inline constexpr int kDotFewRows = 1;
-inline constexpr int kDotFewRowsScaled = 1;
+inline constexpr size_t kDotFewRows = 1;
+inline constexpr size_t kDotFewRowsScaled = 1;
+inline constexpr size_t kDotChunkRows = kDotFewRowsScaled;
+inline constexpr size_t kDotChunkedRows = 0;  // none
 inline constexpr int kFmaFewRows = 4;
 // vpmaddubsw adds two products of u8 and s8 in 16 bits, which 255 * 127 * 2 overflows. Codes of 8
 // bits are therefore taken as signed numbers, 128 less: |w| * sign(w) x stays within 128 * 127 * 2.
@@ -65,6 +67,12 @@ inline __m128i Load128(const std::byte* p) {
 }
 inline F32x16 LoadF16(const std::byte* p) {
   return {_mm256_cvtph_ps(Load128(p)), _mm256_cvtph_ps(Load128(p + 16))};
+}
+inline F32x16 LoadBF16(const std::byte* p) {
+  const auto widened = [](__m128i v) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16));
+  };
+  return {widened(Load128(p)), widened(Load128(p + 16))};
 }
 inline F32x16 LoadI8(const std::byte* p) {
   const __m128i v = Load128(p);
@@ -108,6 +116,18 @@ inline void LoadPairBF16(const std::byte* p, F32x16& even, F32x16& odd) {
           _mm256_castsi256_ps(_mm256_slli_epi32(hi, 16))};
   odd = {_mm256_castsi256_ps(_mm256_and_si256(lo, high)),
          _mm256_castsi256_ps(_mm256_and_si256(hi, high))};
+}
+// Likewise of floats of 8 bits (E4M3, every code a number), 2^-8 of their values: as f16, whose
+// exponents have a bias that is 8 larger. Shifting right copies the sign into the exponent's top
+// bit, which is zero in every code.
+inline void LoadPairF8(const std::byte* p, F32x16& even, F32x16& odd) {
+  const __m256i v = Load256(p), mask = _mm256_set1_epi16(static_cast<int16_t>(0xbf80));
+  const __m256i e = _mm256_and_si256(_mm256_srai_epi16(_mm256_slli_epi16(v, 8), 1), mask);
+  const __m256i o = _mm256_and_si256(_mm256_srai_epi16(v, 1), mask);
+  even = {_mm256_cvtph_ps(_mm256_castsi256_si128(e)),
+          _mm256_cvtph_ps(_mm256_extracti128_si256(e, 1))};
+  odd = {_mm256_cvtph_ps(_mm256_castsi256_si128(o)),
+         _mm256_cvtph_ps(_mm256_extracti128_si256(o, 1))};
 }
 
 inline Quad LoadQuad(const std::byte* p) { return {Load256(p), Load256(p + 32)}; }

@@ -21,8 +21,14 @@ inline constexpr int kFmaTileRows = 12;
 inline constexpr int kFmaTilePanels = 2;
 // Rows up to which a block of weights stays in registers (8 of codes) while every row uses it; for
 // formats with a minimum or two scales per block, which need more registers, fewer.
-inline constexpr int kDotFewRows = 12;
-inline constexpr int kDotFewRowsScaled = 8;
+inline constexpr size_t kDotFewRows = 12;
+inline constexpr size_t kDotFewRowsScaled = 8;
+// More rows, up to kDotChunkedRows, pass a panel in chunks like these: it is in a cache by then.
+// Measured on Zen 4, one thread: 16 rows take 0.6 of the time that register tiles over a decoded
+// piece do, 32 rows 0.8, 64 rows 0.9 to 0.95, and 80 % of the peak is reached, which is all that
+// integers, products and sums together allow. Larger numbers decode their weights once only.
+inline constexpr size_t kDotChunkRows = 8;
+inline constexpr size_t kDotChunkedRows = 96;
 inline constexpr int kFmaFewRows = 8;
 inline constexpr int kWideBias = 0;
 
@@ -44,6 +50,10 @@ inline F32x16 ToF32(I32x16 v) { return _mm512_cvtepi32_ps(v); }
 
 inline F32x16 LoadF16(const std::byte* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline F32x16 LoadBF16(const std::byte* p) {
+  const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));
 }
 inline F32x16 LoadI8(const std::byte* p) {
   return ToF32(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
@@ -69,6 +79,15 @@ inline void LoadPairBF16(const std::byte* p, F32x16& even, F32x16& odd) {
   const __m512i v = _mm512_loadu_si512(p);
   even = _mm512_castsi512_ps(_mm512_slli_epi32(v, 16));
   odd = _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(0xffff0000))));
+}
+// Likewise of floats of 8 bits (E4M3, every code a number), 2^-8 of their values: as f16, whose
+// exponents have a bias that is 8 larger. Shifting right copies the sign into the exponent's top
+// bit, which is zero in every code.
+inline void LoadPairF8(const std::byte* p, F32x16& even, F32x16& odd) {
+  const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  const __m256i mask = _mm256_set1_epi16(static_cast<int16_t>(0xbf80));
+  even = _mm512_cvtph_ps(_mm256_and_si256(_mm256_srai_epi16(_mm256_slli_epi16(v, 8), 1), mask));
+  odd = _mm512_cvtph_ps(_mm256_and_si256(_mm256_srai_epi16(v, 1), mask));
 }
 
 // What comes after is not begun before this value is there: the compiler would rather spill.

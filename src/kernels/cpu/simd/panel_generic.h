@@ -28,8 +28,10 @@ inline constexpr int kDotTileRows = 2;
 inline constexpr int kDotTilePanels = 1;
 inline constexpr int kFmaTileRows = 4;
 inline constexpr int kFmaTilePanels = 1;
-inline constexpr int kDotFewRows = 1;
-inline constexpr int kDotFewRowsScaled = 1;
+inline constexpr size_t kDotFewRows = 1;
+inline constexpr size_t kDotFewRowsScaled = 1;
+inline constexpr size_t kDotChunkRows = kDotFewRowsScaled;
+inline constexpr size_t kDotChunkedRows = 0;  // none
 inline constexpr int kFmaFewRows = 1;
 inline constexpr int kWideBias = 0;
 
@@ -135,9 +137,22 @@ inline void LoadPairF16(const std::byte* p, F32x16& even, F32x16& odd) {
   odd = EachF32([&](int i) { return F16ToF32(LoadU16(p + 4 * i + 2)); });
 }
 inline float BF16ToF32(uint16_t h) { return std::bit_cast<float>(static_cast<uint32_t>(h) << 16); }
+inline F32x16 LoadBF16(const std::byte* p) {
+  return EachF32([&](int i) { return BF16ToF32(LoadU16(p + 2 * i)); });
+}
 inline void LoadPairBF16(const std::byte* p, F32x16& even, F32x16& odd) {
   even = EachF32([&](int i) { return BF16ToF32(LoadU16(p + 4 * i)); });
   odd = EachF32([&](int i) { return BF16ToF32(LoadU16(p + 4 * i + 2)); });
+}
+// Likewise of floats of 8 bits (E4M3, every code a number), 2^-8 of their values: as f16, whose
+// exponents have a bias that is 8 larger.
+inline void LoadPairF8(const std::byte* p, F32x16& even, F32x16& odd) {
+  const auto decode = [](std::byte code) {
+    const auto bits = std::to_integer<uint32_t>(code);
+    return F16ToF32(static_cast<uint16_t>(((bits & 0x80) << 8) | ((bits & 0x7f) << 7)));
+  };
+  even = EachF32([&](int i) { return decode(p[2 * i]); });
+  odd = EachF32([&](int i) { return decode(p[2 * i + 1]); });
 }
 
 inline void KeepInOrder(F32x16&) {}

@@ -1,0 +1,144 @@
+// Mixture of experts, and matmuls of heads.
+#include "graph/execute/binder.h"
+
+namespace pelton {
+namespace {
+
+// A matmul of every expert over its rows, or of every head over its columns.
+class ExpertMatmulOp final : public BoundOp {
+ public:
+  // `sum` has data only where the rows are added up. `pairs` is the rows' number.
+  ExpertMatmulOp(const ExpertMatmulArgs& args, const ExpertSumArgs& sum, Dim pairs)
+      : args_(args), sum_(sum), pairs_(pairs) {}
+
+  size_t Prepare(const StepState& step) override {
+    // An expert cannot have more rows than there are tokens.
+    args_.matmul.rows = sum_.tokens = step.sizes.tokens;
+    sum_.pairs = step.sizes.Of(pairs_);
+    args_.sum = sum_.out == nullptr ? nullptr : &sum_;
+    return ExpertMatmulUnits(args_);
+  }
+  void Run(size_t begin, size_t end, std::byte* scratch) const noexcept override {
+    ExpertMatmul(args_, begin, end, scratch);
+  }
+  size_t ScratchBytes() const override { return ExpertMatmulScratchBytes(args_); }
+  // Of an expert with one row; others may have others.
+  const char* impl_name() const override {
+    MatmulArgs one = args_.matmul;
+    one.rows = 1;
+    return ChooseMatmul(one, args_.kind).name;
+  }
+
+ private:
+  ExpertMatmulArgs args_;
+  ExpertSumArgs sum_;
+  Dim pairs_;
+};
+
+class HeadMatmulOp final : public BoundOp {
+ public:
+  HeadMatmulOp(const HeadMatmulArgs& args, Dim rows) : args_(args), rows_(rows) {}
+
+  size_t Prepare(const StepState& step) override {
+    args_.matmul.rows = step.sizes.Of(rows_);
+    return HeadMatmulUnits(args_);
+  }
+  void Run(size_t begin, size_t end, std::byte* scratch) const noexcept override {
+    HeadMatmul(args_, begin, end, scratch);
+  }
+  size_t ScratchBytes() const override { return HeadMatmulScratchBytes(args_); }
+  const char* impl_name() const override { return ChooseMatmul(args_.matmul, args_.kind).name; }
+
+ private:
+  HeadMatmulArgs args_;
+  Dim rows_;
+};
+
+}  // namespace
+
+std::unique_ptr<BoundOp> Binder::Route() const {
+  RouteArgs args{};
+  args.logits = F32(In(0));
+  args.bias = F32(In(1));
+  args.ids = I32(Out(0));
+  args.weights = F32(Out(1));
+  args.logits_stride = Stride(In(0));
+  args.experts = Cols(In(0));
+  args.top = Attr("top");
+  args.groups = Attr("groups");
+  args.top_groups = Attr("top_groups");
+  const std::string& scoring = node_.Text("scoring");
+  args.scoring = scoring == "softmax"   ? RouterScoring::kSoftmax
+                 : scoring == "sigmoid" ? RouterScoring::kSigmoid
+                                        : RouterScoring::kSqrtSoftplus;
+  args.choices = F32(In(2));
+  args.choices_stride = Stride(In(2));
+  args.normalise = Attr("normalise") != 0;
+  args.scale = Number("by");
+  return MakeTableOp(
+      RouteImpls(), args,
+      [](RouteArgs& a, const StepState& step) { return a.tokens = step.sizes.tokens; },
+      RouteScratchBytes);
+}
+
+std::unique_ptr<BoundOp> Binder::ExpertRows() const {
+  ExpertRowsArgs args{.order = I32(In(1)), .top = Attr("top")};
+  if (ValueOf(In(0)).type == ElementType::kQuantizedRows) {
+    args.x = RowsIf(In(0));
+    args.out = RowsIf(Out());
+    args.row_bytes = args.x_row_bytes = args.out_row_bytes = QuantizedRows::RowBytes(Cols(In(0)));
+  } else {
+    args.x = reinterpret_cast<const std::byte*>(F32(In(0)));
+    args.out = reinterpret_cast<std::byte*>(F32(Out()));
+    args.row_bytes = Cols(In(0)) * sizeof(float);
+    args.x_row_bytes = Stride(In(0)) * sizeof(float);
+    args.out_row_bytes = Stride(Out()) * sizeof(float);
+  }
+  return MakeTableOp(ExpertRowsImpls(), args,
+                     [rows = RowsOf(Out())](ExpertRowsArgs& a, const StepState& step) {
+                       return a.pairs = rows(step);
+                     });
+}
+
+std::unique_ptr<BoundOp> Binder::BindExpertMatmul(bool gated, bool summed) const {
+  ExpertMatmulArgs args{};
+  MatmulArgs& matmul = args.matmul;
+  matmul.x_f32 = F32If(In(0));
+  matmul.x_quantized = RowsIf(In(0));
+  matmul.x_stride = Stride(In(0));
+  matmul.weights = c_.weights.Weights(In(1));
+  if (gated) {
+    matmul.gate = Gate();
+    matmul.gate_limit = GateLimit();
+  }
+  matmul.bias = F32(In(summed ? 5 : 3));
+  args.begin = I32(In(2));
+  args.end = args.begin + 1;
+  args.experts = Attr("experts");
+  args.expert_bytes = c_.weights.GroupBytes(In(1));
+  args.kind = RowsKind();
+  ExpertSumArgs sum{};
+  if (summed) {
+    sum = SumOf(In(3), In(4));
+  } else {
+    matmul.out = F32If(Out());
+    matmul.out_quantized = RowsIf(Out());
+    matmul.out_stride = Stride(Out());
+  }
+  return std::make_unique<ExpertMatmulOp>(args, sum, ValueOf(In(0)).shape.rows());
+}
+
+std::unique_ptr<BoundOp> Binder::BindHeadMatmul() const {
+  HeadMatmulArgs args{};
+  args.matmul.x_f32 = F32(In(0));
+  args.matmul.x_stride = Stride(In(0));
+  args.matmul.weights = c_.weights.Weights(In(1));
+  args.matmul.out = F32(Out());
+  args.matmul.out_stride = Stride(Out());
+  args.heads = Attr("heads");
+  args.head_bytes = c_.weights.GroupBytes(In(1));
+  args.kind = RowsKind();
+  return std::make_unique<HeadMatmulOp>(args, ValueOf(In(0)).shape.rows());
+}
+
+}  // namespace pelton
