@@ -82,14 +82,15 @@ typedef struct pelton_model_options {
   const char* models_folder;  // where models are kept by name; NULL: the user's store
   uint32_t threads;           // that compute; 0: one for each core
   uint32_t context_tokens;    // longest sequence; 0: what model and memory allow
-  uint32_t kv_tokens;      // of the KV cache; 0: contexts for all sequences, up to half the memory
-  uint32_t step_tokens;    // most rows of one step; longer prompts run in chunks
-  uint32_t max_sequences;  // that run at once, in one continuous batch
-  uint32_t max_queued;     // requests that wait beside them; further ones are PELTON_UNAVAILABLE
-  const char* numerics;    // "fast", or "exact" for fp32 throughout
-  const char* speculate;   // guess next tokens, check them: "ngram", "mtp", "off", "auto"
-  int32_t invariant;       // 0: the fastest kernels, whose results may depend on the batch
-  int32_t prefix_cache;    // 0: prompts with a common start share nothing
+  uint32_t kv_tokens;       // of the KV cache; 0: contexts for all sequences, up to half the memory
+  uint32_t step_tokens;     // most rows of one step; longer prompts run in chunks
+  uint32_t max_sequences;   // that run at once, in one continuous batch
+  uint32_t max_queued;      // requests that wait beside them; further ones are PELTON_UNAVAILABLE
+  const char* numerics;     // "fast", or "exact" for fp32 throughout
+  const char* speculate;    // guess next tokens, check them: "ngram", "mtp", "draft", "off", "auto"
+  int32_t invariant;        // 0: the fastest kernels, whose results may depend on the batch
+  int32_t prefix_cache;     // 0: prompts with a common start share nothing
+  const char* draft_model;  // a smaller model with the same vocabulary, which guesses; NULL: none
 } pelton_model_options;
 
 static inline void pelton_model_options_init(pelton_model_options* options) {

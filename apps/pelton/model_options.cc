@@ -105,15 +105,20 @@ void ModelOptions::AddRuntime(std::vector<Option>* options) {
                       .value = "MODE",
                       .help = "guess next tokens and check them in one step, where that pays: "
                               "ngram from what stood in the text before, mtp by the layer that "
-                              "the model has for it, both from the form that the answer must have; "
-                              "off; or auto for mtp, else ngram, where the answer cannot change "
-                              "by it [auto]",
+                              "the model has for it, draft by --draft-model, all of them from the "
+                              "form that the answer must have; off; or auto for draft, else mtp, "
+                              "else ngram, where the answer cannot change by it [auto]",
                       .group = "plan",
                       .target = &speculate,
-                      .choices = {"auto", "ngram", "mtp", "off"}});
+                      .choices = {"auto", "ngram", "mtp", "draft", "off"}});
+  options->push_back({.names = "--draft-model",
+                      .value = "MODEL",
+                      .help = "a smaller model with the same vocabulary, which guesses next tokens",
+                      .group = "plan",
+                      .target = &draft_model});
   options->push_back({.names = "--draft-tokens",
                       .value = "N",
-                      .help = "tokens that mtp guesses in a row at most, 1 to 8 [3]",
+                      .help = "tokens that mtp and draft guess in a row at most, 1 to 8 [3]",
                       .group = "plan",
                       .target = &draft_tokens});
   options->push_back({.names = "-t,--threads",
@@ -184,7 +189,13 @@ Result<LoadOptions> ModelOptions::Load(size_t max_sequences) const {
   options.speculate = speculate == "off"     ? Speculation::kOff
                       : speculate == "ngram" ? Speculation::kNgram
                       : speculate == "mtp"   ? Speculation::kMtp
+                      : speculate == "draft" ? Speculation::kDraft
                                              : Speculation::kAuto;
+  if (!draft_model.empty()) {
+    Result<std::string> path = ResolveModel(draft_model, models_folder);
+    if (!path.ok()) return path.status().WithContext("--draft-model");
+    options.draft_model = std::move(path).value();
+  }
   options.draft_tokens = static_cast<size_t>(draft_tokens);
   options.threads = static_cast<size_t>(threads);
   options.context_tokens = static_cast<size_t>(context_tokens);

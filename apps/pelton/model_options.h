@@ -16,6 +16,7 @@ struct ModelOptions {
   std::string numerics = "fast";
   std::string invariant = "on";
   std::string speculate = "auto";
+  std::string draft_model;
   int64_t draft_tokens = 3;
   std::string prefix_cache = "on";
   int64_t fusion_level = 3;

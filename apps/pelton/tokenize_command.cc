@@ -4,6 +4,7 @@
 #include "command.h"
 #include "line_reader.h"
 #include "model_options.h"
+#include "serving/model/model_tokenizer.h"
 
 namespace pelton {
 namespace {

@@ -214,7 +214,8 @@ class Model {
   Model(const std::string& model, const std::optional<std::string>& models_folder, uint32_t threads,
         uint32_t context_tokens, uint32_t kv_tokens, uint32_t step_tokens, uint32_t max_sequences,
         uint32_t max_queued, const std::string& numerics, bool invariant,
-        const std::string& speculate, bool prefix_cache) {
+        const std::string& speculate, const std::optional<std::string>& draft_model,
+        bool prefix_cache) {
     pelton_model_options options;
     pelton_model_options_init(&options);
     options.models_folder = OrNull(models_folder);
@@ -227,6 +228,7 @@ class Model {
     options.numerics = numerics.c_str();
     options.invariant = invariant ? 1 : 0;
     options.speculate = speculate.c_str();
+    options.draft_model = OrNull(draft_model);
     options.prefix_cache = prefix_cache ? 1 : 0;
     const nb::gil_scoped_release released;
     Check(pelton_open(model.c_str(), &options, &handle_));
@@ -488,10 +490,10 @@ NB_MODULE(_native, module) {
   nb::class_<Model>(module, "Model")
       .def(nb::init<const std::string&, const std::optional<std::string>&, uint32_t, uint32_t,
                     uint32_t, uint32_t, uint32_t, uint32_t, const std::string&, bool,
-                    const std::string&, bool>(),
+                    const std::string&, const std::optional<std::string>&, bool>(),
            "model"_a, nb::kw_only(), "models_folder"_a.none(), "threads"_a, "context_tokens"_a,
            "kv_tokens"_a, "step_tokens"_a, "max_sequences"_a, "max_queued"_a, "numerics"_a,
-           "invariant"_a, "speculate"_a, "prefix_cache"_a)
+           "invariant"_a, "speculate"_a, "draft_model"_a.none(), "prefix_cache"_a)
       .def("close", &Model::Close)
       .def("info", &Model::GetInfo)
       .def("tokenize", &Model::Tokenize, "text"_a, "add_special"_a, "parse_special"_a)

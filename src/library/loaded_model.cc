@@ -40,10 +40,12 @@ Result<LoadOptions> ReadOptions(const pelton_model_options& given) {
     options.speculate = Speculation::kNgram;
   } else if (speculate == "mtp") {
     options.speculate = Speculation::kMtp;
+  } else if (speculate == "draft") {
+    options.speculate = Speculation::kDraft;
   } else if (speculate == "off") {
     options.speculate = Speculation::kOff;
   } else if (speculate != "auto") {
-    return Unexpected("speculate", speculate, "\"ngram\", \"mtp\", \"off\" or \"auto\"");
+    return Unexpected("speculate", speculate, "\"ngram\", \"mtp\", \"draft\", \"off\" or \"auto\"");
   }
   options.threads = given.threads;
   options.context_tokens = given.context_tokens;
@@ -59,11 +61,14 @@ Result<LoadOptions> ReadOptions(const pelton_model_options& given) {
 
 Result<std::shared_ptr<LoadedModel>> OpenLoadedModel(const std::string& model,
                                                      const pelton_model_options& given) {
-  ASSIGN_OR_RETURN(const LoadOptions options, ReadOptions(given));
+  ASSIGN_OR_RETURN(LoadOptions options, ReadOptions(given));
   auto loaded = std::make_shared<LoadedModel>();
   const std::string folder =
       given.models_folder == nullptr ? DefaultModelsFolder() : given.models_folder;
   ASSIGN_OR_RETURN(loaded->path, ResolveModel(model, folder));
+  if (given.draft_model != nullptr) {
+    ASSIGN_OR_RETURN(options.draft_model, ResolveModel(given.draft_model, folder));
+  }
   ASSIGN_OR_RETURN(const bool is_encoder, IsEncoder(loaded->path));
   if (is_encoder) {
     ASSIGN_OR_RETURN(loaded->encoder,

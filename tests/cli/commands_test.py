@@ -102,6 +102,23 @@ class RunTest(unittest.TestCase):
         self.assertEqual(draw(7), draw(7))
         self.assertNotEqual(draw(7), draw(8))
 
+    def test_a_draft_model_changes_no_token(self):
+        ask = lambda *more: json.loads(
+            pelton("run", MODEL, "of the", "--json", "--max-tokens", 40, "--ignore-eos", *more))
+        for how in [("--temperature", 0), ("--temperature", 1, "--seed", 7)]:
+            plain = ask(*how, "--speculate", "off")
+            # The model itself is always right; it is no faster than itself, so it is asked rarely.
+            for more in [(), ("--speculate", "draft", "--draft-tokens", 1, "--numerics", "fast")]:
+                self.assertEqual(ask(*how, "--draft-model", MODEL, *more)["ids"], plain["ids"])
+
+    def test_a_draft_model_that_does_not_fit_is_refused(self):
+        for code, words, more in [
+                (2, "found no --draft-model", ["--speculate", "draft"]),
+                (2, "expected draft, auto or off", ["--draft-model", MODEL, "--speculate", "ngram"]),
+                (2, "same vocabulary", ["--draft-model", "tests/data/golden/qwen3"]),
+                (2, "no/model", ["--draft-model", "no/model"])]:
+            self.assertIn(words, pelton("run", MODEL, "x", *more, code=code).stderr)
+
     def test_chat_keeps_on_after_a_command_it_does_not_know(self):
         out = pelton("run", MODEL, "--max-tokens", 4, stdin="of the\n")
         self.assertTrue(out)

@@ -32,7 +32,7 @@ def write_json(path, value):
     path.write_text(json.dumps(value), encoding="utf-8")
 
 
-def make_chat_model(folder):
+def make_chat_model(folder, template=TEMPLATE):
     """One token for each byte, <|start|> and <|end|>, and a template."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True)
@@ -49,7 +49,7 @@ def make_chat_model(folder):
         "decoder": byte_level,
         "model": {"type": "BPE", "vocab": {alphabet[byte]: byte for byte in range(256)},
                   "merges": []}})
-    write_json(folder / "tokenizer_config.json", {"eos_token": "<|end|>", "chat_template": TEMPLATE})
+    write_json(folder / "tokenizer_config.json", {"eos_token": "<|end|>", "chat_template": template})
 
 
 def make_encoder(folder):

@@ -33,7 +33,8 @@ class LLM:
     def __init__(self, model: str | os.PathLike[str], *, threads: int = 0, context_tokens: int = 0,
                  kv_tokens: int = 0, step_tokens: int = 512, max_sequences: int = 32,
                  max_queued: int = 1 << 20, numerics: str = "fast", invariant: bool = True,
-                 speculate: str = "auto", prefix_cache: bool = True,
+                 speculate: str = "auto", draft_model: str | os.PathLike[str] | None = None,
+                 prefix_cache: bool = True,
                  models_folder: str | os.PathLike[str] | None = None) -> None:
         """Opens the model, which takes up to some seconds.
 
@@ -41,13 +42,16 @@ class LLM:
         model and memory allow. kv_tokens: size of the cache; 0 for contexts for all sequences, up to
         half the memory. step_tokens: most rows of one step. numerics: "fast" or "exact". invariant:
         False for the fastest kernels, whose results may depend on the batch. speculate: "ngram",
-        "mtp", "off", "auto". models_folder: the store.
+        "mtp", "draft", "off", "auto". draft_model: a smaller model with the same vocabulary, which
+        guesses next tokens. models_folder: the store.
         """
         self._model = _native.Model(
             os.fspath(model), models_folder=None if models_folder is None else os.fspath(models_folder),
             threads=threads, context_tokens=context_tokens, kv_tokens=kv_tokens,
             step_tokens=step_tokens, max_sequences=max_sequences, max_queued=max_queued,
-            numerics=numerics, invariant=invariant, speculate=speculate, prefix_cache=prefix_cache)
+            numerics=numerics, invariant=invariant, speculate=speculate,
+            draft_model=None if draft_model is None else os.fspath(draft_model),
+            prefix_cache=prefix_cache)
 
     def close(self) -> None:
         """Ends all requests and frees the model. Any number of times."""

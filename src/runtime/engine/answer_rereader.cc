@@ -43,8 +43,7 @@ void AnswerRereader::Begin(Sequence& answer) {
   answer.ExtendKeys(pool_.view().block_tokens);
   const size_t cached = index_.Find(answer.keys, answer.tokens).blocks;
   index_.Take(answer.keys, cached, answer.blocks);
-  answer.published_blocks = cached;
-  answer.computed_tokens = cached * pool_.view().block_tokens;
+  answer.BeginBehind(cached, pool_.view().block_tokens);
 }
 
 bool AnswerRereader::Step() {
@@ -58,7 +57,7 @@ bool AnswerRereader::Step() {
     while (answer.blocks.size() * block_tokens < end) {
       std::optional<BlockRef> block = pool_.Allocate();
       if (!block) break;
-      if (draft_model_ != nullptr) pool_.ZeroLayer(block->block(), pool_.view().layers - 1);
+      if (draft_model_ != nullptr) draft_model_->ClearBlock(block->block());
       answer.blocks.Append(*std::move(block));
     }
     if (count == 0 || answer.blocks.size() * block_tokens < end) {
@@ -69,16 +68,12 @@ bool AnswerRereader::Step() {
     assembler_.Add(answer, count, {});
     assembler_.EndPrompts();
     executor_.Run(assembler_.batch());
+    const size_t begin = std::exchange(answer.computed_tokens, end);
     if (draft_model_ != nullptr) {
-      // The token after the last one is not known.
-      const size_t rows_end = std::min(end, answer.tokens.size() - 1);
       draft_model_->Clear();
-      if (answer.computed_tokens < rows_end) {
-        draft_model_->Add(answer, answer.computed_tokens, rows_end, 0, 0, nullptr);
-      }
+      draft_model_->Add(answer, begin, 0);
       draft_model_->Run(executor_.hidden());
     }
-    answer.computed_tokens = end;
     for (; (answer.published_blocks + 1) * block_tokens <= end; ++answer.published_blocks) {
       const size_t i = answer.published_blocks;
       index_.Publish(answer.blocks[i], answer.keys[i],

@@ -34,7 +34,7 @@ Result<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options,
                                                const KvCacheView& geometry,
                                                const ExecutorFactory& make_executor,
                                                const Clock& clock, MetricRegistry& metrics,
-                                               const ExecutorFactory& make_draft_executor) {
+                                               const std::optional<DraftFactory>& draft) {
   KvCacheView sized = geometry;
   sized.num_blocks = options.kv_blocks;
   // Executors address a token's place in the cache with 32 bits.
@@ -46,26 +46,40 @@ Result<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options,
   }
   ASSIGN_OR_RETURN(std::unique_ptr<BlockPool> pool, BlockPool::Create(sized));
   ASSIGN_OR_RETURN(std::unique_ptr<StepExecutor> executor, make_executor(pool->view()));
-  std::unique_ptr<StepExecutor> draft_executor;
-  if (make_draft_executor) {
-    ASSIGN_OR_RETURN(draft_executor, make_draft_executor(pool->view()));
+  DraftParts parts;
+  if (draft) {
+    parts.cache = {.view = pool->view(), .first_layer = sized.layers - 1};
+    if (draft->geometry) {
+      parts.cache = {.view = *draft->geometry};
+      KvCacheView& view = parts.cache.view;
+      view.num_blocks = sized.num_blocks;
+      view.block_tokens = sized.block_tokens;
+      const std::optional<size_t> bytes = CheckedMul(view.num_blocks, view.BlockBytes());
+      if (!bytes) return InvalidArgument("the draft model's KV cache: its size does not fit");
+      ASSIGN_OR_RETURN(parts.memory, Arena::Allocate(*bytes, "the draft model's KV cache"));
+      view.data = parts.memory.data();
+    }
+    ASSIGN_OR_RETURN(parts.executor, draft->make_executor(parts.cache.view));
   }
   ASSIGN_OR_RETURN(EngineOptions resolved,
                    ResolveEngineOptions(options, executor->limits(), executor->vocab_size()));
   return std::unique_ptr<Engine>(new Engine(std::move(resolved), std::move(pool),
-                                            std::move(executor), std::move(draft_executor), clock,
-                                            metrics));
+                                            std::move(executor), std::move(parts), clock, metrics));
 }
 
 Engine::Engine(EngineOptions options, std::unique_ptr<BlockPool> pool,
-               std::unique_ptr<StepExecutor> executor, std::unique_ptr<StepExecutor> draft_executor,
-               const Clock& clock, MetricRegistry& metrics)
+               std::unique_ptr<StepExecutor> executor, DraftParts draft, const Clock& clock,
+               MetricRegistry& metrics)
     : options_(std::move(options)),
       pool_(std::move(pool)),
       executor_(std::move(executor)),
-      draft_executor_(std::move(draft_executor)),
       clock_(clock),
-      core_(options_, *pool_, *executor_, clock_, metrics, draft_executor_.get()) {
+      draft_(std::move(draft)),
+      draft_model_(draft_.executor == nullptr
+                       ? nullptr
+                       : std::make_unique<DraftModel>(*draft_.executor, draft_.cache,
+                                                      executor_->vocab_size(), clock_)),
+      core_(options_, *pool_, *executor_, clock_, metrics, draft_model_.get()) {
   thread_ = std::thread([this] { Loop(); });
 }
 

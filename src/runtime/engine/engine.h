@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "base/mutex.h"
@@ -29,15 +31,21 @@ class Engine final : public RequestSink {
   using ExecutorFactory =
       std::function<Result<std::unique_ptr<StepExecutor>>(const KvCacheView& cache)>;
 
-  // `geometry` describes the model's KV blocks; its num_blocks and data are the engine's to set.
-  // `make_draft_executor` makes what EngineCore calls its draft executor; empty: there is none.
+  // Makes the executor of a draft model (DraftModel). With a geometry its K/V has memory of its
+  // own, without one it lies in the last layer of the main model's blocks.
+  struct DraftFactory {
+    ExecutorFactory make_executor;
+    std::optional<KvCacheView> geometry;
+  };
+
+  // The geometries describe the models' KV blocks; num_blocks and data are the engine's to set.
   // Borrows clock and metrics for its lifetime. Fails if the options do not fit the executor's
   // limits, or if there is no memory for options.kv_blocks.
   static Result<std::unique_ptr<Engine>> Create(const EngineOptions& options,
                                                 const KvCacheView& geometry,
                                                 const ExecutorFactory& make_executor,
                                                 const Clock& clock, MetricRegistry& metrics,
-                                                const ExecutorFactory& make_draft_executor = {});
+                                                const std::optional<DraftFactory>& draft = {});
 
   // Every request that has not finished ends with kCancelled. Then the prefix cache goes to the
   // store, where the options name one.
@@ -62,9 +70,14 @@ class Engine final : public RequestSink {
     uint64_t id;
     bool hold;  // else resume
   };
+  struct DraftParts {
+    std::unique_ptr<StepExecutor> executor;  // null: there is no draft model
+    Arena memory;                            // for K/V of its own
+    DraftCache cache;
+  };
   Engine(EngineOptions options, std::unique_ptr<BlockPool> pool,
-         std::unique_ptr<StepExecutor> executor, std::unique_ptr<StepExecutor> draft_executor,
-         const Clock& clock, MetricRegistry& metrics);
+         std::unique_ptr<StepExecutor> executor, DraftParts draft, const Clock& clock,
+         MetricRegistry& metrics);
   void Loop();
   void ChangeHold(HoldChange change);
   bool HasMessage() const REQUIRES_LOCK(mutex_);  // for the engine's thread
@@ -75,9 +88,10 @@ class Engine final : public RequestSink {
   const EngineOptions options_;
   const std::unique_ptr<BlockPool> pool_;
   const std::unique_ptr<StepExecutor> executor_;
-  const std::unique_ptr<StepExecutor> draft_executor_;  // may be null
   const Clock& clock_;
-  EngineCore core_;  // engine thread only
+  const DraftParts draft_;
+  const std::unique_ptr<DraftModel> draft_model_;  // of draft_; may be null
+  EngineCore core_;                                // engine thread only
 
   Mutex mutex_;
   CondVar wake_;

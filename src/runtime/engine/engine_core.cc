@@ -11,24 +11,21 @@
 
 namespace pelton {
 EngineCore::EngineCore(const EngineOptions& options, BlockPool& pool, StepExecutor& executor,
-                       const Clock& clock, MetricRegistry& metrics, StepExecutor* draft_executor)
+                       const Clock& clock, MetricRegistry& metrics, DraftModel* draft_model)
     : options_(options),
       pool_(pool),
       executor_(executor),
       clock_(clock),
       metrics_(metrics, executor.limits().max_context),
       sampler_(executor.vocab_size(), executor.limits().max_context),
-      assembler_(executor.limits(), pool.view().block_tokens) {
-  if (draft_executor != nullptr && options_.speculate) {
-    draft_model_.emplace(*draft_executor, pool_.view().block_tokens, clock_);
-  }
+      assembler_(executor.limits(), pool.view().block_tokens),
+      draft_model_(options.speculate ? draft_model : nullptr) {
   if (options_.prefix_cache) prefix_index_.emplace(pool_);
   if (prefix_index_ && options_.store != nullptr) {
     options_.store->Restore({options_.store_fingerprint, pool_.view()}, pool_, *prefix_index_);
   }
   if (prefix_index_ && executor_.PromptsDiffer()) {
-    rereader_.emplace(pool_, *prefix_index_, executor_, assembler_,
-                      draft_model_ ? &*draft_model_ : nullptr);
+    rereader_.emplace(pool_, *prefix_index_, executor_, assembler_, draft_model_);
   }
   const size_t most_waiting = options_.max_queued + 2 * options_.max_sequences;
   running_.reserve(options_.max_sequences);
@@ -54,7 +51,7 @@ void EngineCore::Add(std::unique_ptr<LiveRequest> request) {
                "requests are queued in the order of their ids");
   request->since_ns = request->submitted_ns;
   request->sequence.prompt_differs = executor_.PromptsDiffer();
-  if (draft_model_) {
+  if (draft_model_ != nullptr) {
     request->model_drafter.Begin(draft_model_->record());
     request->drafter = &request->model_drafter;
   }
@@ -175,7 +172,7 @@ int64_t EngineCore::Step() {
     mask_filler_.Wait();
     for (const StepPart& part : parts_) FinishPart(part, logits);
     const int64_t main_ns = clock_.NowNs() - start_ns;
-    if (draft_model_) RunDraftModel();
+    if (draft_model_ != nullptr) RunDraftModel();
     RemoveFinished(running_);
     metrics_.steps.Add();
     metrics_.step_tokens.Observe(static_cast<double>(assembler_.batch().tokens.size()));
@@ -222,7 +219,7 @@ void EngineCore::MakePlan(int64_t now_ns) {
                                .last_realtime_ns = last_realtime_ns_};
   if (prefix_index_) LookUpPrefixes(state, now_ns);
   StepCost cost = predictor_.cost();
-  if (draft_model_ && cost.known()) cost += draft_model_->cost();
+  if (draft_model_ != nullptr && cost.known()) cost += draft_model_->cost();
   PlanStep(state,
            {.max_tokens = options_.max_step_tokens,
             .max_sequences = options_.max_sequences,
@@ -347,8 +344,7 @@ void EngineCore::ApplyAdmissions(int64_t now_ns) {
     if (cached_blocks > 0) {
       prefix_index_->Take(ReusableKeys(sequence), cached_blocks, sequence.blocks);
     }
-    sequence.published_blocks = cached_blocks;
-    sequence.computed_tokens = cached_blocks * pool_.view().block_tokens;
+    sequence.BeginBehind(cached_blocks, pool_.view().block_tokens);
     if (!request.started()) {
       if (prefix_index_) {
         metrics_.found_blocks.Add(cached_blocks);
@@ -397,20 +393,23 @@ void EngineCore::RunDraftModel() {
   for (const StepPart& part : parts_) {
     LiveRequest& request = *part.request;
     if (request.finished && !request.ended_whole) continue;
-    const Sequence& sequence = request.sequence;
-    // Where only a prompt was wanted, the token after its last one is not known.
-    const size_t end = std::min(sequence.computed_tokens, sequence.tokens.size() - 1);
-    if (part.begin >= end || !request.model_drafter.Follows(costs)) continue;
-    size_t guesses = 0;
+    if (!request.model_drafter.Follows(costs)) continue;
+    Sequence& sequence = request.sequence;
     const bool decodes = sequence.tokens.size() == sequence.computed_tokens + 1;
-    if (decodes && !request.finished && !request.output.constrained()) {
-      // The last token of an answer needs no row of its own.
-      const size_t left =
-          sequence.max_tokens - std::min(sequence.max_tokens, sequence.tokens.size() + 1);
-      guesses = request.model_drafter.Wanted(costs, sequence.tokens.size(),
-                                             std::min(left, options_.draft_tokens));
+    const bool guessable = decodes && !request.finished && !request.output.constrained();
+    // A guess needs a place in a block; a step that runs short of blocks finds them as before.
+    const size_t places =
+        std::min(sequence.tokens.size() + options_.draft_tokens, sequence.max_tokens);
+    if (guessable && pool_.num_available() > 2 * options_.max_sequences) {
+      CoverWithBlocks(sequence, places);
     }
-    draft_model_->Add(sequence, part.begin, end, part.first_row, guesses, &request.model_drafter);
+    if (!draft_model_->Add(sequence, part.begin, part.first_row) || !guessable) continue;
+    // The last token of an answer needs no row of its own.
+    const size_t left =
+        sequence.max_tokens - std::min(sequence.max_tokens, sequence.tokens.size() + 1);
+    const size_t guesses = request.model_drafter.Wanted(costs, sequence.tokens.size(),
+                                                        std::min(left, options_.draft_tokens));
+    if (guesses > 0) draft_model_->Ask(sequence, guesses, request.model_drafter);
   }
   metrics_.draft_passes.Add(draft_model_->Run(executor_.hidden()));
 }
@@ -425,18 +424,19 @@ void EngineCore::AssembleStep() {
   }
 }
 
-void EngineCore::AssemblePart(StepPart& part) {
-  const size_t block_tokens = pool_.view().block_tokens;
-  Sequence& sequence = part.request->sequence;
-  while (sequence.blocks.size() * block_tokens <
-         sequence.computed_tokens + part.count + part.drafts.size()) {
+// Requires: so many are available.
+void EngineCore::CoverWithBlocks(Sequence& sequence, size_t tokens) {
+  while (sequence.blocks.size() * pool_.view().block_tokens < tokens) {
     std::optional<BlockRef> block = pool_.Allocate();
     PELTON_CHECK(block.has_value(), "a plan fits the available blocks");
-    // Not every row of the draft model's layer will be written, and what a block held before must
-    // not have a say in anything.
-    if (draft_model_) pool_.ZeroLayer(block->block(), pool_.view().layers - 1);
+    if (draft_model_ != nullptr) draft_model_->ClearBlock(block->block());
     sequence.blocks.Append(*std::move(block));
   }
+}
+
+void EngineCore::AssemblePart(StepPart& part) {
+  Sequence& sequence = part.request->sequence;
+  CoverWithBlocks(sequence, sequence.computed_tokens + part.count + part.drafts.size());
   part.begin = sequence.computed_tokens;
   part.first_row = assembler_.num_rows();
   part.first_logit_row = assembler_.num_logit_rows();

@@ -34,10 +34,9 @@ namespace pelton {
 class EngineCore {
  public:
   // `options` are resolved; everything else is borrowed for the core's lifetime.
-  // `draft_executor` predicts further tokens from the hidden states of `executor` and keeps its K/V
-  // in the last layer of the pool's blocks; null: guesses come from the text alone.
+  // `draft_model` guesses for this core alone; null: guesses come from the text alone.
   EngineCore(const EngineOptions& options, BlockPool& pool, StepExecutor& executor,
-             const Clock& clock, MetricRegistry& metrics, StepExecutor* draft_executor = nullptr);
+             const Clock& clock, MetricRegistry& metrics, DraftModel* draft_model = nullptr);
   ~EngineCore();
 
   // Queues a prepared request. Requires: ids ascend from call to call; at most max_queued +
@@ -92,6 +91,7 @@ class EngineCore {
   StepShape DecodingShape() const;
   void ChooseDrafts();
   void RunDraftModel();
+  void CoverWithBlocks(Sequence& sequence, size_t tokens);
   void LookUpPrefixes(const ScheduleState& state, int64_t now_ns);
   std::span<const BlockKey> ReusableKeys(const Sequence& sequence) const;
   void LetGoOfBlocks(LiveRequest& request, int64_t now_ns);
@@ -123,7 +123,7 @@ class EngineCore {
   std::optional<PrefixIndex> prefix_index_;  // none if the prefix cache is off
   Sampler sampler_;
   StepAssembler assembler_;
-  std::optional<DraftModel> draft_model_;
+  DraftModel* const draft_model_;           // may be null
   std::optional<AnswerRereader> rereader_;  // where answers are not what prompts of them would be
   TenantLedger tenants_;
   LatencyPredictor predictor_;

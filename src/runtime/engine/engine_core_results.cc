@@ -137,7 +137,7 @@ bool EngineCore::ReportNextToken(LiveRequest& request, std::span<float> row) {
       }
     }
   }
-  const std::optional<int32_t> id = sampler_.Sample(
+  std::optional<int32_t> id = sampler_.Sample(
       {.logits = row,
        .params = sequence.params,
        .seed = sequence.seed,
@@ -145,6 +145,11 @@ bool EngineCore::ReportNextToken(LiveRequest& request, std::span<float> row) {
        .forbidden = may_end ? std::span<const int32_t>() : std::span(request.end_ids),
        .allowed = mask});
   if (!id) return false;
+  if (const std::optional<int32_t> forced = request.reasoning.Forced()) {
+    const auto word = static_cast<size_t>(*forced) / 32;
+    // A constraint goes before: the reasoning is closed once it allows that.
+    if (mask.empty() || (mask[word] >> (*forced % 32) & 1) != 0) id = forced;
+  }
   TokenEvent event{.id = *id, .text = {}, .logprob = 0, .top = {}};
   if (sequence.params.logprobs) {
     const auto top = std::span(top_).first(*sequence.params.logprobs);
@@ -153,6 +158,7 @@ bool EngineCore::ReportNextToken(LiveRequest& request, std::span<float> row) {
     event.logprob = logprobs->chosen;
     event.top = top.first(logprobs->num_top);
   }
+  request.reasoning.Advance(*id);
   sequence.tokens.push_back(*id);
   const int64_t now_ns = clock_.NowNs();
   if (request.first_token_ns < 0) {

@@ -11,6 +11,7 @@
 #include "runtime/engine/engine_core.h"
 #include "runtime/engine/guessing_executor.h"
 #include "runtime/engine/hashing_executor.h"
+#include "runtime/engine/reading_executor.h"
 #include "runtime/engine/request.h"
 #include "runtime/engine/run_to_completion.h"
 
@@ -111,12 +112,15 @@ class TurnConstraint final : public OutputConstraint {
 // A core over the hashing model, with all its parts in reach.
 class CoreFixture {
  public:
+  // By whom guesses are made: by a GuessingExecutor over a second layer, or by a ReadingExecutor
+  // over a cache of its own.
+  enum class Drafts { kNone, kLayer, kModel };
   struct Shape {
     size_t num_blocks = 64;
     size_t block_tokens = 4;
     size_t vocab_size = 40;
     bool prompts_differ = false;
-    bool draft_model = false;  // a GuessingExecutor over a second layer
+    Drafts drafts = Drafts::kNone;
     StepLimits limits{.max_tokens = 32, .max_sequences = 8, .max_logit_rows = 8, .max_context = 96};
   };
 
@@ -124,7 +128,7 @@ class CoreFixture {
     pool = BlockPool::Create({.data = nullptr,
                               .dtype = KvDType::kF32,
                               .num_blocks = shape.num_blocks,
-                              .layers = shape.draft_model ? size_t{2} : size_t{1},
+                              .layers = shape.drafts == Drafts::kLayer ? size_t{2} : size_t{1},
                               .kv_heads = 1,
                               .head_dim = 1,
                               .block_tokens = shape.block_tokens})
@@ -133,10 +137,20 @@ class CoreFixture {
     executor->prompts_differ = shape.prompts_differ;
     options.kv_blocks = shape.num_blocks;
     resolved = ResolveEngineOptions(options, shape.limits, shape.vocab_size).value();
-    if (shape.draft_model) {
-      guesser = std::make_unique<GuessingExecutor>(pool->view(), shape.limits, shape.vocab_size);
+    DraftCache cache = {.view = pool->view(), .first_layer = pool->view().layers - 1};
+    if (shape.drafts == Drafts::kLayer) {
+      guesser = std::make_unique<GuessingExecutor>(cache.view, shape.limits, shape.vocab_size);
+    } else if (shape.drafts == Drafts::kModel) {
+      draft_memory.resize(pool->num_blocks() * pool->view().BlockBytes());
+      cache.view.data = draft_memory.data();
+      guesser = std::make_unique<ReadingExecutor>(cache.view, pool->view(), *executor, shape.limits,
+                                                  shape.vocab_size);
     }
-    core = std::make_unique<EngineCore>(resolved, *pool, *executor, clock, metrics, guesser.get());
+    if (guesser != nullptr) {
+      draft_model = std::make_unique<DraftModel>(*guesser, cache, shape.vocab_size, clock);
+    }
+    core =
+        std::make_unique<EngineCore>(resolved, *pool, *executor, clock, metrics, draft_model.get());
   }
 
   // Queues a request; `result` must outlive it. The request's observer is made here.
@@ -174,7 +188,9 @@ class CoreFixture {
   MetricRegistry metrics;
   std::unique_ptr<BlockPool> pool;
   std::unique_ptr<HashingExecutor> executor;
-  std::unique_ptr<GuessingExecutor> guesser;  // may be null
+  std::vector<std::byte> draft_memory;   // of a ReadingExecutor
+  std::unique_ptr<TestGuesser> guesser;  // may be null, as the model
+  std::unique_ptr<DraftModel> draft_model;
   EngineOptions resolved;
   std::unique_ptr<EngineCore> core;  // goes first
   uint64_t last_id = 0;

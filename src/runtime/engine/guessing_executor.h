@@ -10,11 +10,20 @@
 
 namespace pelton {
 
-// A draft model for tests beside a HashingExecutor over the same cache, whose last layer is its
-// own: K holds the token after the row's, V the hidden state. It checks that what it is given fits
-// what the main model has in the cache, at each position that it is shown. Its guesses are the main
-// model's habit, or wrong.
-class GuessingExecutor final : public StepExecutor {
+// A draft model for tests beside a HashingExecutor. Its guesses are the main model's habit, or
+// wrong.
+class TestGuesser : public StepExecutor {
+ public:
+  size_t habit = 0;  // as the main model's; 0: guesses are wrong
+  std::function<void()> after_run;
+  size_t num_passes = 0;
+  size_t num_missing = 0;  // rows before others that were never written
+};
+
+// A further layer of the main model for tests, over the same cache, whose last layer is its own: K
+// holds the token after the row's, V the hidden state. It checks that what it is given fits what
+// the main model has in the cache, at each position that it is shown.
+class GuessingExecutor final : public TestGuesser {
  public:
   GuessingExecutor(const KvCacheView& cache, const StepLimits& limits, size_t vocab_size)
       : cache_(cache),
@@ -55,11 +64,6 @@ class GuessingExecutor final : public StepExecutor {
     if (after_run) after_run();
     return std::span(logits_).first(next_logit_row * vocab_size_);
   }
-
-  size_t habit = 0;  // as the main model's; 0: guesses are wrong
-  std::function<void()> after_run;
-  size_t num_passes = 0;
-  size_t num_missing = 0;  // rows before others that were never written
 
  private:
   size_t SlotOf(const SequenceSpan& span, size_t position) const {

@@ -17,6 +17,7 @@ LiveRequest::LiveRequest(Request request)
       observer(std::move(request.observer)),
       stop_matcher(request.params.stop_strings),
       output(std::move(request.constraint)),
+      reasoning(std::move(request.reasoning_budget)),
       start_deadline_ns(request.start_deadline_ns),
       service_class(request.service_class),
       tenant(std::move(request.tenant)),

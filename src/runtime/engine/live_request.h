@@ -38,6 +38,7 @@ struct LiveRequest {
   std::unique_ptr<RequestObserver> observer;
   StopMatcher stop_matcher;
   ConstrainedOutput output;
+  ReasoningLimit reasoning;
   std::vector<int32_t> end_ids;  // the model's end tokens, unless ignored, and the stop ids
   int64_t start_deadline_ns;
   ServiceClass service_class;  // more urgent than asked for once it has waited for long

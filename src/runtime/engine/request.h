@@ -3,12 +3,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/status.h"
+#include "runtime/engine/reasoning_limit.h"
 #include "runtime/sample/output_constraint.h"
 #include "runtime/sample/sampler.h"
 #include "runtime/schedule/step_plan.h"
@@ -104,7 +106,8 @@ struct Request {
   // Null: any token may be drawn. Otherwise only those that it allows, end tokens only where it may
   // end; the output ends where nothing may follow.
   std::unique_ptr<OutputConstraint> constraint;
-  std::unique_ptr<RequestObserver> observer;  // not null; destroyed after OnFinish
+  std::optional<ReasoningBudget> reasoning_budget;  // empty: as long as the model wants
+  std::unique_ptr<RequestObserver> observer;        // not null; destroyed after OnFinish
 };
 
 }  // namespace pelton

@@ -166,10 +166,6 @@ void BlockPool::ZeroFrom(int32_t block, size_t first_token) {
   }
 }
 
-void BlockPool::ZeroLayer(int32_t block, size_t layer) {
-  std::memset(view_.K(static_cast<size_t>(block), layer, 0), 0, view_.LayerBytes());
-}
-
 void BlockPool::Release(int32_t block) {
   State& state = states_[static_cast<size_t>(block)];
   PELTON_DCHECK(state.shares > 0, "only a held block is released");

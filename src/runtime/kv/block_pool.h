@@ -83,8 +83,6 @@ class BlockPool {
   void Zero(int32_t block) { ZeroFrom(block, 0); }
   // The same for the tokens from `first_token` on.
   void ZeroFrom(int32_t block, size_t first_token);
-  // The same for one layer. Requires: layer < view().layers.
-  void ZeroLayer(int32_t block, size_t layer);
 
  private:
   friend class BlockRef;

@@ -72,11 +72,11 @@ class Planner {
       if (sequence.draft_tokens == 0 || run.count != 1 || Pending(sequence) != 1) continue;
       if (sequence.computed_tokens < sequence.border) continue;
       size_t count = std::min({sequence.draft_tokens, tokens_left_, rows_left_});
-      const size_t held = BlocksFor(sequence.known_tokens);
+      const size_t held = std::max(BlocksFor(sequence.known_tokens), sequence.held_blocks);
       const size_t room = (held + available_blocks_) * state_.block_tokens - sequence.known_tokens;
       count = FitPromise(sequence.known_tokens, std::min(count, room), true);
       if (count == 0) continue;
-      available_blocks_ -= BlocksFor(sequence.known_tokens + count) - held;
+      available_blocks_ -= std::max(BlocksFor(sequence.known_tokens + count), held) - held;
       tokens_left_ -= count;
       rows_left_ -= count;
       plan_.shape.Add(sequence.known_tokens, count, true);
@@ -89,8 +89,10 @@ class Planner {
 
   size_t BlocksFor(size_t tokens) const { return DivUp(tokens, state_.block_tokens); }
 
+  // A sequence may hold blocks for guesses already.
   size_t NewBlocks(const SequenceView& s, size_t held_blocks, size_t count) const {
-    return BlocksFor(s.computed_tokens + count) - held_blocks;
+    const size_t blocks = BlocksFor(s.computed_tokens + count);
+    return blocks - std::min(blocks, held_blocks);
   }
 
   // Logit rows of the next `count` tokens: those at positions from logit_begin on.
@@ -244,7 +246,7 @@ class Planner {
   size_t PromisedTo(size_t index) const {
     if (plan_.gone[index]) return 0;
     const SequenceView& sequence = state_.running[index];
-    size_t blocks = BlocksFor(sequence.known_tokens) - sequence.held_blocks;
+    size_t blocks = NewBlocks(sequence, sequence.held_blocks, Pending(sequence));
     for (const PlannedRun& run : plan_.runs) {
       if (run.admitted || run.index != index) continue;
       blocks -= NewBlocks(sequence, sequence.held_blocks, run.count);

@@ -19,7 +19,7 @@ struct SequenceView {
   size_t known_tokens;     // prompt and output so far, at least 1
   size_t computed_tokens;  // of these, how many are in the KV cache; below known_tokens
   size_t logit_begin;      // positions from here to the last known one want logits
-  size_t held_blocks;      // running: blocks that it holds
+  size_t held_blocks;      // running: blocks that it holds, of computed and further tokens
   // running: blocks that preempting it makes available. Read only if blocks run short: may be left
   // 0 as long as blocks are available for every token of a step and one more per sequence.
   size_t sole_blocks;

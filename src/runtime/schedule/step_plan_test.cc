@@ -44,6 +44,7 @@ class Simulation {
   StepBudget budget{.max_tokens = 16, .max_sequences = 4, .max_logit_rows = 4};
   size_t num_blocks = 100;
   size_t block_tokens = 4;
+  size_t ahead_tokens = 0;          // for which sequences take blocks ahead
   int64_t step_ns = 1;              // unless the budget has costs
   std::vector<Simulated> arrivals;  // by arrival time
   std::vector<TenantShare> tenants;
@@ -144,6 +145,7 @@ class Simulation {
         finished.push_back(index);
       }
     }
+    TakeAhead();
     std::sort(leaving.rbegin(), leaving.rend());
     for (const size_t i : leaving) waiting_.erase(waiting_.begin() + static_cast<ptrdiff_t>(i));
     finished.insert(finished.end(), plan_.preempted.begin(), plan_.preempted.end());
@@ -153,6 +155,16 @@ class Simulation {
     const auto older = [](const Simulated& a, const Simulated& b) { return a.id < b.id; };
     std::sort(waiting_.begin(), waiting_.end(), older);
     std::sort(running_.begin(), running_.end(), older);
+  }
+
+  // Sequences take blocks for guesses while many are left.
+  void TakeAhead() {
+    size_t held = 0;
+    for (const Simulated& s : running_) held += s.held;
+    for (Simulated& s : running_) {
+      const size_t wanted = DivUp(s.known + ahead_tokens, block_tokens);
+      while (ahead_tokens > 0 && s.held < wanted && held + 2 < num_blocks) ++s.held, ++held;
+    }
   }
 
   void Charge(const Simulated& s, double cost) {
@@ -275,6 +287,7 @@ TEST_P(PlanStepProperty, StaysInsideTheBudgetAndFinishesEverything) {
   simulation.budget.max_tokens = simulation.budget.max_sequences + below(20);
   const size_t pool_tokens = simulation.num_blocks * simulation.block_tokens;
   simulation.tenants.resize(3);
+  simulation.ahead_tokens = GetParam() % 3 == 0 ? 0 : below(9);
   if (GetParam() % 4 == 0) {
     simulation.budget.cost = {.fixed_ns = 1e6, .prefill_token_ns = 3e6, .decode_row_ns = 2e6};
   }

@@ -30,6 +30,7 @@ struct Sequence {
   size_t computed_tokens = 0;
   BlockTable blocks;
   size_t published_blocks = 0;  // leading blocks that the prefix index was told of or that it gave
+  size_t drafted_tokens = 0;    // leading tokens that a draft model of its own has read
 
   BlockKey root_key;           // the parent of the first block
   BlockKey last_key;           // of the last block in `keys`, or the root
@@ -63,11 +64,16 @@ struct Sequence {
     }
   }
 
+  // Begins behind the cached blocks that it holds.
+  void BeginBehind(size_t cached_blocks, size_t block_tokens) {
+    published_blocks = cached_blocks;
+    computed_tokens = drafted_tokens = cached_blocks * block_tokens;
+  }
+
   // Forgets everything that was computed and gives the blocks back; the tokens stay.
   void DropBlocks() {
     blocks.Clear();
-    computed_tokens = 0;
-    published_blocks = 0;
+    BeginBehind(0, 0);
   }
 };
 

@@ -1,15 +1,19 @@
 #include "runtime/speculate/draft_model.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/check.h"
 
 namespace pelton {
 
-DraftModel::DraftModel(StepExecutor& executor, size_t block_tokens, const Clock& clock)
-    : executor_(executor), block_tokens_(block_tokens), clock_(clock) {
+DraftModel::DraftModel(StepExecutor& executor, const DraftCache& cache, size_t vocab_size,
+                       const Clock& clock)
+    : executor_(executor),
+      cache_(cache),
+      vocab_size_(std::min(vocab_size, executor.vocab_size())),
+      clock_(clock) {
   const StepLimits& limits = executor.limits();
-  PELTON_CHECK(executor.hidden_size() > 0, "the layer goes on from hidden states");
   tokens_.reserve(limits.max_tokens);
   positions_.reserve(limits.max_tokens);
   slots_.reserve(limits.max_tokens);
@@ -18,6 +22,12 @@ DraftModel::DraftModel(StepExecutor& executor, size_t block_tokens, const Clock&
   sources_.reserve(limits.max_sequences);
   chains_.reserve(limits.max_sequences);
   states_.reserve(limits.max_sequences * executor.hidden_size());
+}
+
+void DraftModel::ClearBlock(int32_t block) {
+  const KvCacheView& view = cache_.view;
+  std::memset(view.K(static_cast<size_t>(block), cache_.first_layer, 0), 0,
+              (view.layers - cache_.first_layer) * view.LayerBytes());
 }
 
 void DraftModel::ClearRows() {
@@ -36,26 +46,45 @@ void DraftModel::Clear() {
 }
 
 void DraftModel::AddRow(const Sequence& sequence, size_t position, int32_t token) {
-  const auto block = static_cast<size_t>(sequence.blocks[position / block_tokens_]);
-  tokens_.push_back(token);
+  const size_t block_tokens = cache_.view.block_tokens;
+  const auto block = static_cast<size_t>(sequence.blocks[position / block_tokens]);
+  // The main model's vocabulary may go on where the draft model's ends.
+  tokens_.push_back(static_cast<size_t>(token) < executor_.vocab_size() ? token : 0);
   positions_.push_back(static_cast<int32_t>(position));
-  slots_.push_back(static_cast<int32_t>(block * block_tokens_ + position % block_tokens_));
+  slots_.push_back(static_cast<int32_t>(block * block_tokens + position % block_tokens));
 }
 
-void DraftModel::Add(const Sequence& sequence, size_t begin, size_t end, size_t hidden_row,
-                     size_t guesses, ModelDrafter* drafter) {
-  PELTON_CHECK(begin < end && end < sequence.tokens.size(), "the token after each row is known");
+bool DraftModel::Add(Sequence& sequence, size_t begin, size_t hidden_row) {
+  const size_t known = sequence.tokens.size();
+  size_t end;
+  if (FromHidden()) {
+    // Where only a prompt was wanted, the token after its last one is not known.
+    end = std::min(sequence.computed_tokens, known - 1);
+  } else {
+    const StepLimits& limits = executor_.limits();
+    begin = sequence.drafted_tokens;
+    // The last token's block may be one that the next step takes.
+    end = std::min({known, sequence.blocks.size() * cache_.view.block_tokens,
+                    begin + limits.max_tokens - tokens_.size(), limits.max_context});
+    sequence.drafted_tokens = std::max(begin, end);
+  }
+  if (begin >= end) return false;
   spans_.push_back({.first_row = static_cast<int32_t>(tokens_.size()),
                     .count = static_cast<int32_t>(end - begin),
                     .context = static_cast<int32_t>(end),
                     .block_table = sequence.blocks.data()});
-  for (size_t i = begin; i < end; ++i) AddRow(sequence, i, sequence.tokens[i + 1]);
+  const size_t ahead = FromHidden() ? 1 : 0;
+  for (size_t i = begin; i < end; ++i) AddRow(sequence, i, sequence.tokens[i + ahead]);
   shape_.Add(begin, end - begin, end > sequence.prompt_tokens);
-  sources_.push_back({hidden_row, end - begin});
-  if (guesses == 0) return;
+  if (FromHidden()) sources_.push_back({hidden_row, end - begin});
+  return end + ahead == known;
+}
+
+void DraftModel::Ask(const Sequence& sequence, size_t guesses, ModelDrafter& drafter) {
+  PELTON_CHECK(guesses > 0, "there is something to guess");
   chains_.push_back({.sequence = &sequence,
-                     .drafter = drafter,
-                     .position = end - 1,
+                     .drafter = &drafter,
+                     .position = static_cast<size_t>(positions_.back()),
                      .wanted = std::min(guesses, ModelDrafter::kMaxGuesses),
                      .logit_row = logit_rows_.size(),
                      .guesses = {},
@@ -95,7 +124,7 @@ void DraftModel::RunPass() {
   const size_t vocab = executor_.vocab_size();
   for (Chain& chain : chains_) {
     if (chain.made == chain.wanted) continue;
-    const std::span<const float> row = logits.subspan(chain.logit_row * vocab, vocab);
+    const std::span<const float> row = logits.subspan(chain.logit_row * vocab, vocab_size_);
     chain.guesses[chain.made++] =
         static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
   }
@@ -110,7 +139,8 @@ bool DraftModel::AddNextRows(size_t made) {
   for (Chain& chain : chains_) {
     // A row at the end of the blocks is not worth a block of its own.
     const size_t position = chain.position + made;
-    if (chain.made < made || position >= chain.sequence->blocks.size() * block_tokens_) {
+    if (chain.made < made || position >= executor_.limits().max_context ||
+        position >= chain.sequence->blocks.size() * cache_.view.block_tokens) {
       chain.wanted = chain.made;
     }
     if (chain.made == chain.wanted) continue;

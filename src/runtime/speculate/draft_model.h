@@ -13,31 +13,49 @@
 
 namespace pelton {
 
-// Makes the guesses of all sequences with a layer that predicts a further token (MTP), in passes
-// after each step. Row i of a sequence goes on from the main model's hidden state of position i and
-// the token of position i + 1, and its K/V lies in the last layer of the same cache blocks, so that
-// blocks that are shared, dropped or kept take it with them. The last row of a cached block saw the
-// next token of the sequence that computed it: that of another sequence may be another one, which
-// makes a guess less likely, never an output wrong. Rows that were left out are zeros.
+// The K/V rows of a draft model, in as many blocks of as many tokens as the main model's.
+struct DraftCache {
+  KvCacheView view;
+  size_t first_layer = 0;  // of each block; it and those after it are the draft model's
+};
+
+// Makes the guesses of all sequences, in passes after each step. Its K/V follows the main model's
+// blocks, so that blocks that are shared, dropped or kept take it with them. It is one of two
+// kinds:
 //
-// For further guesses the layer goes on from its own output, over rows that the next step computes
-// again. Engine thread only; no allocation after construction.
+// - A layer that predicts a further token (MTP): row i of a sequence goes on from the main model's
+//   hidden state of position i and the token of position i + 1. The last row of a cached block saw
+//   the next token of the sequence that computed it: that of another sequence may be another one,
+//   which makes a guess less likely, never an output wrong. Rows that were left out are zeros.
+// - A language model by itself, smaller than the main one: row i is the token of position i. What
+//   it did not read in one step it reads in a later one.
+//
+// For further guesses it goes on from its own guess, over rows that the next step computes again.
+// Engine thread only; no allocation after construction.
 class DraftModel {
  public:
-  // `executor` takes and gives hidden states of one size and has the main model's limits, except
-  // that one row of a sequence has logits; borrowed, as the clock.
-  DraftModel(StepExecutor& executor, size_t block_tokens, const Clock& clock);
+  // `executor` takes and gives hidden states of the main model's size, or takes none; it has the
+  // main model's limits, except that one row of a sequence has logits, and may know a shorter
+  // context. Guesses are below `vocab_size`. All are borrowed.
+  DraftModel(StepExecutor& executor, const DraftCache& cache, size_t vocab_size,
+             const Clock& clock);
 
   void Clear();
 
-  // Adds the rows [begin, end) of a sequence, whose hidden states are rows of the last step from
-  // `hidden_row` on, and asks for guesses at what follows its tokens: then end + 1 is their number.
-  // Requires: begin < end < the number of its tokens; blocks cover them. `drafter` may be null if
-  // `guesses` is 0, and is borrowed until Run.
-  void Add(const Sequence& sequence, size_t begin, size_t end, size_t hidden_row, size_t guesses,
-           ModelDrafter* drafter);
+  // What a block held before must not have a say in anything: to be called for each that the main
+  // model takes.
+  void ClearBlock(int32_t block);
 
-  // Reads the rows, whose hidden states are among `hidden`, that the step gave, and gives drafters
+  // Adds the rows that the last step made known: it computed the sequence's tokens from `begin` on,
+  // whose hidden states are its rows from `hidden_row` on. Returns whether that is all there is to
+  // know, so that Ask may follow.
+  bool Add(Sequence& sequence, size_t begin, size_t hidden_row);
+
+  // Asks for guesses at what follows the tokens of the sequence that was added last. Requires:
+  // guesses > 0. The drafter is borrowed until Run.
+  void Ask(const Sequence& sequence, size_t guesses, ModelDrafter& drafter);
+
+  // Reads the rows, whose hidden states are among `hidden` of the step, and gives drafters
   // their guesses: one for each pass, fewer where a block ends. Returns the number of passes.
   size_t Run(std::span<const float> hidden);
 
@@ -62,6 +80,7 @@ class DraftModel {
     size_t count;
   };
 
+  bool FromHidden() const { return executor_.hidden_size() > 0; }
   void ClearRows();
   void AddRow(const Sequence& sequence, size_t position, int32_t token);
   void RunPass();
@@ -69,7 +88,8 @@ class DraftModel {
   bool AddNextRows(size_t made);
 
   StepExecutor& executor_;
-  const size_t block_tokens_;
+  const DraftCache cache_;
+  const size_t vocab_size_;
   const Clock& clock_;
   LatencyPredictor predictor_;
   DraftRecord record_;
@@ -82,7 +102,7 @@ class DraftModel {
   StepShape shape_;
   std::vector<Source> sources_;
   std::vector<Chain> chains_;
-  std::vector<float> states_;  // [sequences, hidden]: of the layer's own, for the next pass
+  std::vector<float> states_;  // [sequences, hidden]: its own, for the next pass
 };
 
 }  // namespace pelton

@@ -40,7 +40,8 @@ void ReadToolChoice(FieldReader& reader, bool* use_tools, ToolChoice* out) {
   *use_tools = type != "none";
 }
 
-void ReadThinking(FieldReader& reader, ChatPrompt* chat, bool* show) {
+void ReadThinking(FieldReader& reader, ChatPrompt* chat, GenerationRequest* generation,
+                  bool* show) {
   const Json* thinking = reader.Find("thinking");
   if (thinking == nullptr) return;
   if (!thinking->is_object()) return reader.Fail("thinking", "an object");
@@ -51,9 +52,9 @@ void ReadThinking(FieldReader& reader, ChatPrompt* chat, bool* show) {
   if (type != "enabled" && type != "disabled" && type != "adaptive") {
     inner.Fail("type", "\"enabled\", \"disabled\" or \"adaptive\"");
   }
-  // A wish: models think as long as they do, within max_tokens.
   inner.Whole("budget_tokens", &budget);
   if (budget < 1024) inner.Fail("budget_tokens", "1024 or more");
+  if (inner.Has("budget_tokens")) generation->thinking_budget = budget;
   inner.String("display", &display);
   if (display != "summarized" && display != "omitted") {
     inner.Fail("display", "\"summarized\" or \"omitted\"");
@@ -158,7 +159,7 @@ std::optional<ApiError> ReadMessagesRequest(const LanguageModel& model, std::str
   ChatPrompt chat;
   bool use_tools = true;
   ReadToolChoice(reader, &use_tools, &generation.tool_choice);
-  ReadThinking(reader, &chat, &request->show_thinking);
+  ReadThinking(reader, &chat, &generation, &request->show_thinking);
   ReadOutputConfig(reader, &chat, &generation);
   const Json* tools = reader.Find("tools");
   if (tools != nullptr && use_tools) {

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "serving/generate/output_grammar.h"
+#include "serving/generate/reasoning_marks.h"
 #include "serving/request/prompt.h"
 
 namespace pelton {
@@ -32,6 +33,9 @@ Request EngineRequest(const LanguageModel& model, const GenerationRequest& reque
   asked.service_class = request.terms.service_class;
   asked.first_token_within_ns = request.terms.first_token_within_ns;
   asked.decoder = MakeTextDecoder(model, !NeedsControlTokens(model, request));
+  if (request.thinking_budget && request.format) {
+    asked.reasoning_budget = MakeReasoningBudget(model, *request.format, *request.thinking_budget);
+  }
   if (request.grammar) asked.constraint = MakeConstraint(request.grammar, *model.tokenizer);
   return asked;
 }

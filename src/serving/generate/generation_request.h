@@ -46,6 +46,7 @@ struct GenerationRequest {
   ToolChoice tool_choice;
   std::optional<GrammarSource> constraint;         // what the output must be
   std::string constraint_field;                    // of the request, for errors
+  std::optional<uint32_t> thinking_budget;         // tokens of reasoning; absent: any number
   std::shared_ptr<const CompiledGrammar> grammar;  // of both, by CompileOutput
   std::optional<OutputFormat> format;              // absent: the text is content as it is
   std::string prompt_field = "messages";           // that errors about the prompt name

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "serving/generate/reasoning_marks.h"
 #include "serving/generate/tool_grammar.h"
 #include "text/grammar/foresight.h"
 
@@ -27,18 +28,15 @@ class GrammarConstraint final : public OutputConstraint {
 
 // The reasoning that comes first, as a structural tag's format; null if there is none.
 Json ReasoningBefore(const LanguageModel& model, const OutputFormat& format) {
-  const bool bracket = format.family.starts_with("mistral");
-  const std::string begin = bracket ? "[THINK]" : "<think>";
-  const std::string end = bracket ? "[/THINK]" : "</think>";
   if (format.family == "gpt-oss") return nullptr;
-  if (!format.reasoning_open && model.files.chat_template.find(end) == std::string::npos)
-    return nullptr;
+  const std::optional<ReasoningMarks> marks = ReasoningMarksOf(model, format);
+  if (!marks) return nullptr;
   Json reasoning = {{"type", "sequence"},
                     {"elements",
                      {{{"type", "tag"},
-                       {"begin", format.reasoning_open ? Json("") : Marker(model, begin)},
+                       {"begin", format.reasoning_open ? Json("") : Marker(model, marks->begin)},
                        {"content", {{"type", "any_text"}}},
-                       {"end", Marker(model, end)}},
+                       {"end", Marker(model, marks->end)}},
                       {{"type", "regex"}, {"pattern", "[ \\n]{0,4}"}}}}};
   if (reasoning["elements"][0]["end"].is_object()) {
     // Text that ends with a control token is any tokens but that one.

@@ -9,6 +9,7 @@
 #include "models/build/quantize_weights.h"
 #include "serving/model/language_model.h"
 #include "serving/model/long_text.h"
+#include "serving/model/model_tokenizer.h"
 
 namespace pelton {
 namespace {

@@ -4,68 +4,20 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
 #include <thread>
 
 #include "base/available_memory.h"
 #include "base/checked_math.h"
 #include "models/build/build_graph.h"
-#include "models/weights/gguf.h"
 #include "runtime/engine/engine.h"
-#include "serving/model/gguf_vocab.h"
 #include "serving/model/model_fingerprint.h"
+#include "serving/model/model_tokenizer.h"
 #include "text/parsers/output_parser.h"
 
 namespace pelton {
 namespace {
 
 constexpr size_t kBlockTokens = 32;
-
-Result<std::string> ReadTextFile(const std::string& path) {
-  ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
-  return std::string(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-}
-
-std::string_view AsText(const MappedFile& file) {
-  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
-
-// tokenizer_config.json beside a tokenizer.json, empty if there is none.
-std::string ConfigBeside(const std::string& tokenizer_json_path) {
-  const size_t slash = tokenizer_json_path.rfind('/');
-  const std::string folder =
-      slash == std::string::npos ? "." : tokenizer_json_path.substr(0, slash);
-  Result<std::string> text = ReadTextFile(folder + "/tokenizer_config.json");
-  return text.ok() ? std::move(text).value() : std::string();
-}
-
-Result<std::unique_ptr<Tokenizer>> TokenizerFromJsonFile(const std::string& path) {
-  ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
-  Result<std::unique_ptr<Tokenizer>> tokenizer =
-      TokenizerFromJson(AsText(file), ConfigBeside(path));
-  if (!tokenizer.ok()) return tokenizer.status().WithContext(path);
-  return tokenizer;
-}
-
-Result<std::unique_ptr<Tokenizer>> TokenizerFromModelFile(const std::string& path) {
-  ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
-  Result<std::unique_ptr<Tokenizer>> tokenizer = TokenizerFromSentencePiece(file.bytes());
-  if (!tokenizer.ok()) return tokenizer.status().WithContext(path);
-  return tokenizer;
-}
-
-Result<std::unique_ptr<Tokenizer>> TokenizerOf(const ModelFiles& files) {
-  if (files.gguf) {
-    Result<std::unique_ptr<Tokenizer>> tokenizer = TokenizerFromMetadata(GgufVocab(*files.gguf));
-    if (!tokenizer.ok()) return tokenizer.status().WithContext(files.path);
-    return tokenizer;
-  }
-  if (!files.tokenizer_json_path.empty()) return TokenizerFromJsonFile(files.tokenizer_json_path);
-  if (!files.tokenizer_model_path.empty())
-    return TokenizerFromModelFile(files.tokenizer_model_path);
-  return std::unique_ptr<Tokenizer>();  // the model takes and gives ids only
-}
 
 KvCacheView GeometryFor(const ModelConfig& config, Numerics numerics, bool mtp, size_t kv_tokens) {
   KvCacheView view =
@@ -77,11 +29,10 @@ KvCacheView GeometryFor(const ModelConfig& config, Numerics numerics, bool mtp, 
 
 size_t Mib(size_t bytes) { return DivUp(bytes, size_t{1} << 20); }
 
-// The longest context that fits, the model's own limit at most.
-Status ChooseContext(const LoadOptions& options, const ModelConfig& config, bool mtp,
+// The longest context that fits, the model's own limit at most. A block takes `block_bytes`, those
+// of a draft model included.
+Status ChooseContext(const LoadOptions& options, const ModelConfig& config, size_t block_bytes,
                      size_t fixed_bytes, size_t* context_tokens, size_t* kv_tokens) {
-  const KvCacheView one = GeometryFor(config, options.passes.numerics, mtp, kBlockTokens);
-  const size_t block_bytes = one.BlockBytes();
   const size_t available = options.memory_bytes == 0 ? MemoryForModels() : options.memory_bytes;
   const size_t blocks_that_fit =
       available > fixed_bytes ? (available - fixed_bytes) / block_bytes : 0;
@@ -130,10 +81,11 @@ Status ChooseContext(const LoadOptions& options, const ModelConfig& config, bool
 // A model's graph after its passes, and what it will take.
 struct Preparation {
   Graph graph;
-  std::optional<Graph> mtp_graph;
+  std::optional<Graph> draft_graph;
   Speculation speculate;
   std::vector<PassReport> pass_reports;
   StepLimits limits;
+  StepLimits draft_limits;
   size_t kv_tokens = 0;
   ModelMemoryPlan memory;
 };
@@ -142,40 +94,57 @@ bool IsInvariant(const LoadOptions& options) {
   return options.passes.numerics == Numerics::kExact || options.invariant;
 }
 
-Speculation ChooseSpeculation(const LoadOptions& options, const ModelFiles& files) {
-  if (options.speculate != Speculation::kAuto) return options.speculate;
-  if (!IsInvariant(options)) return Speculation::kOff;
-  return HasMtpLayer(files.config, files.weights) ? Speculation::kMtp : Speculation::kNgram;
-}
-
-// One row of a sequence is guessed from at a time.
-StepLimits MtpLimits(StepLimits limits) {
-  limits.max_logit_rows = limits.max_sequences;
-  return limits;
-}
-
-Result<Preparation> Prepare(const ModelFiles& files, const LoadOptions& options) {
-  const ModelConfig& config = files.config;
-  if (config.encoder) {
-    return Unimplemented(fmt::format(
-        "{}: is an encoder, which gives embeddings and no text; expected a language model",
-        files.path));
+Result<Speculation> ChooseSpeculation(const LoadOptions& options, const ModelFiles& files) {
+  const bool draft = !options.draft_model.empty();
+  if (options.speculate == Speculation::kAuto) {
+    if (!IsInvariant(options)) return Speculation::kOff;
+    if (draft) return Speculation::kDraft;
+    return HasMtpLayer(files.config, files.weights) ? Speculation::kMtp : Speculation::kNgram;
   }
-  const Speculation speculate = ChooseSpeculation(options, files);
+  if (draft != (options.speculate == Speculation::kDraft) &&
+      options.speculate != Speculation::kOff) {
+    return InvalidArgument(draft ? "--draft-model: found --speculate with another source of "
+                                   "guesses, expected draft, auto or off"
+                                 : "--speculate draft: found no --draft-model");
+  }
+  return options.speculate;
+}
+
+Status CheckGenerates(const ModelFiles& files) {
+  if (!files.config.encoder) return OkStatus();
+  return Unimplemented(fmt::format(
+      "{}: is an encoder, which gives embeddings and no text; expected a language model",
+      files.path));
+}
+
+Result<Graph> BuildDraftGraph(const ModelFiles& files, const std::optional<ModelFiles>& draft,
+                              const LoadOptions& options) {
+  if (!draft) return BuildMtpGraph(files.config, files.weights);
+  RETURN_IF_ERROR(CheckGenerates(*draft));
+  const size_t context = std::min<size_t>(options.context_tokens, draft->config.context_tokens);
+  return BuildGraph(draft->config, draft->weights, context);
+}
+
+Result<Preparation> Prepare(const ModelFiles& files, const std::optional<ModelFiles>& draft_files,
+                            const LoadOptions& options) {
+  const ModelConfig& config = files.config;
+  RETURN_IF_ERROR(CheckGenerates(files));
+  ASSIGN_OR_RETURN(const Speculation speculate, ChooseSpeculation(options, files));
   const bool mtp = speculate == Speculation::kMtp;
+  const bool has_draft_graph = mtp || speculate == Speculation::kDraft;
   ASSIGN_OR_RETURN(Graph graph,
                    BuildGraph(config, files.weights, options.context_tokens,
                               mtp ? GraphOutputs::kLogitsAndHidden : GraphOutputs::kLogits));
   ASSIGN_OR_RETURN(std::vector<PassReport> reports, RunPasses(options.passes, graph));
-  std::optional<Graph> mtp_graph;
-  if (mtp) {
-    ASSIGN_OR_RETURN(mtp_graph, BuildMtpGraph(config, files.weights));
-    RETURN_IF_ERROR(RunPasses(options.passes, *mtp_graph).status());
+  std::optional<Graph> draft_graph;
+  if (has_draft_graph) {
+    ASSIGN_OR_RETURN(draft_graph, BuildDraftGraph(files, draft_files, options));
+    RETURN_IF_ERROR(RunPasses(options.passes, *draft_graph).status());
   }
   const size_t step_tokens = std::max(options.max_step_tokens, options.max_sequences);
   Preparation out{
       .graph = std::move(graph),
-      .mtp_graph = std::move(mtp_graph),
+      .draft_graph = std::move(draft_graph),
       .speculate = speculate,
       .pass_reports = std::move(reports),
       .limits = {.max_tokens = step_tokens,
@@ -183,20 +152,34 @@ Result<Preparation> Prepare(const ModelFiles& files, const LoadOptions& options)
                  .max_logit_rows = std::max(options.max_sequences, options.max_logit_rows),
                  .max_context = options.context_tokens != 0
                                     ? options.context_tokens
-                                    : static_cast<size_t>(config.context_tokens)}};
+                                    : static_cast<size_t>(config.context_tokens)},
+      .draft_limits = {}};
+  // One row of a sequence is guessed from at a time.
+  out.draft_limits = out.limits;
+  out.draft_limits.max_logit_rows = out.limits.max_sequences;
   ModelMemoryPlan& memory = out.memory;
   ASSIGN_OR_RETURN(memory.weight_bytes, PackedStore::BytesFor(out.graph));
   memory.arena_bytes = ArenaBytesFor(out.graph, out.limits);
-  if (out.mtp_graph) {
-    ASSIGN_OR_RETURN(const size_t more, PackedStore::BytesFor(*out.mtp_graph, &out.graph));
+  if (out.draft_graph) {
+    ASSIGN_OR_RETURN(const size_t more,
+                     PackedStore::BytesFor(*out.draft_graph, mtp ? &out.graph : nullptr));
     memory.weight_bytes += more;
-    memory.arena_bytes += ArenaBytesFor(*out.mtp_graph, MtpLimits(out.limits));
+    memory.arena_bytes += ArenaBytesFor(*out.draft_graph, out.draft_limits);
   }
-  RETURN_IF_ERROR(ChooseContext(options, config, mtp, memory.weight_bytes + memory.arena_bytes,
-                                &memory.context_tokens, &out.kv_tokens));
-  out.limits.max_context = memory.context_tokens;
-  const KvCacheView geometry = GeometryFor(config, options.passes.numerics, mtp, out.kv_tokens);
-  memory.kv_bytes = geometry.num_blocks * geometry.BlockBytes();
+  size_t block_bytes = GeometryFor(config, options.passes.numerics, mtp, kBlockTokens).BlockBytes();
+  if (speculate == Speculation::kDraft) {
+    block_bytes +=
+        GeometryFor(draft_files->config, options.passes.numerics, false, kBlockTokens).BlockBytes();
+  }
+  RETURN_IF_ERROR(ChooseContext(options, config, block_bytes,
+                                memory.weight_bytes + memory.arena_bytes, &memory.context_tokens,
+                                &out.kv_tokens));
+  out.limits.max_context = out.draft_limits.max_context = memory.context_tokens;
+  if (speculate == Speculation::kDraft) {
+    out.draft_limits.max_context =
+        std::min<size_t>(memory.context_tokens, draft_files->config.context_tokens);
+  }
+  memory.kv_bytes = DivUp(out.kv_tokens, kBlockTokens) * block_bytes;
   return out;
 }
 
@@ -254,8 +237,8 @@ struct Packed {
   PackedStore weights;
 };
 
-Status StartEngine(const LoadOptions& options, const StepLimits& limits, size_t kv_tokens,
-                   Packed main, std::optional<Packed> mtp, LanguageModel* model) {
+Status StartEngine(const LoadOptions& options, const Preparation& prepared, Packed main,
+                   std::optional<Packed> draft, LanguageModel* model) {
   model->metrics = options.metrics;
   if (model->metrics == nullptr) {
     model->own_metrics = std::make_unique<MetricRegistry>();
@@ -263,7 +246,8 @@ Status StartEngine(const LoadOptions& options, const StepLimits& limits, size_t 
   }
   model->prefix_cache = options.prefix_cache;
   const ModelConfig& config = model->files.config;
-  const KvCacheView geometry = GeometryFor(config, model->numerics, mtp.has_value(), kv_tokens);
+  const KvCacheView geometry = GeometryFor(
+      config, model->numerics, model->speculate == Speculation::kMtp, prepared.kv_tokens);
   EngineOptions engine_options{
       .kv_blocks = geometry.num_blocks,
       .prefix_cache = options.prefix_cache,
@@ -288,42 +272,60 @@ Status StartEngine(const LoadOptions& options, const StepLimits& limits, size_t 
     ASSIGN_OR_RETURN(
         std::unique_ptr<GraphExecutor> executor,
         GraphExecutor::Create(std::move(main.graph), std::move(main.weights), cache, *model->pool,
-                              {.limits = limits,
+                              {.limits = prepared.limits,
                                .need_invariant = model->invariant,
                                .prompts_apart = model->numerics != Numerics::kExact,
                                .sink = model->profile.get()}));
     model->executor = executor.get();
     return std::unique_ptr<StepExecutor>(std::move(executor));
   };
-  const GraphExecutor* mtp_executor = nullptr;
-  Engine::ExecutorFactory make_mtp_executor;
-  if (mtp) {
+  const GraphExecutor* draft_executor = nullptr;
+  std::optional<Engine::DraftFactory> make_draft;
+  if (draft) {
+    make_draft.emplace();
     // Guesses may depend on what runs beside: they are checked.
-    make_mtp_executor = [&](const KvCacheView& cache) -> Result<std::unique_ptr<StepExecutor>> {
-      ASSIGN_OR_RETURN(
-          std::unique_ptr<GraphExecutor> executor,
-          GraphExecutor::Create(std::move(mtp->graph), std::move(mtp->weights), cache, *model->pool,
-                                {.limits = MtpLimits(limits), .need_invariant = false}));
-      mtp_executor = executor.get();
+    make_draft->make_executor =
+        [&](const KvCacheView& cache) -> Result<std::unique_ptr<StepExecutor>> {
+      ASSIGN_OR_RETURN(std::unique_ptr<GraphExecutor> executor,
+                       GraphExecutor::Create(
+                           std::move(draft->graph), std::move(draft->weights), cache, *model->pool,
+                           {.limits = prepared.draft_limits, .need_invariant = false}));
+      draft_executor = executor.get();
       return std::unique_ptr<StepExecutor>(std::move(executor));
     };
+    if (model->speculate == Speculation::kDraft) {
+      make_draft->geometry =
+          GeometryFor(model->draft_files->config, model->numerics, false, prepared.kv_tokens);
+    }
   }
   ASSIGN_OR_RETURN(model->engine, Engine::Create(engine_options, geometry, make_executor,
-                                                 model->clock, *model->metrics, make_mtp_executor));
+                                                 model->clock, *model->metrics, make_draft));
   model->memory = {.packed_weight_bytes = model->executor->weight_bytes(),
                    .mapped_bytes = model->files.weights.TotalBytes(),
-                   .kv_bytes = geometry.num_blocks * geometry.BlockBytes(),
-                   .kv_bytes_per_token = geometry.BlockBytes() / geometry.block_tokens,
+                   .kv_bytes = prepared.memory.kv_bytes,
+                   .kv_bytes_per_token =
+                       prepared.memory.kv_bytes / (geometry.num_blocks * geometry.block_tokens),
                    .arena_bytes = model->executor->arena_bytes(),
                    .arena_sum_bytes = model->executor->memory().sum_bytes,
                    .scratch_bytes = model->executor->scratch_bytes()};
-  if (mtp_executor != nullptr) {
-    model->memory.packed_weight_bytes += mtp_executor->weight_bytes();
-    model->memory.arena_bytes += mtp_executor->arena_bytes();
-    model->memory.arena_sum_bytes += mtp_executor->memory().sum_bytes;
-    model->memory.scratch_bytes += mtp_executor->scratch_bytes();
+  if (draft_executor != nullptr) {
+    model->memory.packed_weight_bytes += draft_executor->weight_bytes();
+    model->memory.arena_bytes += draft_executor->arena_bytes();
+    model->memory.arena_sum_bytes += draft_executor->memory().sum_bytes;
+    model->memory.scratch_bytes += draft_executor->scratch_bytes();
   }
+  if (model->draft_files) model->memory.mapped_bytes += model->draft_files->weights.TotalBytes();
   return OkStatus();
+}
+
+// Empty where guesses come from elsewhere.
+Result<std::optional<ModelFiles>> OpenDraftModel(const LoadOptions& options) {
+  if (options.draft_model.empty() || options.speculate == Speculation::kOff) {
+    return std::optional<ModelFiles>();
+  }
+  Result<ModelFiles> files = OpenModel(options.draft_model);
+  if (!files.ok()) return files.status().WithContext("--draft-model");
+  return std::optional<ModelFiles>(std::move(files).value());
 }
 
 }  // namespace
@@ -350,24 +352,6 @@ size_t UsableCores() {
   return std::max<size_t>(std::thread::hardware_concurrency(), 1);
 }
 
-Result<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& path) {
-  if (path.ends_with(".json")) return TokenizerFromJsonFile(path);
-  if (path.ends_with(".model")) return TokenizerFromModelFile(path);
-  if (path.ends_with(".gguf")) {
-    // A bare vocabulary is no whole model, so only the metadata is looked at.
-    ASSIGN_OR_RETURN(const GgufModel file, OpenGguf(path));
-    Result<std::unique_ptr<Tokenizer>> tokenizer = TokenizerFromMetadata(GgufVocab(file.metadata));
-    if (!tokenizer.ok()) return tokenizer.status().WithContext(path);
-    return tokenizer;
-  }
-  ASSIGN_OR_RETURN(const ModelFiles files, OpenModel(path));
-  ASSIGN_OR_RETURN(std::unique_ptr<Tokenizer> tokenizer, TokenizerOf(files));
-  if (tokenizer == nullptr) {
-    return NotFound(fmt::format("{}: found no tokenizer.json and no tokenizer.model", path));
-  }
-  return tokenizer;
-}
-
 Status LoadTextSide(LanguageModel* model) {
   ASSIGN_OR_RETURN(model->tokenizer, TokenizerOf(model->files));
   if (!model->files.chat_template.empty()) {
@@ -385,6 +369,9 @@ Status LoadTextSide(LanguageModel* model) {
     if (model->bos_text.empty()) model->bos_text = piece(model->tokenizer->bos_id());
     if (model->eos_text.empty()) model->eos_text = piece(model->tokenizer->eos_id());
   }
+  if (model->draft_files) {
+    RETURN_IF_ERROR(CheckSameVocabulary(*model->draft_files, model->tokenizer.get()));
+  }
   return OkStatus();
 }
 
@@ -398,7 +385,8 @@ Result<PlannedModel> PlanModel(const std::string& path, const LoadOptions& optio
 
 Result<ModelMemoryPlan> PlanModelMemory(const std::string& path, const LoadOptions& options) {
   ASSIGN_OR_RETURN(const ModelFiles files, OpenModel(path));
-  ASSIGN_OR_RETURN(const Preparation prepared, Prepare(files, options));
+  ASSIGN_OR_RETURN(const std::optional<ModelFiles> draft_files, OpenDraftModel(options));
+  ASSIGN_OR_RETURN(const Preparation prepared, Prepare(files, draft_files, options));
   return prepared.memory;
 }
 
@@ -406,13 +394,14 @@ Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path
                                                          const LoadOptions& options) {
   ASSIGN_OR_RETURN(ModelFiles files, OpenModel(path));
   auto model = std::make_unique<LanguageModel>(std::move(files));
+  ASSIGN_OR_RETURN(model->draft_files, OpenDraftModel(options));
   AdviseSampling(options.sampling, &model->files.config.sampling);
 
   // The text side is read on a thread of its own while the weights are packed.
   Status text_side;
   std::jthread reader([&] { text_side = LoadTextSide(model.get()); });
 
-  ASSIGN_OR_RETURN(Preparation prepared, Prepare(model->files, options));
+  ASSIGN_OR_RETURN(Preparation prepared, Prepare(model->files, model->draft_files, options));
   RETURN_IF_ERROR(CheckAvailable(options, prepared.memory));
   RETURN_IF_ERROR(CheckCancelled(options));
   model->pass_reports = std::move(prepared.pass_reports);
@@ -425,21 +414,25 @@ Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path
   const auto forget = [&](const StoredTensor& tensor) { model->files.weights.Forget(tensor.data); };
   ASSIGN_OR_RETURN(PackedStore weights,
                    PackedStore::Pack(prepared.graph, *model->pool, forget, options.cancelled));
-  std::optional<Packed> mtp;
-  if (prepared.mtp_graph) {
-    ASSIGN_OR_RETURN(PackedStore mtp_weights,
-                     PackedStore::Pack(*prepared.mtp_graph, *model->pool, forget, options.cancelled,
-                                       {{.graph = &prepared.graph, .weights = &weights}}));
-    prepared.mtp_graph->owned.clear();
-    mtp.emplace(*std::move(prepared.mtp_graph), std::move(mtp_weights));
+  std::optional<Packed> draft;
+  if (prepared.draft_graph) {
+    std::optional<SharedWeights> shared;
+    if (!model->draft_files) shared = {.graph = &prepared.graph, .weights = &weights};
+    const auto forget_draft = [&](const StoredTensor& tensor) {
+      (model->draft_files ? *model->draft_files : model->files).weights.Forget(tensor.data);
+    };
+    ASSIGN_OR_RETURN(PackedStore draft_weights,
+                     PackedStore::Pack(*prepared.draft_graph, *model->pool, forget_draft,
+                                       options.cancelled, shared));
+    prepared.draft_graph->owned.clear();
+    draft.emplace(*std::move(prepared.draft_graph), std::move(draft_weights));
   }
   prepared.graph.owned.clear();
   reader.join();
   RETURN_IF_ERROR(text_side);
   RETURN_IF_ERROR(CheckCancelled(options));
-  RETURN_IF_ERROR(StartEngine(options, prepared.limits, prepared.kv_tokens,
-                              {std::move(prepared.graph), std::move(weights)}, std::move(mtp),
-                              model.get()));
+  RETURN_IF_ERROR(StartEngine(options, prepared, {std::move(prepared.graph), std::move(weights)},
+                              std::move(draft), model.get()));
   return model;
 }
 

@@ -25,9 +25,10 @@
 namespace pelton {
 
 // Where guesses at next tokens come from: kNgram from the text before, kMtp from the model's own
-// layer for it. kAuto: kMtp where the model has that layer, else kNgram, and kOff where results
-// depend on how many rows a step has.
-enum class Speculation : uint8_t { kAuto, kOff, kNgram, kMtp };
+// layer for it, kDraft from a smaller model. kAuto: kDraft where such a model is named, else kMtp
+// where the model has that layer, else kNgram; but kOff where results depend on how many rows a
+// step has.
+enum class Speculation : uint8_t { kAuto, kOff, kNgram, kMtp, kDraft };
 
 struct LoadOptions {
   PassOptions passes;            // numerics, fusion level
@@ -45,7 +46,8 @@ struct LoadOptions {
   bool prefix_cache = true;
   size_t max_queued = 1024;
   Speculation speculate = Speculation::kAuto;
-  size_t draft_tokens = 3;  // that kMtp guesses in a row at most
+  std::string draft_model;  // for kDraft: the path of a model with the same vocabulary
+  size_t draft_tokens = 3;  // that kMtp and kDraft guess in a row at most
   ClassPolicies policies = kDefaultPolicies;
   int64_t gather_ns = 0;
   size_t touch_ahead_bytes = 0;       // of the KV cache's memory, made ready while nobody waits
@@ -73,6 +75,7 @@ struct LanguageModel {
   explicit LanguageModel(ModelFiles opened) : files(std::move(opened)) {}
 
   ModelFiles files;
+  std::optional<ModelFiles> draft_files;
   std::unique_ptr<Tokenizer> tokenizer;
   std::optional<jinja::Template> chat_template;
   std::string parser_family;       // of the tool calls that the template writes; empty: none
@@ -102,7 +105,8 @@ struct LanguageModel {
 };
 
 // Opens a model and makes it ready. Errors: those of OpenModel, BuildGraph and the tokenizers;
-// those of BuildMtpGraph where guesses are to come from that layer;
+// those of BuildMtpGraph where guesses are to come from that layer; all of them, naming it, for the
+// draft model, and InvalidArgument if its vocabulary is another one;
 // ResourceExhausted, with all sizes and the context that would fit, if memory does not suffice;
 // Cancelled.
 Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path,
@@ -123,10 +127,6 @@ Result<ModelMemoryPlan> PlanModelMemory(const std::string& path, const LoadOptio
 // Fills the text side from model->files: tokenizer, chat template, the parser's family, BOS and
 // EOS. Without a vocabulary the tokenizer stays null.
 Status LoadTextSide(LanguageModel* model);
-
-// The text side of a model or of a bare vocabulary: a GGUF file, a model folder, a tokenizer.json
-// or a SentencePiece .model.
-Result<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& path);
 
 // The graph of a model after its passes, without weights in memory: for inspection. Of the options
 // passes and context count.

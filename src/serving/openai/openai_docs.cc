@@ -68,6 +68,8 @@ constexpr FieldDocs kChat[] = {
     {"parallel_tool_calls", R"({"type":"boolean"})"},
     {"chat_template_kwargs", R"({"type":"object"})", "variables of the template"},
     {"reasoning_effort", R"({"type":"string"})"},
+    {"thinking_budget", R"({"type":"integer","minimum":0,"maximum":4294967295})",
+     "tokens after which the reasoning is closed"},
 };
 
 constexpr FieldDocs kCompletion[] = {

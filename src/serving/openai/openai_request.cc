@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "serving/generate/output_grammar.h"
+#include "serving/generate/reasoning_marks.h"
 #include "serving/openai/constraint_fields.h"
 #include "serving/request/prompt.h"
 #include "serving/request/sampling_fields.h"
@@ -169,6 +170,7 @@ std::optional<ApiError> ReadChatRequest(const LanguageModel& model, std::string_
   FieldReader reader(*object);
   ReadShared(reader, request);
   reader.Whole("max_completion_tokens", &generation.params.max_tokens);
+  reader.Whole("thinking_budget", &generation.thinking_budget);
   ReadChatLogprobs(reader, &generation.params);
   ReadConstraint(reader, &generation);
   ChatPrompt chat;
@@ -183,7 +185,12 @@ std::optional<ApiError> ReadChatRequest(const LanguageModel& model, std::string_
   if (std::optional<ApiError> error = ErrorOf(reader)) return error;
   if (std::optional<ApiError> error = CheckFields(model, *object, request)) return error;
   request->form.choices = generation.n;
-  return AddChat(model, std::move(chat), &generation);
+  if (std::optional<ApiError> error = AddChat(model, std::move(chat), &generation)) return error;
+  if (generation.thinking_budget && !ReasoningMarksOf(model, *generation.format)) {
+    return ApiError{.message = "thinking_budget: the model's chat template knows no reasoning",
+                    .param = "thinking_budget"};
+  }
+  return std::nullopt;
 }
 
 std::optional<ApiError> ReadCompletionRequest(const LanguageModel& model, std::string_view body,
