@@ -143,6 +143,14 @@ void ModelOptions::AddRuntime(std::vector<Option>* options) {
                               "prefixes for reuse",
                       .group = "resources",
                       .target = &kv_memory});
+  options->push_back({.names = "--kv-cache-dtype",
+                      .value = "TYPE",
+                      .help = "what keys and values are kept in: f32, f16, or q8 for 8 bits and a "
+                              "scale a head, which takes half the memory of f16; auto for f16, or "
+                              "f32 where the numerics are exact [auto]",
+                      .group = "resources",
+                      .target = &kv_cache_dtype,
+                      .choices = {"auto", "f32", "f16", "q8"}});
   options->push_back({.names = "--step-tokens,--ubatch-size",
                       .value = "TOKENS",
                       .help = "most rows of one step; longer prompts run in chunks [512]",
@@ -200,6 +208,11 @@ Result<LoadOptions> ModelOptions::Load(size_t max_sequences) const {
   options.threads = static_cast<size_t>(threads);
   options.context_tokens = static_cast<size_t>(context_tokens);
   options.kv_tokens = static_cast<size_t>(kv_tokens);
+  if (kv_cache_dtype != "auto") {
+    options.kv_dtype = kv_cache_dtype == "f32"   ? KvDType::kF32
+                       : kv_cache_dtype == "f16" ? KvDType::kF16
+                                                 : KvDType::kQ8;
+  }
   if (!kv_memory.empty()) {
     if (kv_tokens != 0) return InvalidArgument("--kv-memory and --kv-tokens: expected one of both");
     ASSIGN_OR_RETURN(options.kv_bytes, ParseSize("--kv-memory", kv_memory));

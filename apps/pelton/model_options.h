@@ -17,6 +17,7 @@ struct ModelOptions {
   std::string invariant = "on";
   std::string speculate = "auto";
   std::string draft_model;
+  std::string kv_cache_dtype = "auto";
   int64_t draft_tokens = 3;
   std::string prefix_cache = "on";
   int64_t fusion_level = 3;

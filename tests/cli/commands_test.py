@@ -125,6 +125,21 @@ class RunTest(unittest.TestCase):
 
 
 class MeasureTest(unittest.TestCase):
+    def test_a_cache_of_8_bits_costs_little(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+            file.write("It was the best of times, it was the worst of times. " * 40)
+            file.flush()
+            of = lambda dtype: json.loads(
+                pelton("perplexity", MODEL, file.name, "--window", 128, "--json",
+                       "--kv-cache-dtype", dtype))["perplexity"]
+            self.assertEqual(of("auto"), of("f16"))
+            self.assertNotEqual(of("q8"), of("f16"))
+            # A random model is unsteady; a trained one loses less than 0.1 %.
+            self.assertAlmostEqual(of("q8") / of("f32"), 1, delta=0.05)
+        done = pelton("run", "tests/data/golden/deepseek-v3-fp8-edge", "x", "--kv-cache-dtype", "q8",
+                      code=2)
+        self.assertIn("--kv-cache-dtype q8: found a cache of latent rows", done.stderr)
+
     def test_perplexity_is_that_of_the_prompts_log_probabilities(self):
         text = "It was the best of times, it was the worst of times. " * 40
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:

@@ -28,6 +28,12 @@ std::vector<std::string> Models() {
   return models;
 }
 
+size_t VocabOf(const std::string& model) {
+  const Result<ModelFiles> files = OpenModel(model);
+  PELTON_CHECK(files.ok(), files.status().message().c_str());
+  return files->config.vocab;
+}
+
 struct Asked {
   std::vector<int32_t> prompt_ids;
   SamplingParams params;
@@ -82,47 +88,87 @@ void ExpectSame(const std::vector<TokenRecord>& got, const std::vector<TokenReco
   }
 }
 
+// What the rounds of a test saw together.
+struct Seen {
+  size_t preemptions = 0;
+  size_t cached = 0;
+  size_t accepted = 0;
+  size_t rejected = 0;
+};
+
+// Each request by itself, its prompt in one piece, one thread, nothing cached.
+std::vector<RequestResult> RunAlone(ModelEngineOptions options, const std::vector<Asked>& asked) {
+  options.max_sequences = 1;
+  options.prefix_cache = false;
+  ModelEngine alone(options);
+  std::vector<RequestResult> results;
+  results.reserve(asked.size());
+  for (const Asked& a : asked) results.push_back(RunAll(alone.engine(), {a})[0]);
+  return results;
+}
+
+// All requests at once, in an engine of random size.
+void CompareInCompany(std::mt19937& rng, int round, ModelEngineOptions options,
+                      const std::vector<Asked>& asked, const std::vector<RequestResult>& want,
+                      Seen& seen) {
+  options.threads = 1 + rng() % 2;
+  options.step_tokens = 8 + rng() % 120;
+  options.max_sequences = 1 + rng() % 8;
+  // Few blocks force sequences to give way to each other.
+  options.kv_blocks = round % 2 == 0 ? 10 : 128;
+  options.prefix_cache = round % 3 != 0;
+  options.draft_tokens = 1 + rng() % 4;
+  SCOPED_TRACE(fmt::format("{} threads {} step {} sequences {} blocks {} cache {} drafts {}",
+                           options.path, options.threads, options.step_tokens,
+                           options.max_sequences, options.kv_blocks, options.prefix_cache,
+                           options.draft_tokens));
+  ModelEngine together(options);
+  const std::vector<RequestResult> got = RunAll(together.engine(), asked);
+  for (size_t i = 0; i < asked.size(); ++i) {
+    SCOPED_TRACE(fmt::format("request {}", i));
+    ASSERT_TRUE(got[i].status.ok()) << got[i].status.message();
+    EXPECT_EQ(got[i].reason, want[i].reason);
+    ExpectSame(got[i].output, want[i].output);
+    ExpectSame(got[i].prompt, want[i].prompt);
+    seen.preemptions += got[i].finish.preemptions;
+    seen.cached += got[i].finish.cached_tokens;
+    seen.accepted += got[i].finish.accepted_drafts;
+    seen.rejected += got[i].finish.rejected_drafts;
+  }
+}
+
 class InvarianceTest : public testing::TestWithParam<Numerics> {};
 
 TEST_P(InvarianceTest, ResultsDoNotDependOnWhatRunsBeside) {
   std::mt19937 rng(20261125);
-  size_t preemptions = 0, cached = 0;
+  Seen seen;
   for (const std::string& model : Models()) {
-    // Each request alone, its prompt in one piece, one thread, nothing cached.
-    ModelEngine alone(
-        {.path = model, .numerics = GetParam(), .max_sequences = 1, .prefix_cache = false});
-    const std::vector<Asked> asked = RandomRequests(rng, 24, alone.vocab());
-    std::vector<RequestResult> want;
-    want.reserve(asked.size());
-    for (const Asked& a : asked) want.push_back(RunAll(alone.engine(), {a})[0]);
-
+    const ModelEngineOptions options{.path = model, .numerics = GetParam()};
+    const std::vector<Asked> asked = RandomRequests(rng, 24, VocabOf(model));
+    const std::vector<RequestResult> want = RunAlone(options, asked);
     for (int round = 0; round < 6; ++round) {
-      ModelEngineOptions options{.path = model, .numerics = GetParam()};
-      options.threads = 1 + rng() % 2;
-      options.step_tokens = 8 + rng() % 120;
-      options.max_sequences = 2 + rng() % 7;
-      // Few blocks force sequences to give way to each other.
-      options.kv_blocks = round % 2 == 0 ? 10 : 128;
-      options.prefix_cache = round % 3 != 0;
-      SCOPED_TRACE(fmt::format("{} threads {} step {} sequences {} blocks {} cache {}", model,
-                               options.threads, options.step_tokens, options.max_sequences,
-                               options.kv_blocks, options.prefix_cache));
-      ModelEngine together(options);
-      const std::vector<RequestResult> got = RunAll(together.engine(), asked);
-      for (size_t i = 0; i < asked.size(); ++i) {
-        SCOPED_TRACE(fmt::format("request {}", i));
-        ASSERT_TRUE(got[i].status.ok()) << got[i].status.message();
-        EXPECT_EQ(got[i].reason, want[i].reason);
-        ExpectSame(got[i].output, want[i].output);
-        ExpectSame(got[i].prompt, want[i].prompt);
-        preemptions += got[i].finish.preemptions;
-        cached += got[i].finish.cached_tokens;
-      }
+      CompareInCompany(rng, round, options, asked, want, seen);
     }
   }
   // The test saw what it is about.
-  EXPECT_GT(preemptions, 0u);
-  EXPECT_GT(cached, 0u);
+  EXPECT_GT(seen.preemptions, 0u);
+  EXPECT_GT(seen.cached, 0u);
+}
+
+// The same with keys and values in 8 bits.
+TEST_P(InvarianceTest, NorWhereTheCacheHolds8Bits) {
+  std::mt19937 rng(20261128);
+  Seen seen;
+  const ModelEngineOptions options{.path = "tests/data/golden/llama/model-Q4_0.gguf",
+                                   .numerics = GetParam(),
+                                   .kv_dtype = KvDType::kQ8};
+  const std::vector<Asked> asked = RandomRequests(rng, 24, VocabOf(options.path));
+  const std::vector<RequestResult> want = RunAlone(options, asked);
+  for (int round = 0; round < 4; ++round) {
+    CompareInCompany(rng, round, options, asked, want, seen);
+  }
+  EXPECT_GT(seen.preemptions, 0u);
+  EXPECT_GT(seen.cached, 0u);
 }
 
 // The same with guesses of the model's own layer: they change when a token comes, never which.
@@ -131,39 +177,33 @@ TEST_P(InvarianceTest, MtpGuessesChangeNothing) {
   if (!full) GTEST_SKIP() << "the full set of golden models is not here";
   const std::string model = *full + "/models/deepseek-v3-mtp";
   std::mt19937 rng(20261127);
-  size_t preemptions = 0, cached = 0, accepted = 0, rejected = 0;
-  ModelEngine alone(
-      {.path = model, .numerics = GetParam(), .max_sequences = 1, .prefix_cache = false});
+  Seen seen;
   for (int round = 0; round < 10; ++round) {
-    const std::vector<Asked> asked = RandomRequests(rng, 24, alone.vocab());
-    ModelEngineOptions options{.path = model, .numerics = GetParam(), .mtp = true};
-    options.threads = 1 + rng() % 2;
-    options.step_tokens = 8 + rng() % 120;
-    options.max_sequences = 1 + rng() % 8;
-    options.kv_blocks = round % 2 == 0 ? 10 : 128;
-    options.prefix_cache = round % 3 != 0;
-    options.draft_tokens = 1 + rng() % 4;
-    SCOPED_TRACE(fmt::format("threads {} step {} sequences {} blocks {} cache {} drafts {}",
-                             options.threads, options.step_tokens, options.max_sequences,
-                             options.kv_blocks, options.prefix_cache, options.draft_tokens));
-    ModelEngine together(options);
-    const std::vector<RequestResult> got = RunAll(together.engine(), asked);
-    for (size_t i = 0; i < asked.size(); ++i) {
-      SCOPED_TRACE(fmt::format("request {}", i));
-      const RequestResult want = RunAll(alone.engine(), {asked[i]})[0];
-      ASSERT_TRUE(got[i].status.ok()) << got[i].status.message();
-      EXPECT_EQ(got[i].reason, want.reason);
-      ExpectSame(got[i].output, want.output);
-      ExpectSame(got[i].prompt, want.prompt);
-      preemptions += got[i].finish.preemptions;
-      cached += got[i].finish.cached_tokens;
-      accepted += got[i].finish.accepted_drafts;
-      rejected += got[i].finish.rejected_drafts;
-    }
+    const std::vector<Asked> asked = RandomRequests(rng, 24, VocabOf(model));
+    const std::vector<RequestResult> want =
+        RunAlone({.path = model, .numerics = GetParam()}, asked);
+    CompareInCompany(rng, round, {.path = model, .numerics = GetParam(), .mtp = true}, asked, want,
+                     seen);
   }
-  EXPECT_GT(preemptions, 0u);
-  EXPECT_GT(cached, 0u);
-  fmt::print("{} guesses were right, {} wrong\n", accepted, rejected);
+  EXPECT_GT(seen.preemptions, 0u);
+  EXPECT_GT(seen.cached, 0u);
+  fmt::print("{} guesses were right, {} wrong\n", seen.accepted, seen.rejected);
+}
+
+// And of another model, which is right (the model itself) or not (one with other weights).
+TEST_P(InvarianceTest, DraftModelsChangeNothing) {
+  std::mt19937 rng(20261129);
+  Seen seen;
+  ModelEngineOptions options{.path = "tests/data/golden/qwen3", .numerics = GetParam()};
+  const std::vector<Asked> asked = RandomRequests(rng, 24, VocabOf(options.path));
+  const std::vector<RequestResult> want = RunAlone(options, asked);
+  for (int round = 0; round < 6; ++round) {
+    options.draft_path = round < 3 ? options.path : "tests/data/golden/mistral-window";
+    CompareInCompany(rng, round, options, asked, want, seen);
+  }
+  EXPECT_GT(seen.preemptions, 0u);
+  EXPECT_GT(seen.cached, 0u);
+  fmt::print("{} guesses were right, {} wrong\n", seen.accepted, seen.rejected);
 }
 
 INSTANTIATE_TEST_SUITE_P(Numerics, InvarianceTest,

@@ -17,46 +17,54 @@ T ValueOrDie(Result<T> result) {
 
 ModelEngine::ModelEngine(const ModelEngineOptions& options)
     : files_(ValueOrDie(OpenModel(options.path))), pool_(options.threads) {
-  Graph graph =
-      ValueOrDie(BuildGraph(files_.config, files_.weights, 0,
-                            options.mtp ? GraphOutputs::kLogitsAndHidden : GraphOutputs::kLogits));
-  ValueOrDie(RunPasses({.numerics = options.numerics}, graph));
-  PackedStore weights = ValueOrDie(PackedStore::Pack(graph, pool_, [](const StoredTensor&) {}));
-  const bool exact = options.numerics == Numerics::kExact;
-  KvCacheView geometry =
-      CacheGeometryOf(files_.config, exact ? KvDType::kF32 : KvDType::kF16, options.mtp);
-  geometry.block_tokens = 16;
+  const KvDType dtype = options.kv_dtype.value_or(
+      options.numerics == Numerics::kExact ? KvDType::kF32 : KvDType::kF16);
   const StepLimits limits{.max_tokens = options.step_tokens,
                           .max_sequences = options.max_sequences,
                           .max_logit_rows = options.max_sequences + 16,
                           .max_context = kMaxContext};
+  const auto geometry_of = [&](const ModelConfig& config) {
+    KvCacheView geometry = CacheGeometryOf(config, dtype, options.mtp);
+    geometry.block_tokens = 16;
+    return geometry;
+  };
+  // Guesses may depend on what runs beside.
+  const auto executor_of = [&](Graph graph, const KvCacheView& cache, bool guesses) {
+    ValueOrDie(RunPasses({.numerics = options.numerics}, graph));
+    PackedStore weights = ValueOrDie(PackedStore::Pack(graph, pool_, [](const StoredTensor&) {}));
+    return std::unique_ptr<StepExecutor>(ValueOrDie(GraphExecutor::Create(
+        std::move(graph), std::move(weights), cache, pool_,
+        {.limits = limits,
+         .need_invariant = !guesses,
+         .prompts_apart = !guesses && options.numerics != Numerics::kExact})));
+  };
   const auto make_executor =
       [&](const KvCacheView& cache) -> Result<std::unique_ptr<StepExecutor>> {
-    ASSIGN_OR_RETURN(
-        std::unique_ptr<GraphExecutor> executor,
-        GraphExecutor::Create(std::move(graph), std::move(weights), cache, pool_,
-                              {.limits = limits,
-                               .need_invariant = true,
-                               .prompts_apart = options.numerics != Numerics::kExact}));
-    return std::unique_ptr<StepExecutor>(std::move(executor));
+    return executor_of(ValueOrDie(BuildGraph(
+                           files_.config, files_.weights, 0,
+                           options.mtp ? GraphOutputs::kLogitsAndHidden : GraphOutputs::kLogits)),
+                       cache, false);
   };
-  Engine::ExecutorFactory make_draft_executor;
+  std::optional<Engine::DraftFactory> draft;
   if (options.mtp) {
-    make_draft_executor = [&](const KvCacheView& cache) -> Result<std::unique_ptr<StepExecutor>> {
-      Graph mtp = ValueOrDie(BuildMtpGraph(files_.config, files_.weights));
-      ValueOrDie(RunPasses({.numerics = options.numerics}, mtp));
-      PackedStore packed = ValueOrDie(PackedStore::Pack(mtp, pool_, [](const StoredTensor&) {}));
-      ASSIGN_OR_RETURN(std::unique_ptr<GraphExecutor> executor,
-                       GraphExecutor::Create(std::move(mtp), std::move(packed), cache, pool_,
-                                             {.limits = limits, .need_invariant = false}));
-      return std::unique_ptr<StepExecutor>(std::move(executor));
+    draft.emplace();
+    draft->make_executor = [&](const KvCacheView& cache) -> Result<std::unique_ptr<StepExecutor>> {
+      return executor_of(ValueOrDie(BuildMtpGraph(files_.config, files_.weights)), cache, true);
+    };
+  } else if (!options.draft_path.empty()) {
+    draft_files_ = ValueOrDie(OpenModel(options.draft_path));
+    draft.emplace();
+    draft->geometry = geometry_of(draft_files_->config);
+    draft->make_executor = [&](const KvCacheView& cache) -> Result<std::unique_ptr<StepExecutor>> {
+      return executor_of(ValueOrDie(BuildGraph(draft_files_->config, draft_files_->weights, 0)),
+                         cache, true);
     };
   }
-  engine_ =
-      ValueOrDie(Engine::Create({.kv_blocks = options.kv_blocks,
-                                 .prefix_cache = options.prefix_cache,
-                                 .draft_tokens = options.draft_tokens},
-                                geometry, make_executor, clock_, metrics_, make_draft_executor));
+  engine_ = ValueOrDie(Engine::Create({.kv_blocks = options.kv_blocks,
+                                       .prefix_cache = options.prefix_cache,
+                                       .draft_tokens = options.draft_tokens},
+                                      geometry_of(files_.config), make_executor, clock_, metrics_,
+                                      draft));
 }
 
 }  // namespace pelton

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
@@ -20,7 +21,9 @@ struct ModelEngineOptions {
   size_t max_sequences = 8;
   size_t kv_blocks = 64;
   bool prefix_cache = true;
-  bool mtp = false;  // guesses come from the model's own layer for it
+  std::optional<KvDType> kv_dtype = {};  // f16, or f32 where the numerics are exact
+  bool mtp = false;                      // guesses come from the model's own layer for it
+  std::string draft_path = {};           // or from this model; empty: from neither
   size_t draft_tokens = 3;
 };
 
@@ -30,10 +33,10 @@ class ModelEngine {
   explicit ModelEngine(const ModelEngineOptions& options);
 
   Engine& engine() { return *engine_; }
-  size_t vocab() const { return files_.config.vocab; }
 
  private:
   ModelFiles files_;
+  std::optional<ModelFiles> draft_files_;
   ThreadPool pool_;
   MonotonicClock clock_;
   MetricRegistry metrics_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "kernels/cpu/test_rows.h"
@@ -112,8 +113,7 @@ class AttentionCase {
   // Sets every element of the value (or key) at `position`; of a latent cache, both are one.
   void SetToken(const SequenceSpan& span, int32_t position, bool value, float x) {
     for (size_t g = 0; g < shape_.kv_heads; ++g) {
-      std::byte* row = Row(span, position, g, value);
-      for (size_t d = 0; d < shape_.KeyDim(); ++d) SetElement(row, d, x);
+      SetRow(Row(span, position, g, value), std::vector<float>(shape_.KeyDim(), x));
     }
   }
 
@@ -141,15 +141,30 @@ class AttentionCase {
     const size_t p = static_cast<size_t>(position);
     const auto block = static_cast<size_t>(span.block_table[p / shape_.block_tokens]);
     std::byte* rows = value ? cache_.V(block, kLayer, g) : cache_.K(block, kLayer, g);
-    return rows + p % shape_.block_tokens * shape_.KeyDim() * KvElementBytes(shape_.dtype);
+    return rows + p % shape_.block_tokens * cache_.RowBytes();
   }
 
-  void SetElement(std::byte* row, size_t d, float x) {
-    if (shape_.dtype == KvDType::kF32) {
-      std::memcpy(row + d * sizeof(float), &x, sizeof(x));
-    } else {
-      const uint16_t half = reference::RoundToHalf(x);
-      std::memcpy(row + d * sizeof(half), &half, sizeof(half));
+  void SetRow(std::byte* row, const std::vector<float>& values) {
+    if (shape_.dtype == KvDType::kQ8) {
+      float largest = 0;
+      for (const float x : values) largest = std::abs(x) <= largest ? largest : std::abs(x);
+      // What is not finite is the scale's.
+      const float scale = std::isfinite(largest) ? largest / 127 : largest;
+      std::memcpy(row, &scale, sizeof(scale));
+      for (size_t d = 0; d < values.size(); ++d) {
+        const auto code = static_cast<int8_t>(
+            std::isfinite(scale) && scale > 0 ? std::lround(values[d] / scale) : 1);
+        std::memcpy(row + sizeof(scale) + d, &code, 1);
+      }
+      return;
+    }
+    for (size_t d = 0; d < values.size(); ++d) {
+      if (shape_.dtype == KvDType::kF32) {
+        std::memcpy(row + d * sizeof(float), &values[d], sizeof(float));
+      } else {
+        const uint16_t half = reference::RoundToHalf(values[d]);
+        std::memcpy(row + d * sizeof(half), &half, sizeof(half));
+      }
     }
   }
 
@@ -157,8 +172,9 @@ class AttentionCase {
     std::normal_distribution<float> normal;
     for (size_t g = 0; g < shape_.kv_heads; ++g) {
       for (size_t side = 0; side < cache_.Sides(); ++side) {
-        std::byte* row = Row(span, position, g, side == 1);
-        for (size_t d = 0; d < shape_.KeyDim(); ++d) SetElement(row, d, normal(rng));
+        std::vector<float> values(shape_.KeyDim());
+        for (float& x : values) x = normal(rng);
+        SetRow(Row(span, position, g, side == 1), values);
       }
     }
   }

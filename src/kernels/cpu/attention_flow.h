@@ -16,7 +16,8 @@ class TileAttention {
  public:
   TileAttention(const AttentionArgs& args, const AttentionScratch& layout, std::byte* scratch)
       : s_(args, layout, scratch), products_(s_, layout, scratch) {
-    zeros_ = reinterpret_cast<Element*>(scratch + layout.zeros);
+    __builtin_memset(scratch + layout.zeros, 0, kRowHeader<Element> * sizeof(Element));
+    zeros_ = reinterpret_cast<Element*>(scratch + layout.zeros) + kRowHeader<Element>;
     maxima_ = reinterpret_cast<float*>(scratch + layout.maxima);
     totals_ = reinterpret_cast<float*>(scratch + layout.totals);
     for (size_t d = 0; d < s_.key_dim; ++d) zeros_[d] = Element{};
@@ -117,17 +118,19 @@ class TileAttention {
   void FindCacheRows(Partition<Element>& partition) const {
     const size_t origin = partition.origin;
     const size_t block_tokens = s_.args.cache.block_tokens;
+    const size_t stride = s_.args.cache.RowBytes() / sizeof(Element);
     for (size_t key = partition.keys.begin; key < partition.keys.end;) {
       const size_t position = origin + key;
       const auto block = static_cast<size_t>(tile_->sequence->block_table[position / block_tokens]);
       size_t offset = position % block_tokens;
-      const auto* k =
-          reinterpret_cast<const Element*>(s_.args.cache.K(block, s_.args.layer, kv_head_));
-      const auto* v =
-          reinterpret_cast<const Element*>(s_.args.cache.V(block, s_.args.layer, kv_head_));
+      const auto rows = [](const std::byte* head) {
+        return reinterpret_cast<const Element*>(head) + kRowHeader<Element>;
+      };
+      const Element* k = rows(s_.args.cache.K(block, s_.args.layer, kv_head_));
+      const Element* v = rows(s_.args.cache.V(block, s_.args.layer, kv_head_));
       for (; offset < block_tokens && key < partition.keys.end; ++offset, ++key) {
-        partition.k_rows[key] = k + offset * s_.key_dim;
-        partition.v_rows[key] = v + offset * s_.key_dim;
+        partition.k_rows[key] = k + offset * stride;
+        partition.v_rows[key] = v + offset * stride;
       }
     }
   }
@@ -160,8 +163,25 @@ class TileAttention {
       for (size_t h = 0; h < heads_; ++h) s_.seen[row * heads_ + h] = seen;
     }
     products_.Score();
+    if constexpr (kRowHeader<Element> != 0) ScaleScores(s_.now.k_rows);
     for (size_t pair = 0; pair < s_.pairs; ++pair) Softmax(pair);
+    if constexpr (kRowHeader<Element> != 0) ScaleScores(s_.now.v_rows);
     products_.Mix();
+  }
+
+  // Products were of codes, and will be: brings in the scales of the rows' keys, or values.
+  void ScaleScores(const Element* const* rows) {
+    alignas(64) float scales[kPartitionKeys];
+    const auto [first, last] = s_.WholeVectors(s_.now.keys);
+    for (size_t key = first; key < last; ++key) scales[key] = RowScale(rows[key]);
+    for (size_t pair = 0; pair < s_.pairs; ++pair) {
+      if (s_.seen[pair].empty()) continue;
+      float* scores = s_.scores + pair * kPartitionKeys;
+      const auto [begin, end] = s_.WholeVectors(s_.seen[pair]);
+      for (size_t i = begin; i < end; i += kLanes) {
+        Store(Mul(Load(scores + i), Load(scales + i)), scores + i);
+      }
+    }
   }
 
   // Turns the pair's scores of this partition into weights exp(score - maximum) and brings what was
@@ -256,6 +276,8 @@ void RunAttention(const AttentionArgs& a, size_t begin, size_t end, std::byte* s
       return RunAttentionUnits<float, Products>(a, begin, end, scratch);
     case KvDType::kF16:
       return RunAttentionUnits<F16, Products>(a, begin, end, scratch);
+    case KvDType::kQ8:
+      return RunAttentionUnits<Code8, Products>(a, begin, end, scratch);
   }
 }
 

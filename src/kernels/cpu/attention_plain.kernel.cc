@@ -47,7 +47,8 @@ void ForEachPiece(const Args& a, const PlainUnit& unit, size_t kv_head, bool val
         values ? cache.V(block, a.layer, kv_head) : cache.K(block, a.layer, kv_head);
     const size_t left = unit.context - j;
     visit(j, left < cache.block_tokens ? left : cache.block_tokens,
-          reinterpret_cast<const Element*>(rows), cache.head_dim);
+          reinterpret_cast<const Element*>(rows) + kRowHeader<Element>,
+          cache.RowBytes() / sizeof(Element));
   }
 }
 
@@ -76,7 +77,7 @@ void Scores(const KvScoresArgs& a, size_t begin, size_t end) {
                               const Element* key = keys + i * stride;
                               float score = Dot(q, key, dim);
                               if (rest != 0) score += Dot(q_rope, key + dim, rest);
-                              scores[j + i] = score;
+                              scores[j + i] = score * RowScale(key);
                             }
                           });
   }
@@ -108,7 +109,8 @@ void Mix(const KvMixArgs& a, size_t begin, size_t end) {
     ForEachPiece<Element>(a, unit, unit.head / group, true,
                           [&](size_t j, size_t count, const Element* values, size_t stride) {
                             for (size_t i = 0; i < count; ++i) {
-                              AddScaled(weights[j + i], values + i * stride, dim, out);
+                              const Element* value = values + i * stride;
+                              AddScaled(weights[j + i] * RowScale(value), value, dim, out);
                             }
                           });
   }
@@ -122,6 +124,8 @@ void KvScores(const KvScoresArgs& a, size_t begin, size_t end, std::byte*) noexc
       return Scores<float>(a, begin, end);
     case KvDType::kF16:
       return Scores<F16>(a, begin, end);
+    case KvDType::kQ8:
+      return Scores<Code8>(a, begin, end);
   }
 }
 
@@ -131,6 +135,8 @@ void KvMix(const KvMixArgs& a, size_t begin, size_t end, std::byte*) noexcept {
       return Mix<float>(a, begin, end);
     case KvDType::kF16:
       return Mix<F16>(a, begin, end);
+    case KvDType::kQ8:
+      return Mix<Code8>(a, begin, end);
   }
 }
 

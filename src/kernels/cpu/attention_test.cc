@@ -54,6 +54,7 @@ AttentionShape RandomShape(std::mt19937& rng) {
   shape.heads = shape.kv_heads * pick({1, 2, 3, 4, 8});
   shape.dim = pick({2, 6, 16, 20, 40, 64, 64, 80, 96, 128, 256});
   shape.dtype = rng() % 2 == 0 ? KvDType::kF32 : KvDType::kF16;
+  if (shape.dim % kQ8DimMultiple == 0 && rng() % 3 == 0) shape.dtype = KvDType::kQ8;
   shape.block_tokens = pick({1, 5, 16, 32, 48, 64, 1000});
   const size_t sequences = 1 + rng() % 4;
   for (size_t s = 0; s < sequences; ++s) {
@@ -349,11 +350,11 @@ TEST(AttentionTest, BitsDoNotDependOnUnitsChunksOrNeighbours) {
 TEST(AttentionTest, UnseenKeysAreNotTouchedAndSeenNansAreKept) {
   std::mt19937 rng(9);
   const float inf = std::numeric_limits<float>::infinity();
-  for (const auto& [dtype, rope_dim] :
-       {std::pair(KvDType::kF32, 0), std::pair(KvDType::kF16, 0), std::pair(KvDType::kF32, 8)}) {
+  for (const auto& [dtype, rope_dim] : {std::pair(KvDType::kF32, 0), std::pair(KvDType::kF16, 0),
+                                        std::pair(KvDType::kQ8, 0), std::pair(KvDType::kF32, 8)}) {
     AttentionCase c(rng, {.heads = 3,
                           .kv_heads = 1,
-                          .dim = 40,
+                          .dim = dtype == KvDType::kQ8 ? size_t{64} : size_t{40},
                           .dtype = dtype,
                           .rope_dim = static_cast<size_t>(rope_dim),
                           .sequences = {{20, 300}}});

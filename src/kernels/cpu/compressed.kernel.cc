@@ -239,6 +239,8 @@ void CompressWrite(const CompressWriteArgs& a, size_t begin, size_t end, std::by
       return WriteRows<float>(a, begin, end);
     case KvDType::kF16:
       return WriteRows<F16>(a, begin, end);
+    case KvDType::kQ8:
+      return;  // such caches have no entries and no index
   }
 }
 
@@ -251,6 +253,8 @@ void Compress(const CompressArgs& a, size_t begin, size_t end, std::byte* scratc
       return run(Compressor<float>(a, scratch));
     case KvDType::kF16:
       return run(Compressor<F16>(a, scratch));
+    case KvDType::kQ8:
+      return;  // such caches have no entries and no index
   }
 }
 
@@ -264,6 +268,8 @@ void CompressedAttention(const CompressedAttentionArgs& a, size_t begin, size_t 
       return run(Attender<float>(a, scratch));
     case KvDType::kF16:
       return run(Attender<F16>(a, scratch));
+    case KvDType::kQ8:
+      return;  // such caches have no entries and no index
   }
 }
 

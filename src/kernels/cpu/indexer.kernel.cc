@@ -100,6 +100,8 @@ void IndexWrite(const IndexWriteArgs& a, size_t begin, size_t end, std::byte*) n
       return WriteKeys<float>(a, begin, end);
     case KvDType::kF16:
       return WriteKeys<F16>(a, begin, end);
+    case KvDType::kQ8:
+      return;  // such caches have no index
   }
 }
 
@@ -109,6 +111,8 @@ void IndexScores(const IndexScoresArgs& a, size_t begin, size_t end, std::byte* 
       return Scores<float>(a, begin, end, scratch);
     case KvDType::kF16:
       return Scores<F16>(a, begin, end, scratch);
+    case KvDType::kQ8:
+      return;  // such caches have no index
   }
 }
 

@@ -76,11 +76,15 @@ struct CacheToken {
 
   template <typename Element>
   Element* K(size_t head) const {
-    return reinterpret_cast<Element*>(cache.K(block, layer, head)) + offset * cache.head_dim;
+    return RowIn<Element>(cache.K(block, layer, head));
   }
   template <typename Element>
   Element* V(size_t head) const {
-    return reinterpret_cast<Element*>(cache.V(block, layer, head)) + offset * cache.head_dim;
+    return RowIn<Element>(cache.V(block, layer, head));
+  }
+  template <typename Element>
+  Element* RowIn(std::byte* rows) const {
+    return reinterpret_cast<Element*>(rows + offset * cache.RowBytes()) + kRowHeader<Element>;
   }
 
   const KvCacheView& cache;
@@ -107,6 +111,18 @@ void WriteKv(const KvWriteArgs& a, size_t begin, size_t end) {
   }
 }
 
+// Rotates a head into the cache.
+template <typename Element>
+void RotateInto(const RopeArgs& a, const float* x, const float* table, Element* out) {
+  if constexpr (kRowHeader<Element> == 0) {
+    RotateHead(a, x, table, out);
+  } else {
+    alignas(64) float rotated[kQ8MaxDim];
+    RotateHead(a, x, table, rotated);
+    CopyRow(rotated, a.head_dim, out);
+  }
+}
+
 template <typename Element>
 void RotateAndWriteKv(const RopeKvWriteArgs& a, size_t begin, size_t end) {
   const size_t dim = a.write.cache.head_dim;
@@ -114,7 +130,7 @@ void RotateAndWriteKv(const RopeKvWriteArgs& a, size_t begin, size_t end) {
     RotateRow(a.q, row);
     const CacheToken token(a.write, row);
     for (size_t g = 0; g < a.write.cache.kv_heads; ++g) {
-      RotateHead(a.k, a.k.x + row * a.k.x_stride + g * dim, a.k.table + row * 2 * a.k.half,
+      RotateInto(a.k, a.k.x + row * a.k.x_stride + g * dim, a.k.table + row * 2 * a.k.half,
                  token.K<Element>(g));
       CopyRow(a.write.v + row * a.write.v_stride + g * dim, dim, token.V<Element>(g));
     }
@@ -133,6 +149,8 @@ void KvWrite(const KvWriteArgs& a, size_t begin, size_t end, std::byte*) noexcep
       return WriteKv<float>(a, begin, end);
     case KvDType::kF16:
       return WriteKv<F16>(a, begin, end);
+    case KvDType::kQ8:
+      return WriteKv<Code8>(a, begin, end);
   }
 }
 
@@ -142,6 +160,8 @@ void RopeKvWrite(const RopeKvWriteArgs& a, size_t begin, size_t end, std::byte*)
       return RotateAndWriteKv<float>(a, begin, end);
     case KvDType::kF16:
       return RotateAndWriteKv<F16>(a, begin, end);
+    case KvDType::kQ8:
+      return RotateAndWriteKv<Code8>(a, begin, end);
   }
 }
 

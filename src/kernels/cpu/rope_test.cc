@@ -101,7 +101,18 @@ KvCacheView MakeCache(const AlignedBytes& bytes, KvDType dtype, size_t head_dim)
           .head_dim = head_dim,
           .block_tokens = 4};
 }
-constexpr size_t kCacheElements = 3 * 2 * 2 * 2 * 4;  // per head_dim
+constexpr size_t kCacheRows = 3 * 2 * 2 * 2 * 4;
+
+size_t RowBytes(KvDType dtype, size_t head_dim) {
+  return KvCacheView{.data = nullptr,
+                     .dtype = dtype,
+                     .num_blocks = 0,
+                     .layers = 0,
+                     .kv_heads = 0,
+                     .head_dim = head_dim,
+                     .block_tokens = 0}
+      .RowBytes();
+}
 
 // Element d of a row of the cache, exactly.
 float CacheValue(const KvCacheView& cache, const std::byte* rows, size_t offset, size_t d) {
@@ -118,7 +129,7 @@ TEST(KvWriteTest, EveryImplStoresTheRoundedRowsAndNothingElse) {
       for (const KvDType dtype : {KvDType::kF32, KvDType::kF16}) {
         const std::vector<float> k = RandomValues(rng, kTokens * (2 * dim + 1));
         const std::vector<float> v = RandomValues(rng, kTokens * (2 * dim + 3), 1e-4f);
-        AlignedBytes bytes(kCacheElements * dim * KvElementBytes(dtype));
+        AlignedBytes bytes(kCacheRows * RowBytes(dtype, dim));
         const KvCacheView cache = MakeCache(bytes, dtype, dim);
         std::vector<bool> written(bytes.size());
         RunSplit(impl,
@@ -214,6 +225,65 @@ TEST(KvWriteTest, RowsOfALatentCacheAreKThenV) {
   });
 }
 
+// Each row is QuantizedRows' of one block as wide as the row.
+TEST(KvWriteTest, RowsOf8BitsAreWithinHalfAScale) {
+  std::mt19937 rng(7);
+  const int32_t slots[kTokens] = {4 * 2 + 3, 0, 4 * 1 + 2};
+  for (const size_t dim : {32, 64, 96, 512}) {
+    const size_t stride = 2 * dim + 1;
+    std::vector<float> k = RandomValues(rng, kTokens * stride);
+    std::vector<float> v = RandomValues(rng, kTokens * stride, 1e-4f);
+    k[3] = 1000;                                // an outlier
+    for (size_t d = 0; d < dim; ++d) v[d] = 0;  // a row of nothing
+    k[stride + 5] = std::nanf("");              // and rows that are no numbers
+    v[stride + 6] = -std::numeric_limits<float>::infinity();
+    std::vector<std::byte> first;
+    ForEachImpl(KvWriteImpls(), [&](const OpImpl<KvWriteArgs>& impl) {
+      AlignedBytes bytes(kCacheRows * RowBytes(KvDType::kQ8, dim));
+      const KvCacheView cache = MakeCache(bytes, KvDType::kQ8, dim);
+      RunSplit(impl,
+               KvWriteArgs{.k = k.data(),
+                           .v = v.data(),
+                           .k_stride = stride,
+                           .v_stride = stride,
+                           .tokens = kTokens,
+                           .cache = cache,
+                           .layer = 1,
+                           .slots = slots},
+               kTokens);
+      for (size_t t = 0; t < kTokens; ++t) {
+        const size_t block = static_cast<size_t>(slots[t]) / 4,
+                     offset = static_cast<size_t>(slots[t]) % 4;
+        for (size_t g = 0; g < 4; ++g) {
+          const bool is_v = g >= 2;
+          const float* x = (is_v ? v : k).data() + t * stride + g % 2 * dim;
+          const std::byte* row = (is_v ? cache.V(block, 1, g % 2) : cache.K(block, 1, g % 2)) +
+                                 offset * cache.RowBytes();
+          float scale, largest = 0;
+          std::memcpy(&scale, row, sizeof(scale));
+          bool finite = true;
+          for (size_t d = 0; d < dim; ++d) {
+            finite = finite && std::isfinite(x[d]);
+            largest = std::max(largest, std::abs(x[d]));
+          }
+          if (!finite) {
+            EXPECT_TRUE(std::isnan(scale));
+            continue;
+          }
+          EXPECT_EQ(scale, largest / 127);
+          for (size_t d = 0; d < dim; ++d) {
+            const auto code = reinterpret_cast<const int8_t*>(row)[sizeof(scale) + d];
+            ASSERT_LE(std::abs(static_cast<float>(code) * scale - x[d]), scale * 0.5001f);
+          }
+        }
+      }
+      // The same bytes everywhere.
+      if (first.empty()) first.assign(bytes.data(), bytes.data() + bytes.size());
+      EXPECT_EQ(std::memcmp(first.data(), bytes.data(), bytes.size()), 0) << impl.name;
+    });
+  }
+}
+
 // All half boundaries: every half, its neighbours in f32, the midpoints and their neighbours.
 TEST(KvWriteTest, RoundingToHalvesIsExact) {
   std::vector<float> values;
@@ -274,16 +344,17 @@ TEST(RopeKvWriteTest, EqualsTheSeparateOpsBitForBit) {
     return impls.back();
   };
   ForEachImpl(RopeKvWriteImpls(), [&](const OpImpl<RopeKvWriteArgs>& impl) {
-    for (const size_t dim : {4, 10, 16, 40, 64, 80}) {
+    for (const size_t dim : {4, 10, 16, 40, 64, 80, 96}) {
       for (const size_t half : {dim / 2, dim / 4}) {
         for (const bool interleaved : {false, true}) {
-          for (const KvDType dtype : {KvDType::kF32, KvDType::kF16}) {
+          for (const KvDType dtype : {KvDType::kF32, KvDType::kF16, KvDType::kQ8}) {
+            if (dtype == KvDType::kQ8 && dim % kQ8DimMultiple != 0) continue;
             const size_t heads = 4, kv_heads = 2, width = (heads + 2 * kv_heads) * dim;
             const std::vector<float> qkv = RandomValues(rng, kTokens * width);
             const std::vector<float> table = RandomTable(rng, half);
             std::vector<float> q(kTokens * heads * dim), q_want(q.size());
             std::vector<float> k(kTokens * kv_heads * dim);
-            AlignedBytes bytes(kCacheElements * dim * KvElementBytes(dtype)), want(bytes.size());
+            AlignedBytes bytes(kCacheRows * RowBytes(dtype, dim)), want(bytes.size());
             RopeKvWriteArgs args{.q = {.x = qkv.data(),
                                        .out = q.data(),
                                        .table = table.data(),

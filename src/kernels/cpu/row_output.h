@@ -42,6 +42,26 @@ struct LoadFirst {
   }
 };
 
+// Writes `count` numbers as codes and their scale, which lies before them; rounds as QuantizeBlock
+// does. Requires: count is a multiple of 32.
+inline void CopyRow(const float* x, size_t count, Code8* out) {
+  uint32_t bits = 0;
+  for (size_t i = 0; i < count; i += 32) {
+    const uint32_t some = MaxMagnitudeBits32(x + i);
+    bits = some > bits ? some : bits;
+  }
+  const bool finite = bits < 0x7f800000u;
+  const bool zero = !finite || bits < ((127u - 119u) << 23);
+  const float largest = __builtin_bit_cast(float, bits);
+  auto* codes = reinterpret_cast<int8_t*>(out);
+  if (zero) __builtin_memset(codes, 0, count);
+  for (size_t i = 0; !zero && i < count; i += 32) {
+    RoundToInt8x32(x + i, 127.0f / largest, codes + i);
+  }
+  const float scale = !finite ? __builtin_nanf("") : zero ? 0.0f : largest / 127.0f;
+  __builtin_memcpy(codes - kRowHeader<Code8>, &scale, sizeof(scale));
+}
+
 // Copies `count` elements from x to out, rounding if out holds halves. out may be x.
 template <typename Element>
 inline void CopyRow(const float* x, size_t count, Element* out) {

@@ -5,13 +5,22 @@
 
 namespace pelton {
 
-enum class KvDType : uint8_t { kF32, kF16 };
+// kQ8: each row of a head is an f32 scale, then 8-bit integers, value = scale * integer.
+enum class KvDType : uint8_t { kF32, kF16, kQ8 };
 
-constexpr size_t KvElementBytes(KvDType dtype) { return dtype == KvDType::kF32 ? 4 : 2; }
+// Without scales.
+constexpr size_t KvElementBytes(KvDType dtype) {
+  return dtype == KvDType::kF32 ? 4 : dtype == KvDType::kF16 ? 2 : 1;
+}
+
+// Head sizes that kQ8 takes.
+inline constexpr size_t kQ8DimMultiple = 32;
+inline constexpr size_t kQ8MaxDim = 512;
 
 // The KV cache of a model: blocks of block_tokens tokens, each block contiguous over all layers so
 // that it can be copied, hashed or sent as one piece:
 //   block [layer][K, V][kv_head G][block_tokens][head_dim D]
+// Rows of kQ8 have their scale before them; such a cache is neither latent nor indexed.
 // A *latent* cache has one row for a token, which all heads share and which is key and value in
 // one: the value of a key is the first value_dim elements of its row. There is no V part, and G is
 // 1:
@@ -37,7 +46,10 @@ struct KvCacheView {
   size_t ValueDim() const { return IsLatent() ? value_dim : head_dim; }
   size_t Sides() const { return IsLatent() ? 1 : 2; }  // K and V, or one for both
 
-  size_t HeadBytes() const { return block_tokens * head_dim * KvElementBytes(dtype); }
+  size_t RowBytes() const {
+    return (dtype == KvDType::kQ8 ? sizeof(float) : 0) + head_dim * KvElementBytes(dtype);
+  }
+  size_t HeadBytes() const { return block_tokens * RowBytes(); }
   size_t IndexBytes() const { return block_tokens * index_dim * KvElementBytes(dtype); }
   size_t LayerBytes() const { return Sides() * kv_heads * HeadBytes() + IndexBytes(); }
   size_t BlockBytes() const { return layers * LayerBytes(); }

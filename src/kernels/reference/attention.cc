@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "kernels/reference/half.h"
 
@@ -11,7 +12,15 @@ double CacheElement(const KvCacheView& cache, const SequenceSpan& sequence, size
                     size_t kv_head, bool value, size_t position, size_t d) {
   const auto block = static_cast<size_t>(sequence.block_table[position / cache.block_tokens]);
   const std::byte* rows = value ? cache.V(block, layer, kv_head) : cache.K(block, layer, kv_head);
-  const size_t i = position % cache.block_tokens * cache.head_dim + d;
+  const size_t offset = position % cache.block_tokens;
+  if (cache.dtype == KvDType::kQ8) {
+    const std::byte* row = rows + offset * cache.RowBytes();
+    float scale;
+    std::memcpy(&scale, row, sizeof(scale));
+    return static_cast<double>(scale) *
+           static_cast<double>(reinterpret_cast<const int8_t*>(row)[sizeof(scale) + d]);
+  }
+  const size_t i = offset * cache.head_dim + d;
   if (cache.dtype == KvDType::kF32) return reinterpret_cast<const float*>(rows)[i];
   return HalfToFloat(reinterpret_cast<const uint16_t*>(rows)[i]);
 }

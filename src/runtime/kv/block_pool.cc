@@ -18,12 +18,17 @@ constexpr size_t kHugePageBytes = size_t{2} << 20;
 
 // Bytes of all blocks, or empty if they do not fit a size_t.
 std::optional<size_t> TotalBytes(const KvCacheView& geometry) {
-  std::optional<size_t> bytes = CheckedMul(geometry.Sides(), geometry.kv_heads);
-  if (bytes) bytes = CheckedMul(*bytes, geometry.head_dim);
+  if (geometry.head_dim == 0) return 0;
+  std::optional<size_t> bytes = CheckedMul(geometry.head_dim, KvElementBytes(geometry.dtype));
+  if (bytes) bytes = CheckedAdd(*bytes, geometry.RowBytes() - *bytes);
+  for (const size_t factor : {geometry.Sides(), geometry.kv_heads}) {
+    if (bytes) bytes = CheckedMul(*bytes, factor);
+  }
   if (bytes == size_t{0}) return bytes;
-  if (bytes) bytes = CheckedAdd(*bytes, geometry.index_dim);
-  for (const size_t factor : {KvElementBytes(geometry.dtype), geometry.layers,
-                              geometry.block_tokens, geometry.num_blocks}) {
+  const std::optional<size_t> index =
+      CheckedMul(geometry.index_dim, KvElementBytes(geometry.dtype));
+  bytes = bytes && index ? CheckedAdd(*bytes, *index) : std::nullopt;
+  for (const size_t factor : {geometry.layers, geometry.block_tokens, geometry.num_blocks}) {
     if (bytes) bytes = CheckedMul(*bytes, factor);
   }
   return bytes;
@@ -152,8 +157,7 @@ void BlockPool::SetKept(int32_t block, bool kept) {
 }
 
 void BlockPool::ZeroFrom(int32_t block, size_t first_token) {
-  const size_t token_bytes = view_.head_dim * KvElementBytes(view_.dtype);
-  const size_t begin = first_token * token_bytes;
+  const size_t begin = first_token * view_.RowBytes();
   const auto index = static_cast<size_t>(block);
   for (size_t layer = 0; layer < view_.layers; ++layer) {
     for (size_t head = 0; head < view_.kv_heads; ++head) {

@@ -19,9 +19,31 @@ namespace {
 
 constexpr size_t kBlockTokens = 32;
 
-KvCacheView GeometryFor(const ModelConfig& config, Numerics numerics, bool mtp, size_t kv_tokens) {
-  KvCacheView view =
-      CacheGeometryOf(config, numerics == Numerics::kExact ? KvDType::kF32 : KvDType::kF16, mtp);
+KvDType KvDTypeOf(const LoadOptions& options) {
+  const bool exact = options.passes.numerics == Numerics::kExact;
+  return options.kv_dtype.value_or(exact ? KvDType::kF32 : KvDType::kF16);
+}
+
+// Whether the model's keys and values can be kept so.
+Status CheckKvDType(KvDType dtype, const ModelFiles& files) {
+  if (dtype != KvDType::kQ8) return OkStatus();
+  const KvCacheView view = CacheGeometryOf(files.config, dtype);
+  if (view.IsLatent() || view.index_dim != 0) {
+    return InvalidArgument(
+        fmt::format("{}: --kv-cache-dtype q8: found a cache of latent rows, expected heads with "
+                    "keys and values",
+                    files.path));
+  }
+  if (view.head_dim % kQ8DimMultiple != 0 || view.head_dim > kQ8MaxDim) {
+    return InvalidArgument(fmt::format(
+        "{}: --kv-cache-dtype q8: found heads of {}, expected a multiple of {} up to {}",
+        files.path, view.head_dim, kQ8DimMultiple, kQ8MaxDim));
+  }
+  return OkStatus();
+}
+
+KvCacheView GeometryFor(const ModelConfig& config, KvDType dtype, bool mtp, size_t kv_tokens) {
+  KvCacheView view = CacheGeometryOf(config, dtype, mtp);
   view.block_tokens = kBlockTokens;
   view.num_blocks = DivUp(kv_tokens, kBlockTokens);
   return view;
@@ -129,6 +151,9 @@ Result<Preparation> Prepare(const ModelFiles& files, const std::optional<ModelFi
                             const LoadOptions& options) {
   const ModelConfig& config = files.config;
   RETURN_IF_ERROR(CheckGenerates(files));
+  const KvDType dtype = KvDTypeOf(options);
+  RETURN_IF_ERROR(CheckKvDType(dtype, files));
+  if (draft_files) RETURN_IF_ERROR(CheckKvDType(dtype, *draft_files));
   ASSIGN_OR_RETURN(const Speculation speculate, ChooseSpeculation(options, files));
   const bool mtp = speculate == Speculation::kMtp;
   const bool has_draft_graph = mtp || speculate == Speculation::kDraft;
@@ -166,10 +191,9 @@ Result<Preparation> Prepare(const ModelFiles& files, const std::optional<ModelFi
     memory.weight_bytes += more;
     memory.arena_bytes += ArenaBytesFor(*out.draft_graph, out.draft_limits);
   }
-  size_t block_bytes = GeometryFor(config, options.passes.numerics, mtp, kBlockTokens).BlockBytes();
+  size_t block_bytes = GeometryFor(config, dtype, mtp, kBlockTokens).BlockBytes();
   if (speculate == Speculation::kDraft) {
-    block_bytes +=
-        GeometryFor(draft_files->config, options.passes.numerics, false, kBlockTokens).BlockBytes();
+    block_bytes += GeometryFor(draft_files->config, dtype, false, kBlockTokens).BlockBytes();
   }
   RETURN_IF_ERROR(ChooseContext(options, config, block_bytes,
                                 memory.weight_bytes + memory.arena_bytes, &memory.context_tokens,
@@ -247,7 +271,7 @@ Status StartEngine(const LoadOptions& options, const Preparation& prepared, Pack
   model->prefix_cache = options.prefix_cache;
   const ModelConfig& config = model->files.config;
   const KvCacheView geometry = GeometryFor(
-      config, model->numerics, model->speculate == Speculation::kMtp, prepared.kv_tokens);
+      config, KvDTypeOf(options), model->speculate == Speculation::kMtp, prepared.kv_tokens);
   EngineOptions engine_options{
       .kv_blocks = geometry.num_blocks,
       .prefix_cache = options.prefix_cache,
@@ -295,7 +319,7 @@ Status StartEngine(const LoadOptions& options, const Preparation& prepared, Pack
     };
     if (model->speculate == Speculation::kDraft) {
       make_draft->geometry =
-          GeometryFor(model->draft_files->config, model->numerics, false, prepared.kv_tokens);
+          GeometryFor(model->draft_files->config, KvDTypeOf(options), false, prepared.kv_tokens);
     }
   }
   ASSIGN_OR_RETURN(model->engine, Engine::Create(engine_options, geometry, make_executor,

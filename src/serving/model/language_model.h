@@ -31,13 +31,14 @@ namespace pelton {
 enum class Speculation : uint8_t { kAuto, kOff, kNgram, kMtp, kDraft };
 
 struct LoadOptions {
-  PassOptions passes;            // numerics, fusion level
-  bool invariant = true;         // results of a request are the same bits whatever runs beside it
-  size_t threads = 0;            // 0: every core that this process may use
-  size_t context_tokens = 0;     // longest sequence; 0: what the model and the memory allow
-  size_t kv_tokens = 0;          // tokens in the KV cache; 0: context_tokens for each sequence,
-                                 // at most half of the memory
-  size_t kv_bytes = 0;           // the same as a size; 0: as kv_tokens says
+  PassOptions passes;         // numerics, fusion level
+  bool invariant = true;      // results of a request are the same bits whatever runs beside it
+  size_t threads = 0;         // 0: every core that this process may use
+  size_t context_tokens = 0;  // longest sequence; 0: what the model and the memory allow
+  size_t kv_tokens = 0;       // tokens in the KV cache; 0: context_tokens for each sequence,
+                              // at most half of the memory
+  size_t kv_bytes = 0;        // the same as a size; 0: as kv_tokens says
+  std::optional<KvDType> kv_dtype;  // empty: f16, or f32 where the numerics are exact
   size_t most_kv_bytes = 0;      // of a KV cache whose size is chosen here; 0: half of the memory
   size_t memory_bytes = 0;       // that the model may take; 0: what is available
   size_t max_sequences = 1;      // in one step

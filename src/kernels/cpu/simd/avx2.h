@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cpu/simd/code8.h"
 #include "kernels/cpu/simd/f16.h"
 
 // The vocabulary of generic.h in 8 lanes.
@@ -109,6 +110,16 @@ inline void StorePartial(F32 a, F16* p, size_t count) {
   F16 lanes[F32::kLanes];
   Store(a, lanes);
   for (size_t i = 0; i < count; ++i) p[i] = lanes[i];
+}
+
+inline F32 Load(const Code8* p) {
+  return {_mm256_cvtepi32_ps(
+      _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))))};
+}
+inline F32 LoadPartial(const Code8* p, size_t count) {
+  Code8 lanes[F32::kLanes] = {};
+  for (size_t i = 0; i < count; ++i) lanes[i] = p[i];
+  return Load(lanes);
 }
 
 template <typename Element>

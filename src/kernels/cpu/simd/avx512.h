@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cpu/simd/code8.h"
 #include "kernels/cpu/simd/f16.h"
 
 // The vocabulary of generic.h in 16 lanes.
@@ -102,6 +103,15 @@ inline void StorePartial(F32 a, F16* p, size_t count) {
   _mm256_mask_storeu_epi16(p, internal::FirstLanes(count), internal::ToHalves(a));
 }
 
+inline F32 Load(const Code8* p) {
+  return {_mm512_cvtepi32_ps(
+      _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
+}
+inline F32 LoadPartial(const Code8* p, size_t count) {
+  return {_mm512_cvtepi32_ps(
+      _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(internal::FirstLanes(count), p)))};
+}
+
 namespace internal {
 // 16 bytes each of rows k, k + 4, k + 8 and k + 12. Insertions from memory do not need the one
 // port that shuffles.
@@ -150,6 +160,33 @@ inline void Transpose8(const F16* const* rows, size_t first, F32 (&out)[8]) {
     const __m512i halves = _mm512_permutexvar_epi16(split, words[i]);
     out[2 * i] = {_mm512_cvtph_ps(_mm512_castsi512_si256(halves))};
     out[2 * i + 1] = {_mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1))};
+  }
+}
+
+inline void Transpose8(const Code8* const* rows, size_t first, F32 (&out)[8]) {
+  // 8 bytes each of rows k, k + 4, k + 8 and k + 12.
+  __m512i in[4];
+#pragma GCC unroll 4
+  for (int k = 0; k < 4; ++k) {
+    const auto load = [&](int row) {
+      return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(rows[row] + first));
+    };
+    in[k] = _mm512_castsi128_si512(load(k));
+    in[k] = _mm512_inserti32x4(in[k], load(k + 4), 1);
+    in[k] = _mm512_inserti32x4(in[k], load(k + 8), 2);
+    in[k] = _mm512_inserti32x4(in[k], load(k + 12), 3);
+  }
+  const __m512i low = _mm512_unpacklo_epi32(in[0], in[1]);
+  const __m512i high = _mm512_unpacklo_epi32(in[2], in[3]);
+  const __m512i words[2] = {_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high)};
+#pragma GCC unroll 2
+  for (int w = 0; w < 2; ++w) {
+    // Each lane has 4 codes, of which the last is the highest byte.
+    F32* to = out + 4 * w;
+    to[0] = {_mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(words[w], 24), 24))};
+    to[1] = {_mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(words[w], 16), 24))};
+    to[2] = {_mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(words[w], 8), 24))};
+    to[3] = {_mm512_cvtepi32_ps(_mm512_srai_epi32(words[w], 24))};
   }
 }
 

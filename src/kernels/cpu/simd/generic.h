@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/cpu/simd/code8.h"
 #include "kernels/cpu/simd/f16.h"
 
 // The f32 vector vocabulary of the kernels. This file states what each function means; avx2.h and
@@ -139,6 +140,14 @@ inline void StorePartial(F32 a, F16* p, size_t count) {
   }
 }
 inline void Store(F32 a, F16* p) { StorePartial(a, p, F32::kLanes); }
+
+// Codes as numbers.
+inline F32 LoadPartial(const Code8* p, size_t count) {
+  F32 out = Zero();
+  for (size_t i = 0; i < count; ++i) out.v[i] = static_cast<float>(p[i].value);
+  return out;
+}
+inline F32 Load(const Code8* p) { return LoadPartial(p, F32::kLanes); }
 
 // Lane l of out[i] = rows[l][first + i].
 template <typename Element>
