@@ -114,6 +114,7 @@ int PrintMemory(const ModelOptions& options, bool json) {
                             {"kv_bytes_per_token", use.kv_bytes_per_token},
                             {"context_tokens", (*model)->context_tokens},
                             {"packed_weight_bytes", use.packed_weight_bytes},
+                            {"expert_bytes", use.expert_bytes},
                             {"mapped_bytes", use.mapped_bytes}}
                            .dump(2));
     return kExitOk;
@@ -126,6 +127,11 @@ int PrintMemory(const ModelOptions& options, bool json) {
              use.kv_bytes_per_token, use.kv_bytes / use.kv_bytes_per_token);
   fmt::print("3. views    {:>9.1f} MiB  weights packed once, read by every step\n",
              mib(use.packed_weight_bytes));
+  if (use.expert_bytes > 0) {
+    fmt::print(
+        "            {:>9.1f} MiB  at most, experts that are mapped from their packed file\n",
+        mib(use.expert_bytes));
+  }
   fmt::print("            {:>9.1f} MiB  model file, mapped; its pages leave memory once packed\n",
              mib(use.mapped_bytes));
   return kExitOk;

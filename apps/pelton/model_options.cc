@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <cstdio>
 #include <cstdlib>
 
 #include "serving/hub/hub.h"
@@ -156,6 +157,28 @@ void ModelOptions::AddRuntime(std::vector<Option>* options) {
                       .help = "most rows of one step; longer prompts run in chunks [512]",
                       .group = "resources",
                       .target = &step_tokens});
+  options->push_back({.names = "--packed-cache-dir",
+                      .value = "FOLDER",
+                      .help =
+                          "keep packed weights there, as large as the model's file: later loads "
+                          "map them instead of packing again",
+                      .group = "resources",
+                      .target = &packed_cache_folder});
+  options->push_back({.names = "--expert-memory",
+                      .value = "SIZE",
+                      .help =
+                          "keep so much of a mixture's experts in memory and read the others "
+                          "from --packed-cache-dir when they are needed; auto where they do not "
+                          "fit, or off [auto]",
+                      .group = "resources",
+                      .target = &expert_memory});
+  options->push_back({.names = "--packed-cache-verify",
+                      .value = "",
+                      .help =
+                          "read the whole file of packed weights before it is used, to see that "
+                          "nothing is damaged",
+                      .group = "resources",
+                      .target = &packed_cache_verify});
 }
 
 void ModelOptions::AddPrefixCache(std::vector<Option>* options) {
@@ -217,6 +240,17 @@ Result<LoadOptions> ModelOptions::Load(size_t max_sequences) const {
     if (kv_tokens != 0) return InvalidArgument("--kv-memory and --kv-tokens: expected one of both");
     ASSIGN_OR_RETURN(options.kv_bytes, ParseSize("--kv-memory", kv_memory));
   }
+  options.packed_cache_folder = packed_cache_folder;
+  options.verify_packed_cache = packed_cache_verify;
+  if (expert_memory == "auto") {
+    options.expert_bytes = kExpertsThatFit;
+  } else if (expert_memory != "off") {
+    ASSIGN_OR_RETURN(options.expert_bytes, ParseSize("--expert-memory", expert_memory));
+    if (packed_cache_folder.empty()) {
+      return InvalidArgument("--expert-memory: expected --packed-cache-dir, too");
+    }
+  }
+  options.report = [](std::string_view line) { fmt::print(stderr, "pelton: {}\n", line); };
   options.max_sequences = max_sequences;
   options.max_step_tokens = static_cast<size_t>(step_tokens);
   return options;

@@ -27,6 +27,9 @@ struct ModelOptions {
   int64_t kv_tokens = 0;
   std::string kv_memory;
   int64_t step_tokens = 512;
+  std::string packed_cache_folder;
+  bool packed_cache_verify = false;
+  std::string expert_memory = "auto";
 
   // The model argument and --models.
   void AddModel(std::vector<Option>* options);

@@ -304,10 +304,12 @@ int Run(const ServeOptions& options, const Configuration& configuration) {
   for (const PooledModel& model : *models) {
     if (model.preload) preload.push_back(model.called.name);
   }
-  ModelPool pool({.memory_bytes = *memory_bytes,
-                  .max_waiting = static_cast<size_t>(options.served.max_queued),
-                  .log = &log},
-                 std::move(models).value(), std::make_unique<ModelLoader>(), metrics);
+  ModelPool pool(
+      {.memory_bytes = *memory_bytes,
+       .max_waiting = static_cast<size_t>(options.served.max_queued),
+       .log = &log},
+      std::move(models).value(),
+      std::make_unique<ModelLoader>([&log](std::string_view line) { log.Warning(line); }), metrics);
   if (const Status status = Preload(pool, preload); !status.ok()) return Fail(status);
   std::shared_ptr<const ServedModel> profiled;
   if (!options.profile.empty()) {

@@ -30,18 +30,22 @@ size_t NumberNamed(const std::string& path, std::string_view name) {
 struct Names {
   const char* limit;
   const char* used;
-  const char* idle_files;  // in memory.stat, those of the groups below included
+  // Pages of files in memory.stat, those of the groups below included.
+  const char* idle_files;
+  const char* busy_files;
 };
 constexpr Names kVersion1 = {"memory.limit_in_bytes", "memory.usage_in_bytes",
-                             "total_inactive_file"};
-constexpr Names kVersion2 = {"memory.max", "memory.current", "inactive_file"};
+                             "total_inactive_file", "total_active_file"};
+constexpr Names kVersion2 = {"memory.max", "memory.current", "inactive_file", "active_file"};
 
 std::optional<size_t> RoomOf(const std::string& folder, const Names& names) {
   const std::optional<size_t> limit = NumberIn(folder + "/" + names.limit);
   const std::optional<size_t> used = NumberIn(folder + "/" + names.used);
   if (!limit || !used) return std::nullopt;
-  const size_t idle = NumberNamed(folder + "/memory.stat", names.idle_files);
-  return *limit - std::min(*limit, *used - std::min(*used, idle));
+  const std::string statistics = folder + "/memory.stat";
+  const size_t files =
+      NumberNamed(statistics, names.idle_files) + NumberNamed(statistics, names.busy_files);
+  return *limit - std::min(*limit, *used - std::min(*used, files));
 }
 
 // The least room of the group `path` ("/a/b") and those that hold it, below `root`.

@@ -12,9 +12,9 @@ namespace pelton {
 size_t AvailableMemoryBytes();
 
 // What the limits of a process's control groups, v1 or v2, leave: the least of its own and of those
-// that hold it. Pages of files that nobody used lately count as free, since the system takes them
-// back. `groups` is the text of /proc/PID/cgroup, `root` where the groups are mounted. Nothing if
-// there is no limit, or none can be read.
+// that hold it. Pages of files count as free, as in what the system calls available, since it takes
+// them back. `groups` is the text of /proc/PID/cgroup, `root` where the groups are mounted. Nothing
+// if there is no limit, or none can be read.
 std::optional<size_t> ControlGroupRoom(std::string_view groups, const std::string& root);
 
 }  // namespace pelton

@@ -29,7 +29,7 @@ class ControlGroupTest : public testing::Test {
 TEST_F(ControlGroupTest, TheLeastOfAGroupAndThoseThatHoldIt) {
   Write("/a/b/memory.max", "1000");
   Write("/a/b/memory.current", "700");
-  Write("/a/b/memory.stat", "anon 100\nfile 500\ninactive_file 200");
+  Write("/a/b/memory.stat", "anon 100\nfile 500\ninactive_file 150\nactive_file 50");
   EXPECT_EQ(ControlGroupRoom("0::/a/b\n", root_), 500u);
   Write("/a/memory.max", "900");
   Write("/a/memory.current", "850");
@@ -54,7 +54,7 @@ TEST_F(ControlGroupTest, AContainerSeesItsOwnAsTheRoot) {
 TEST_F(ControlGroupTest, TheFirstVersion) {
   Write("/memory/x/memory.limit_in_bytes", "10000");
   Write("/memory/x/memory.usage_in_bytes", "4000");
-  Write("/memory/x/memory.stat", "inactive_file 7\ntotal_inactive_file 1000");
+  Write("/memory/x/memory.stat", "inactive_file 7\ntotal_inactive_file 900\ntotal_active_file 100");
   EXPECT_EQ(ControlGroupRoom("5:cpu:/\n4:memory:/x\n0::/\n", root_), 7000u);
   EXPECT_EQ(ControlGroupRoom("4:hugetlb,memory:/x\n", root_), 7000u);
   EXPECT_EQ(ControlGroupRoom("4:cpu:/x\nnonsense\n4:\n", root_), std::nullopt);

@@ -32,6 +32,10 @@ Result<MappedFile> MappedFile::Open(const std::string& path) {
     return InvalidArgument(path + ": cannot be opened: " + ErrnoText(error));
   }
   const DescriptorCloser closer{fd};
+  return Map(fd, path);
+}
+
+Result<MappedFile> MappedFile::Map(int fd, const std::string& path) {
   struct stat info;
   if (::fstat(fd, &info) != 0) return InvalidArgument(path + ": " + ErrnoText(errno));
   if (!S_ISREG(info.st_mode)) return InvalidArgument(path + ": is not a regular file");

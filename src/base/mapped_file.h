@@ -15,6 +15,8 @@ class MappedFile {
  public:
   // NotFound if it does not exist, InvalidArgument if it is not a regular file.
   static Result<MappedFile> Open(const std::string& path);
+  // The same of an open file, which may be closed afterwards; `path` is for messages.
+  static Result<MappedFile> Map(int fd, const std::string& path);
 
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&& other) noexcept;

@@ -32,13 +32,8 @@ def write_json(path, value):
     path.write_text(json.dumps(value), encoding="utf-8")
 
 
-def make_chat_model(folder, template=TEMPLATE):
-    """One token for each byte, <|start|> and <|end|>, and a template."""
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True)
-    shutil.copyfile(WEIGHTS / "model.safetensors", folder / "model.safetensors")
-    config = json.loads((WEIGHTS / "config.json").read_text(encoding="utf-8"))
-    write_json(folder / "config.json", {**config, "bos_token_id": 256, "eos_token_id": 257})
+def write_byte_tokenizer(folder, template=TEMPLATE):
+    """One token for each byte, then <|start|> and <|end|>, and a template."""
     alphabet = byte_alphabet()
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,
                   "use_regex": True}
@@ -50,6 +45,15 @@ def make_chat_model(folder, template=TEMPLATE):
         "model": {"type": "BPE", "vocab": {alphabet[byte]: byte for byte in range(256)},
                   "merges": []}})
     write_json(folder / "tokenizer_config.json", {"eos_token": "<|end|>", "chat_template": template})
+
+
+def make_chat_model(folder, template=TEMPLATE):
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True)
+    shutil.copyfile(WEIGHTS / "model.safetensors", folder / "model.safetensors")
+    config = json.loads((WEIGHTS / "config.json").read_text(encoding="utf-8"))
+    write_json(folder / "config.json", {**config, "bos_token_id": 256, "eos_token_id": 257})
+    write_byte_tokenizer(folder, template)
 
 
 def make_encoder(folder):

@@ -288,12 +288,12 @@ std::unique_ptr<BoundOp> Binder::Bind() const {
                            .order = I32(Out(0)),
                            .starts = I32(Out(1)),
                            .experts = Attr("experts")};
-      return MakeTableOp(
+      return WithExpertCache(MakeTableOp(
           ExpertOrderImpls(), args,
           [pairs = ValueOf(Out(0)).shape.cols()](ExpertOrderArgs& a, const StepState& step) {
             a.pairs = step.sizes.Of(pairs);
             return size_t{1};
-          });
+          }));
     }
     case OpKind::kExpertRows:
       return ExpertRows();

@@ -54,7 +54,37 @@ class HeadMatmulOp final : public BoundOp {
   Dim rows_;
 };
 
+// Sorts pairs by expert, and has the experts brought into memory that are read next.
+class CachedExpertOrderOp final : public BoundOp {
+ public:
+  CachedExpertOrderOp(std::unique_ptr<BoundOp> order, ExpertCache& cache, size_t layer,
+                      const int32_t* starts)
+      : order_(std::move(order)), cache_(cache), layer_(layer), starts_(starts) {}
+
+  size_t Prepare(const StepState& step) override { return order_->Prepare(step); }
+  void Run(size_t begin, size_t end, std::byte* scratch) const noexcept override {
+    // One unit, and so one thread.
+    order_->Run(begin, end, scratch);
+    cache_.Use(layer_, starts_);
+  }
+  size_t ScratchBytes() const override { return order_->ScratchBytes(); }
+  const char* impl_name() const override { return order_->impl_name(); }
+
+ private:
+  const std::unique_ptr<BoundOp> order_;
+  ExpertCache& cache_;
+  const size_t layer_;
+  const int32_t* const starts_;
+};
+
 }  // namespace
+
+std::unique_ptr<BoundOp> Binder::WithExpertCache(std::unique_ptr<BoundOp> order) const {
+  ExpertCache* const cache = c_.weights.experts();
+  if (cache == nullptr) return order;
+  return std::make_unique<CachedExpertOrderOp>(std::move(order), *cache,
+                                               c_.weights.ExpertLayer(Out(1)), I32(Out(1)));
+}
 
 std::unique_ptr<BoundOp> Binder::Route() const {
   RouteArgs args{};

@@ -114,6 +114,7 @@ class Binder {
   std::unique_ptr<BoundOp> CompressedAttention() const;
   std::unique_ptr<BoundOp> StreamOp() const;
   std::unique_ptr<BoundOp> Route() const;
+  std::unique_ptr<BoundOp> WithExpertCache(std::unique_ptr<BoundOp> order) const;
   std::unique_ptr<BoundOp> ExpertRows() const;
   std::unique_ptr<BoundOp> BindExpertMatmul(bool gated, bool summed) const;
   std::unique_ptr<BoundOp> BindHeadMatmul() const;

@@ -272,7 +272,8 @@ void PackPanels(const PackArgs& args, size_t begin, size_t end) noexcept {
   PELTON_CHECK(!args.interleave_panels ||
                    (args.sources.size() == 2 && args.sources[0].rows == args.sources[1].rows),
                "interleaving needs two sources of equal rows");
-  PELTON_CHECK(end <= PackPanelCount(args), "no panels beyond the last");
+  PELTON_CHECK(begin >= args.first_panel && end <= PackPanelCount(args),
+               "no panels before the first or beyond the last");
   for (const PackSource& source : args.sources) {
     PELTON_CHECK(source.scales.data == nullptr || source.scales.block_cols % kScaledCols == 0,
                  "a group of columns has one scale");
@@ -283,7 +284,8 @@ void PackPanels(const PackArgs& args, size_t begin, size_t end) noexcept {
         args.interleave_panels
             ? FindRows(args.sources.subspan(panel % 2, 1), panel / 2 * kPanelRows, &scales)
             : FindRows(args.sources, panel * kPanelRows, &scales);
-    PackPanel(args.dtype, rows, scales, args.cols, args.out + panel * *panel_bytes);
+    PackPanel(args.dtype, rows, scales, args.cols,
+              args.out + (panel - args.first_panel) * *panel_bytes);
   }
 }
 

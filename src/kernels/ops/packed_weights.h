@@ -152,12 +152,14 @@ struct PackArgs {
   size_t cols;
   bool interleave_panels;
   std::byte* out;
+  size_t first_panel = 0;  // that `out` begins with
 };
 
 // Panels of the result, padding included.
 size_t PackPanelCount(const PackArgs& args);
 
-// Writes panels [begin, end). Thread-safe for disjoint ranges; no allocation.
+// Writes panels [begin, end). Thread-safe for disjoint ranges; no allocation. Requires: begin >=
+// first_panel.
 void PackPanels(const PackArgs& args, size_t begin, size_t end) noexcept;
 
 // Decodes one stored row to f32: the exact values, as the format's definition computes them; those

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <thread>
 
 #include "base/available_memory.h"
@@ -51,11 +52,15 @@ KvCacheView GeometryFor(const ModelConfig& config, KvDType dtype, bool mtp, size
 
 size_t Mib(size_t bytes) { return DivUp(bytes, size_t{1} << 20); }
 
+size_t AvailableFor(const LoadOptions& options) {
+  return options.memory_bytes == 0 ? MemoryForModels() : options.memory_bytes;
+}
+
 // The longest context that fits, the model's own limit at most. A block takes `block_bytes`, those
 // of a draft model included.
 Status ChooseContext(const LoadOptions& options, const ModelConfig& config, size_t block_bytes,
                      size_t fixed_bytes, size_t* context_tokens, size_t* kv_tokens) {
-  const size_t available = options.memory_bytes == 0 ? MemoryForModels() : options.memory_bytes;
+  const size_t available = AvailableFor(options);
   const size_t blocks_that_fit =
       available > fixed_bytes ? (available - fixed_bytes) / block_bytes : 0;
   // What a size that nobody stated may come to.
@@ -109,8 +114,22 @@ struct Preparation {
   StepLimits limits;
   StepLimits draft_limits;
   size_t kv_tokens = 0;
+  size_t draft_expert_bytes = 0;  // of memory.expert_bytes, of the draft graph
   ModelMemoryPlan memory;
 };
+
+// Bytes of experts that are in memory at a time; 0: all of them, whatever they take. `experts` is
+// what all of them take, `others` what the model takes besides.
+size_t ChooseExpertBytes(const LoadOptions& options, size_t experts, size_t others) {
+  if (options.packed_cache_folder.empty() || experts == 0) return 0;
+  if (options.expert_bytes != kExpertsThatFit) {
+    return options.expert_bytes < experts ? options.expert_bytes : 0;
+  }
+  const size_t available = AvailableFor(options);
+  if (available <= others || available - others > experts) return 0;
+  // The other half is for the KV cache, and for pages of files that are read besides.
+  return (available - others) / 2;
+}
 
 bool IsInvariant(const LoadOptions& options) {
   return options.passes.numerics == Numerics::kExact || options.invariant;
@@ -185,19 +204,38 @@ Result<Preparation> Prepare(const ModelFiles& files, const std::optional<ModelFi
   ModelMemoryPlan& memory = out.memory;
   ASSIGN_OR_RETURN(memory.weight_bytes, PackedStore::BytesFor(out.graph));
   memory.arena_bytes = ArenaBytesFor(out.graph, out.limits);
+  ASSIGN_OR_RETURN(size_t experts, PackedStore::ExpertBytesFor(out.graph));
+  size_t draft_experts = 0;
   if (out.draft_graph) {
-    ASSIGN_OR_RETURN(const size_t more,
-                     PackedStore::BytesFor(*out.draft_graph, mtp ? &out.graph : nullptr));
+    const Graph* shared = mtp ? &out.graph : nullptr;
+    ASSIGN_OR_RETURN(const size_t more, PackedStore::BytesFor(*out.draft_graph, shared));
+    ASSIGN_OR_RETURN(draft_experts, PackedStore::ExpertBytesFor(*out.draft_graph, shared));
     memory.weight_bytes += more;
     memory.arena_bytes += ArenaBytesFor(*out.draft_graph, out.draft_limits);
+    experts += draft_experts;
+  }
+  memory.expert_bytes =
+      ChooseExpertBytes(options, experts, memory.weight_bytes - experts + memory.arena_bytes);
+  if (memory.expert_bytes > 0) {
+    memory.weight_bytes -= experts - memory.expert_bytes;
+    // Each graph gets what its share of the experts is.
+    out.draft_expert_bytes =
+        static_cast<size_t>(static_cast<double>(memory.expert_bytes) *
+                            static_cast<double>(draft_experts) / static_cast<double>(experts));
   }
   size_t block_bytes = GeometryFor(config, dtype, mtp, kBlockTokens).BlockBytes();
   if (speculate == Speculation::kDraft) {
     block_bytes += GeometryFor(draft_files->config, dtype, false, kBlockTokens).BlockBytes();
   }
-  RETURN_IF_ERROR(ChooseContext(options, config, block_bytes,
-                                memory.weight_bytes + memory.arena_bytes, &memory.context_tokens,
-                                &out.kv_tokens));
+  const Status chosen =
+      ChooseContext(options, config, block_bytes, memory.weight_bytes + memory.arena_bytes,
+                    &memory.context_tokens, &out.kv_tokens);
+  if (chosen.code() == StatusCode::kResourceExhausted && experts > 0 &&
+      options.packed_cache_folder.empty()) {
+    return ResourceExhausted(chosen.message() +
+                             ", or --packed-cache-dir, from which experts are read when needed");
+  }
+  RETURN_IF_ERROR(chosen);
   out.limits.max_context = out.draft_limits.max_context = memory.context_tokens;
   if (speculate == Speculation::kDraft) {
     out.draft_limits.max_context =
@@ -255,6 +293,22 @@ std::vector<int32_t> EndIds(const LanguageModel& model) {
   return ids;
 }
 
+// The file that keeps a graph's packed weights; nothing where none is wanted.
+std::optional<PackedCache> CacheFor(const ModelFiles& files, const LoadOptions& options,
+                                    const Graph& graph, size_t expert_bytes,
+                                    MetricRegistry* metrics) {
+  if (options.packed_cache_folder.empty()) return std::nullopt;
+  std::error_code error;  // what is wrong with the folder is seen when the file is made
+  std::filesystem::create_directories(options.packed_cache_folder, error);
+  PackedIdentity identity = PackedIdentityOf(files, options.passes, graph);
+  return PackedCache{.path = options.packed_cache_folder + "/" + identity.file_name,
+                     .key = identity.key,
+                     .verify = options.verify_packed_cache,
+                     .expert_bytes = expert_bytes,
+                     .metrics = metrics,
+                     .report = options.report};
+}
+
 // A graph and its weights, for an executor.
 struct Packed {
   Graph graph;
@@ -263,11 +317,6 @@ struct Packed {
 
 Status StartEngine(const LoadOptions& options, const Preparation& prepared, Packed main,
                    std::optional<Packed> draft, LanguageModel* model) {
-  model->metrics = options.metrics;
-  if (model->metrics == nullptr) {
-    model->own_metrics = std::make_unique<MetricRegistry>();
-    model->metrics = model->own_metrics.get();
-  }
   model->prefix_cache = options.prefix_cache;
   const ModelConfig& config = model->files.config;
   const KvCacheView geometry = GeometryFor(
@@ -435,19 +484,29 @@ Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path
   model->invariant = IsInvariant(options);
   model->speculate = prepared.speculate;
   model->numerics = options.passes.numerics;
-  const auto forget = [&](const StoredTensor& tensor) { model->files.weights.Forget(tensor.data); };
+  model->metrics = options.metrics;
+  if (model->metrics == nullptr) {
+    model->own_metrics = std::make_unique<MetricRegistry>();
+    model->metrics = model->own_metrics.get();
+  }
+  const auto pack = [&](const ModelFiles& files, const Graph& graph, size_t expert_bytes,
+                        const std::optional<SharedWeights>& shared) {
+    const auto forget = [&](const StoredTensor& tensor) { files.weights.Forget(tensor.data); };
+    const std::optional<PackedCache> cache =
+        CacheFor(files, options, graph, expert_bytes, model->metrics);
+    return PackedStore::Pack(graph, *model->pool, forget, options.cancelled, shared,
+                             cache ? &*cache : nullptr);
+  };
   ASSIGN_OR_RETURN(PackedStore weights,
-                   PackedStore::Pack(prepared.graph, *model->pool, forget, options.cancelled));
+                   pack(model->files, prepared.graph,
+                        prepared.memory.expert_bytes - prepared.draft_expert_bytes, {}));
   std::optional<Packed> draft;
   if (prepared.draft_graph) {
     std::optional<SharedWeights> shared;
     if (!model->draft_files) shared = {.graph = &prepared.graph, .weights = &weights};
-    const auto forget_draft = [&](const StoredTensor& tensor) {
-      (model->draft_files ? *model->draft_files : model->files).weights.Forget(tensor.data);
-    };
     ASSIGN_OR_RETURN(PackedStore draft_weights,
-                     PackedStore::Pack(*prepared.draft_graph, *model->pool, forget_draft,
-                                       options.cancelled, shared));
+                     pack(model->draft_files ? *model->draft_files : model->files,
+                          *prepared.draft_graph, prepared.draft_expert_bytes, shared));
     prepared.draft_graph->owned.clear();
     draft.emplace(*std::move(prepared.draft_graph), std::move(draft_weights));
   }
@@ -457,6 +516,7 @@ Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path
   RETURN_IF_ERROR(CheckCancelled(options));
   RETURN_IF_ERROR(StartEngine(options, prepared, {std::move(prepared.graph), std::move(weights)},
                               std::move(draft), model.get()));
+  model->memory.expert_bytes = prepared.memory.expert_bytes;
   return model;
 }
 

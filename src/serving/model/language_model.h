@@ -1,10 +1,12 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -30,6 +32,8 @@ namespace pelton {
 // step has.
 enum class Speculation : uint8_t { kAuto, kOff, kNgram, kMtp, kDraft };
 
+inline constexpr size_t kExpertsThatFit = ~size_t{0};
+
 struct LoadOptions {
   PassOptions passes;         // numerics, fusion level
   bool invariant = true;      // results of a request are the same bits whatever runs beside it
@@ -51,8 +55,16 @@ struct LoadOptions {
   size_t draft_tokens = 3;  // that kMtp and kDraft guess in a row at most
   ClassPolicies policies = kDefaultPolicies;
   int64_t gather_ns = 0;
-  size_t touch_ahead_bytes = 0;       // of the KV cache's memory, made ready while nobody waits
-  SamplingDefaults sampling;          // before what the model's files advise
+  size_t touch_ahead_bytes = 0;  // of the KV cache's memory, made ready while nobody waits
+  SamplingDefaults sampling;     // before what the model's files advise
+  // Where packed weights are kept for later loads; empty: nowhere.
+  std::string packed_cache_folder;
+  bool verify_packed_cache = false;  // reads a file there whole before it is used
+  // Of experts that a router chooses, in memory at a time, the others in a file of that folder, if
+  // there is one; 0: all; kExpertsThatFit: all, or where that is too much half of what the memory
+  // leaves.
+  size_t expert_bytes = 0;
+  std::function<void(std::string_view line)> report;  // of trouble with packed weights' files
   PrefixStore* store = nullptr;       // borrowed; keeps the prefix cache when the model goes
   MetricRegistry* metrics = nullptr;  // borrowed; null: the model's own
   const std::atomic<bool>* cancelled = nullptr;  // borrowed; ends the load early when it is true
@@ -61,6 +73,7 @@ struct LoadOptions {
 // Memory that a loaded model takes, by level (docs/design/memory.md).
 struct MemoryUse {
   size_t packed_weight_bytes = 0;
+  size_t expert_bytes = 0;  // at most, of experts that are mapped from a file; 0: they are packed
   size_t mapped_bytes = 0;  // the model file: tables read in place
   size_t kv_bytes = 0;
   size_t kv_bytes_per_token = 0;
@@ -117,6 +130,7 @@ Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path
 // the options if memory_bytes is stated. Errors as there.
 struct ModelMemoryPlan {
   size_t weight_bytes = 0;
+  size_t expert_bytes = 0;  // of these, of experts that are mapped from a file; 0: all are packed
   size_t arena_bytes = 0;
   size_t kv_bytes = 0;
   size_t context_tokens = 0;

@@ -1,10 +1,12 @@
 #include "serving/model/model_fingerprint.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <openssl/evp.h>
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <set>
 #include <string>
@@ -47,11 +49,18 @@ class Sha256 {
   std::unique_ptr<EVP_MD_CTX, FreeContext> context_;
 };
 
-// Size and time of change; another text for a file that cannot be looked at.
+// Size, time of change and inode; another text for a file that cannot be looked at.
 std::string StampOf(const std::string& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) return "none";
-  return fmt::format("{} {} {}", info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+  return fmt::format("{} {} {} {}", info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec,
+                     info.st_ino);
+}
+
+std::set<std::string> FilesOf(const WeightSource& weights) {
+  std::set<std::string> files;
+  for (const TensorInfo& tensor : weights.tensors()) files.insert(weights.FileOf(tensor));
+  return files;
 }
 
 void AddTensor(const TensorInfo& tensor, Sha256* sha) {
@@ -61,6 +70,31 @@ void AddTensor(const TensorInfo& tensor, Sha256* sha) {
   for (const size_t begin : {size_t{0}, (size - piece) / 2, size - piece}) {
     sha->Add(tensor.data.data() + begin, piece);
   }
+}
+
+void AddConstants(const Graph& graph, Sha256* sha) {
+  for (size_t v = 0; v < graph.num_values(); ++v) {
+    const Value& value = graph.value(static_cast<ValueId>(v));
+    if (value.kind != ValueKind::kConstant || value.type != ElementType::kPacked) continue;
+    sha->AddText(fmt::format("{} {} {}", value.name, value.constant.groups,
+                             value.constant.interleave_panels));
+    for (const StoredTensor& tensor : value.constant.tensors) {
+      sha->AddText(fmt::format("{} {} {} {} {}", tensor.name, DTypeName(tensor.dtype), tensor.rows,
+                               tensor.cols, tensor.scales.first_row));
+    }
+  }
+}
+
+// The last part of a path without its ending, of plain letters.
+std::string StemOf(const std::string& path) {
+  std::string stem = path.substr(path.rfind('/') + 1).substr(0, 100);
+  if (const size_t dot = stem.rfind('.'); dot != stem.npos) stem.resize(dot);
+  for (char& c : stem) {
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                       c == '.' || c == '_';
+    if (!plain) c = '-';
+  }
+  return stem;
 }
 
 }  // namespace
@@ -73,13 +107,35 @@ ModelFingerprint FingerprintOf(const WeightSource& weights, const PassOptions& p
   sha.AddText(StampOf("/proc/self/exe"));
   sha.AddText(fmt::format("{} {} {} {} {}", CpuFeatures(), static_cast<int>(passes.numerics),
                           passes.fusion_level, fmt::join(passes.switched_off, ","), invariant));
-  std::set<std::string> files;
-  for (const TensorInfo& tensor : weights.tensors()) {
-    AddTensor(tensor, &sha);
-    files.insert(weights.FileOf(tensor));
-  }
+  for (const TensorInfo& tensor : weights.tensors()) AddTensor(tensor, &sha);
+  const std::set<std::string> files = FilesOf(weights);
   for (const std::string& file : files) sha.AddText(StampOf(file));
   return sha.Finish();
+}
+
+PackedIdentity PackedIdentityOf(const ModelFiles& files, const PassOptions& passes,
+                                const Graph& graph) {
+  const std::set<std::string> paths = FilesOf(files.weights);
+  Sha256 name;
+  name.AddText("pelton packed weights");
+  for (const std::string& path : paths) {
+    std::error_code error;
+    const std::filesystem::path whole = std::filesystem::weakly_canonical(path, error);
+    name.AddText(error ? path : whole.string());
+  }
+  name.AddText(fmt::format("{} {} {}", static_cast<int>(passes.numerics), passes.fusion_level,
+                           fmt::join(passes.switched_off, ",")));
+  AddConstants(graph, &name);
+  const ModelFingerprint digest = name.Finish();
+  Sha256 key;
+  key.Add(digest.data(), digest.size());
+  // Another build may fold or lay out weights differently.
+  key.AddText(StampOf("/proc/self/exe"));
+  for (const std::string& path : paths) key.AddText(StampOf(path));
+  key.AddText(StampOf(files.config.file));
+  return {.file_name = fmt::format("{}-{:02x}.packed", StemOf(*paths.begin()),
+                                   fmt::join(digest.begin(), digest.begin() + 8, "")),
+          .key = key.Finish()};
 }
 
 }  // namespace pelton

@@ -41,6 +41,7 @@ Result<LoadedModel> ModelLoader::Load(const PooledModel& model, MetricRegistry& 
     return loaded;
   }
   LoadOptions options = model.load;
+  options.report = report_;
   options.metrics = &metrics;
   options.cancelled = &cancelled;
   ASSIGN_OR_RETURN(loaded.language, LoadLanguageModel(model.facts->path, options));

@@ -1,8 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -48,12 +51,19 @@ struct MemoryNeed {
 // How a pool gets at models; tests replace it. Any thread, one call at a time.
 class ModelLoader {
  public:
+  ModelLoader() = default;
+  // `report` gets a line about what loads notice besides; any thread.
+  explicit ModelLoader(std::function<void(std::string_view line)> report)
+      : report_(std::move(report)) {}
   virtual ~ModelLoader() = default;
   virtual Result<MemoryNeed> Need(const PooledModel& model);
   // Errors of LoadLanguageModel and LoadEmbeddingModel. Cancelled soon after *cancelled became
   // true.
   virtual Result<LoadedModel> Load(const PooledModel& model, MetricRegistry& metrics,
                                    const std::atomic<bool>& cancelled);
+
+ private:
+  std::function<void(std::string_view line)> report_;
 };
 
 // Gives every model of a pool what all of them share: the budget, and, where there are several, to
