@@ -169,7 +169,7 @@ Result<Value> ToJson(Interpreter& vm, const Value& input, Arguments& arguments) 
                      TextArgument(vm, "separators", argument[2].items()[1], ""));
   }
   TextBuilder out(vm);
-  RETURN_IF_ERROR(AddJson(vm, out, input, style));
+  RETURN_IF_ERROR(AddJson(out, input, style));
   return vm.NewString(out.Take());
 }
 

@@ -12,8 +12,8 @@ namespace {
 
 class JsonWriter {
  public:
-  JsonWriter(Interpreter& vm, TextBuilder& out, const JsonStyle& style)
-      : vm_(vm), out_(out), style_(style) {}
+  JsonWriter(TextBuilder& out, const JsonStyle& style)
+      : context_(out.context()), out_(out), style_(style) {}
 
   Status Write(const Value& value) {
     switch (value.kind()) {
@@ -33,8 +33,8 @@ class JsonWriter {
       case Kind::kDict:
         return WriteDict(value);
       default:
-        return vm_.RuntimeError("a value of type '" + std::string(TypeName(value)) +
-                                "' cannot be written as JSON");
+        return context_.RuntimeError("a value of type '" + std::string(TypeName(value)) +
+                                     "' cannot be written as JSON");
     }
   }
 
@@ -75,7 +75,7 @@ class JsonWriter {
       std::vector<Value> keys;
       keys.reserve(entries.size());
       for (const DictObject::Entry& entry : entries) keys.push_back(entry.key);
-      ASSIGN_OR_RETURN(order, SortedOrder(vm_, keys, false));
+      ASSIGN_OR_RETURN(order, SortedOrder(context_, keys, false));
     }
     RETURN_IF_ERROR(out_.Add("{"));
     ++depth_;
@@ -106,8 +106,8 @@ class JsonWriter {
       case Kind::kFloat:
         return out_.Add("\"" + NumberText(key.as_double()) + "\"");
       default:
-        return vm_.RuntimeError("a key of type '" + std::string(TypeName(key)) +
-                                "' cannot be written as JSON");
+        return context_.RuntimeError("a key of type '" + std::string(TypeName(key)) +
+                                     "' cannot be written as JSON");
     }
   }
 
@@ -142,7 +142,7 @@ class JsonWriter {
     for (int shift = 12; shift >= 0; shift -= 4) out += "0123456789abcdef"[unit >> shift & 0xF];
   }
 
-  Interpreter& vm_;
+  RenderContext& context_;
   TextBuilder& out_;
   const JsonStyle& style_;
   int depth_ = 0;
@@ -150,8 +150,8 @@ class JsonWriter {
 
 }  // namespace
 
-Status AddJson(Interpreter& vm, TextBuilder& out, const Value& value, const JsonStyle& style) {
-  return JsonWriter(vm, out, style).Write(value);
+Status AddJson(TextBuilder& out, const Value& value, const JsonStyle& style) {
+  return JsonWriter(out, style).Write(value);
 }
 
 }  // namespace pelton::jinja

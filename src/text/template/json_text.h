@@ -2,7 +2,6 @@
 
 #include <string>
 
-#include "text/template/interpreter.h"
 #include "text/template/text_builder.h"
 
 namespace pelton::jinja {
@@ -19,6 +18,6 @@ struct JsonStyle {
 
 // Writes the value as json.dumps() does: keys in their order unless sorted, 1.0 as 1.0, NaN as NaN.
 // Fails for values that JSON has no form for.
-Status AddJson(Interpreter& vm, TextBuilder& out, const Value& value, const JsonStyle& style);
+Status AddJson(TextBuilder& out, const Value& value, const JsonStyle& style);
 
 }  // namespace pelton::jinja
