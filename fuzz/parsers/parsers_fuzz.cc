@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <span>
 #include <string>
@@ -14,8 +15,8 @@
 #include "text/parsers/parsed_message.h"
 
 // Input: a byte for the family, a byte of switches, a byte that says how the text is cut, then the
-// model's text, or, with switch 4, a chat template. Bytes from 0xF0 on stand for pieces of markup,
-// so that mutations find them.
+// model's text, or, with switch 4, a chat template. Bytes from 0xF0 on and a few control characters
+// stand for pieces of markup, so that mutations find them.
 namespace pelton {
 namespace {
 
@@ -38,12 +39,25 @@ constexpr std::string_view kPieces[] = {
     "</think>",
 };
 
+// DeepSeek's DSML, for bytes from 0x10 on.
+constexpr std::string_view kDsmlPieces[] = {
+    "\n\n<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"f\">\n",
+    "<｜DSML｜parameter name=\"a\" string=\"false\">",
+    "<｜DSML｜parameter name=\"b\" string=\"true\">",
+    "</｜DSML｜parameter>\n",
+    "</｜DSML｜invoke>\n",
+    "<｜DSML｜invoke name=\"f\">",
+    "</｜DSML｜function_calls>",
+};
+
 std::string Expanded(std::string_view input) {
   std::string text;
   for (const char c : input) {
     const auto byte = static_cast<uint8_t>(c);
     if (byte >= 0xF0) {
       text += kPieces[byte - 0xF0];
+    } else if (byte >= 0x10 && byte < 0x10 + std::size(kDsmlPieces)) {
+      text += kDsmlPieces[byte - 0x10];
     } else {
       text += c;
     }

@@ -77,6 +77,8 @@ std::unique_ptr<CallReader> MakeJsonCallsReader(const JsonCallsForm& form);
 std::unique_ptr<CallReader> MakeMistralReader();
 std::unique_ptr<CallReader> MakeDeepSeekReader();
 std::unique_ptr<CallReader> MakeKimiReader();
+// DeepSeek-V3.2 and V4.
+std::unique_ptr<CallReader> MakeDsmlReader();
 std::unique_ptr<CallReader> MakeGlmReader(const ToolTypes& types);
 std::unique_ptr<CallReader> MakeQwenCoderReader(const ToolTypes& types);
 // [f(a='x', b=[1, None]), g()].

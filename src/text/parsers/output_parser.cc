@@ -21,6 +21,10 @@ constexpr std::array<std::string_view, 1> kPythonStart = {"<|python_start|>"};
 constexpr std::array<std::string_view, 1> kBareList = {"["};
 constexpr std::array<std::string_view, 2> kDeepSeekOpeners = {"<｜tool▁calls▁begin｜>",
                                                               "<｜tool▁call▁begin｜>"};
+// The empty line before the calls belongs to them: prompts have it whatever the content.
+constexpr std::array<std::string_view, 5> kDsmlOpeners = {
+    "\n\n<｜DSML｜function_calls>", "\n\n<｜DSML｜tool_calls>", "<｜DSML｜function_calls>",
+    "<｜DSML｜tool_calls>", "<｜DSML｜invoke name=\""};
 constexpr std::array<std::string_view, 2> kKimiOpeners = {"<|tool_calls_section_begin|>",
                                                           "<|tool_call_begin|>"};
 constexpr std::array<std::string_view, 2> kHarmony = {"<|start|>", "<|channel|>"};
@@ -40,6 +44,7 @@ Reader Tagged(const ToolTypes&, bool) { return MakeJsonCallsReader({.closing = "
 Reader Llama(const ToolTypes&, bool) { return MakeJsonCallsReader({.separated = true}); }
 Reader Mistral(const ToolTypes&, bool) { return MakeMistralReader(); }
 Reader DeepSeek(const ToolTypes&, bool) { return MakeDeepSeekReader(); }
+Reader Dsml(const ToolTypes&, bool) { return MakeDsmlReader(); }
 Reader Kimi(const ToolTypes&, bool) { return MakeKimiReader(); }
 Reader Glm(const ToolTypes& types, bool) { return MakeGlmReader(types); }
 Reader QwenCoder(const ToolTypes& types, bool) { return MakeQwenCoderReader(types); }
@@ -52,8 +57,8 @@ struct Family {
   Reader (*make_reader)(const ToolTypes& types, bool has_tools);
 };
 
-// DeepSeek's three forms, Llama's two and Mistral's two have a reader each that knows all of them;
-// they are names of their own since the templates are.
+// DeepSeek's three older forms, its two of DSML, Llama's two and Mistral's two have a reader each
+// that knows all of them; they are names of their own since the templates are.
 constexpr std::array kFamilies = {
     Family{"hermes", Think(kToolCall), Tagged},
     Family{"qwen3-coder", Think(kQwenCoder), QwenCoder},
@@ -61,6 +66,8 @@ constexpr std::array kFamilies = {
     Family{"deepseek-v3", Think(kDeepSeekOpeners), DeepSeek},
     Family{"deepseek-r1", Think(kDeepSeekOpeners), DeepSeek},
     Family{"deepseek-v3.1", Think(kDeepSeekOpeners), DeepSeek},
+    Family{"deepseek-v3.2", Think(kDsmlOpeners), Dsml},
+    Family{"deepseek-v4", Think(kDsmlOpeners), Dsml},
     Family{"llama3-json", Think(kPythonTag, kBareJson), Llama},
     Family{"llama3-json-tag", Think(kPythonTag, kBareJson), Llama},
     Family{"llama-pythonic", Think(kPythonStart, kBareList), Pythonic},
@@ -107,6 +114,7 @@ std::string_view FamilyOfTemplate(std::string_view chat_template) {
   const auto has = [&](std::string_view text) {
     return chat_template.find(text) != std::string_view::npos;
   };
+  if (has("｜DSML｜")) return has("function_calls") ? "deepseek-v3.2" : "deepseek-v4";
   if (has("<｜tool▁calls▁begin｜>")) {
     if (!has("```json")) return "deepseek-v3.1";
     return has("</think>") ? "deepseek-r1" : "deepseek-v3";

@@ -123,6 +123,43 @@ constexpr Case kCases[] = {
      "|x|stop{}"},
     {"deepseek-v3.1", "<｜tool～", kSame},
     {"deepseek-v3.1", "<｜tool▁calls▁begin｜>日本語<｜tool▁call◆日", kSame},
+    {"deepseek-v3.2",
+     "So.\n\n<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"add\">\n"
+     "<｜DSML｜parameter name=\"a\" string=\"false\">1.0</｜DSML｜parameter>\n"
+     "<｜DSML｜parameter name=\"note\" string=\"true\"> 7 \"\n</｜DSML｜parameter>\n"
+     "</｜DSML｜invoke>\n<｜DSML｜invoke name=\"stop\">\n\n</｜DSML｜invoke>\n"
+     "</｜DSML｜function_calls>",
+     "So.||add{\"a\": 1.0, \"note\": \" 7 \\\"\\n\"}|stop{}"},
+    {"deepseek-v3.2",
+     "<think>t</think>\n\n<｜DSML｜function_calls><｜DSML｜invoke name=\"f\"><｜DSML｜parameter "
+     "name=\"a\"b\" string=\"false\"> {\"k\": [1]} </｜DSML｜parameter><｜DSML｜parameter "
+     "name=\"c\" "
+     "string=\"false\">True</｜DSML｜parameter></｜DSML｜invoke></｜DSML｜function_calls>"
+     " ok",
+     " ok|t|f{\"a\\\"b\": {\"k\": [1]}, \"c\": \"True\"}"},
+    {"deepseek-v3.2", "\n\n\na\n\n\n<｜DSML｜invoke name=\"stop\"></｜DSML｜invoke>\n",
+     "\n\n\na\n\n\n||stop{}"},
+    {"deepseek-v3.2",
+     "<｜DSML｜invoke name=\"f\"><｜DSML｜parameter name=\"a\" string=\"true\">1"
+     "</｜DSML｜parameter>\n",
+     "||f{\"a\": \"1\"}"},
+    {"deepseek-v3.2",
+     "x\n\n<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"f\">\n<｜DSML｜parameter name=\"a\">1"
+     "</｜DSML｜parameter>\n</｜DSML｜invoke>\n<｜DSML｜invoke name=\"stop\">\n</｜DSML｜invoke>\n"
+     "</｜DSML｜function_calls>",
+     "x\n\n<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"f\">\n<｜DSML｜parameter name=\"a\">1"
+     "</｜DSML｜parameter>\n</｜DSML｜invoke>\n||stop{}"},
+    {"deepseek-v3.2", "a\n\n<｜DSML｜function_calls>\n</｜DSML｜function_calls>", kSame},
+    {"deepseek-v3.2", "a\n\n<｜DSML｜function_cal", kSame},
+    {"deepseek-v3.2", "<｜DSML｜invoke name=\"a b\"></｜DSML｜invoke>", kSame},
+    {"deepseek-v3.2", "<｜DSML｜invoke name=\"\"></｜DSML｜invoke>", kSame},
+    {"deepseek-v3.2", "<｜DSML｜invoke name=\"f\">text</｜DSML｜invoke>", kSame},
+    {"deepseek-v3.2", "<｜DSML｜invoke name=\"f\"><｜DSML｜parameter name=\"a\" string=\"maybe\">",
+     kSame},
+    {"deepseek-v4",
+     "\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"add\">\n<｜DSML｜parameter name=\"a\" "
+     "string=\"false\">null</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜tool_calls>\n",
+     "||add{\"a\": null}"},
     {"llama3-json",
      "{\"name\": \"add\", \"parameters\": {\"a\": 1}}; {\"name\": \"stop\", "
      "\"parameters\": {}} ",
@@ -322,6 +359,12 @@ TEST(OutputParserTest, HostileOutputsTakeLinearTime) {
                                          "<｜tool▁calls▁begin｜>",
                                          "<｜tool▁call▁begin｜>f<｜tool▁sep｜>{}",
                                          "<｜tool▁calls▁begi",
+                                         "<｜DSML｜function_calls>",
+                                         "\n\n<｜DSML｜tool_calls>\n",
+                                         "<｜DSML｜invoke name=\"f\"></｜DSML｜invoke>",
+                                         "<｜DSML｜parameter name=\"a\" string=\"true\">",
+                                         "</｜DSML｜parameter",
+                                         "\" string=",
                                          "<|tool_call_begin|>",
                                          "<|python_tag|>",
                                          "; {\"name\": \"a\", \"parameters\": {}}",
@@ -348,6 +391,10 @@ TEST(OutputParserTest, HostileOutputsTakeLinearTime) {
       {"glm", "<tool_call>f<arg_key>a</arg_key><arg_value>"},
       {"deepseek-v3", ""},
       {"deepseek-v3", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>"},
+      {"deepseek-v3.2", ""},
+      {"deepseek-v3.2", "<｜DSML｜function_calls><｜DSML｜invoke name=\"f\">"},
+      {"deepseek-v4", "<｜DSML｜invoke name=\"f\"><｜DSML｜parameter name=\""},
+      {"deepseek-v4", "<｜DSML｜invoke name=\"f\"><｜DSML｜parameter name=\"a\" string=\"false\">"},
       {"llama3-json", ""},
       {"llama3-json", "{\"name\":"},
       {"llama-pythonic", ""},
@@ -389,6 +436,8 @@ TEST(FamilyOfTemplateTest, MarkersOfTheFamilies) {
   EXPECT_EQ(FamilyOfTemplate("{{ '<｜tool▁calls▁begin｜>' }}"), "deepseek-v3.1");
   EXPECT_EQ(FamilyOfTemplate("{{ '<｜tool▁calls▁begin｜>```json' }}"), "deepseek-v3");
   EXPECT_EQ(FamilyOfTemplate("{{ '</think><｜tool▁calls▁begin｜>```json' }}"), "deepseek-r1");
+  EXPECT_EQ(FamilyOfTemplate("{{ '<｜DSML｜function_calls>' }}"), "deepseek-v3.2");
+  EXPECT_EQ(FamilyOfTemplate("{{ '<｜DSML｜tool_calls>' }}"), "deepseek-v4");
   EXPECT_EQ(FamilyOfTemplate("{{ '<|tool_calls_section_begin|>' }}"), "kimi-k2");
   EXPECT_EQ(FamilyOfTemplate("{{ '<|channel|>final<|message|>' }}"), "gpt-oss");
   EXPECT_EQ(FamilyOfTemplate("{{ '[TOOL_CALLS]' }}"), "mistral");

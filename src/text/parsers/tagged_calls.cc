@@ -227,7 +227,126 @@ class QwenCoderReader final : public CallReader {
   ArgumentList arguments_;
 };
 
+// DeepSeek-V3.2, and V4 with tool_calls for function_calls; white space between the elements:
+//   <｜DSML｜function_calls> (<｜DSML｜invoke name="NAME"> PARAMETER* </｜DSML｜invoke>)+
+//   </｜DSML｜function_calls>
+// where PARAMETER is <｜DSML｜parameter name="KEY" string="true|false">VALUE</｜DSML｜parameter>.
+// The outer tags may be missing. Unlike in XML nothing is escaped.
+class DsmlReader final : public CallReader {
+ public:
+  void Begin(std::string_view marker) override {
+    if (marker == kInvoke) return BeginCall();
+    Expect(State::kSection, std::span(kInvokeOrEnd).first(1));
+  }
+
+  Outcome Step(char c, std::vector<ParsedCall>* calls) override {
+    switch (state_) {
+      case State::kName:
+        if (IsNameByte(c) && name_.size() < kMaxNameBytes) {
+          name_ += c;
+          return Outcome::kMore;
+        }
+        if (c != '"' || name_.empty()) return Outcome::kFailed;
+        Expect(State::kNameEnd, kNameEnd);
+        return Outcome::kMore;
+      case State::kKey:
+        if (c == '<' || c == '>' || key_.size() >= kMaxKeyBytes) return Outcome::kFailed;
+        if (AppendUntil("\" string=\"", c, &key_)) Expect(State::kType, kTypes);
+        return Outcome::kMore;
+      case State::kValue:
+        if (AppendUntil("</｜DSML｜parameter>", c, &value_)) AddParameter();
+        return Outcome::kMore;
+      case State::kSection:
+      case State::kNameEnd:
+      case State::kBeforeParameter:
+      case State::kType:
+      case State::kAfterCall:
+        break;
+    }
+    const int match = choice_.Step(c);
+    if (match == Choice::kMore) return Outcome::kMore;
+    return match == Choice::kNone ? Outcome::kFailed : Act(match, calls);
+  }
+
+  void Finish(std::vector<ParsedCall>* calls) override {
+    if (state_ != State::kBeforeParameter || choice_.started() || arguments_.empty()) return;
+    calls->push_back({.name = name_, .arguments = arguments_.Json()});
+  }
+
+ private:
+  enum class State {
+    kSection,
+    kName,
+    kNameEnd,
+    kBeforeParameter,
+    kKey,
+    kType,
+    kValue,
+    kAfterCall,
+  };
+  static constexpr std::string_view kInvoke = "<｜DSML｜invoke name=\"";
+  static constexpr std::array<std::string_view, 3> kInvokeOrEnd = {
+      kInvoke, "</｜DSML｜function_calls>", "</｜DSML｜tool_calls>"};
+  static constexpr std::array<std::string_view, 1> kNameEnd = {">"};
+  static constexpr std::array<std::string_view, 2> kParameterOrEnd = {"<｜DSML｜parameter name=\"",
+                                                                      "</｜DSML｜invoke>"};
+  static constexpr std::array<std::string_view, 2> kTypes = {"true\">", "false\">"};
+
+  void Expect(State state, std::span<const std::string_view> texts) {
+    state_ = state;
+    choice_.Begin(texts);
+  }
+
+  void BeginCall() {
+    state_ = State::kName;
+    name_.clear();
+    arguments_.Clear();
+  }
+
+  // The choice of the state was made.
+  Outcome Act(int match, std::vector<ParsedCall>* calls) {
+    switch (state_) {
+      case State::kNameEnd:
+        Expect(State::kBeforeParameter, kParameterOrEnd);
+        return Outcome::kMore;
+      case State::kBeforeParameter:
+        if (match == 0) {
+          state_ = State::kKey;
+          key_.clear();
+          return Outcome::kMore;
+        }
+        calls->push_back({.name = name_, .arguments = arguments_.Json()});
+        Expect(State::kAfterCall, kInvokeOrEnd);
+        return Outcome::kTaken;
+      case State::kType:
+        is_text_ = match == 0;
+        state_ = State::kValue;
+        value_.clear();
+        return Outcome::kMore;
+      default:
+        if (match > 0) return Outcome::kEnd;
+        BeginCall();
+        return Outcome::kMore;
+    }
+  }
+
+  // What is said to be no text has to be JSON; else it is text all the same.
+  void AddParameter() {
+    const std::string_view json = Trimmed(value_);
+    arguments_.Add(key_, !is_text_ && IsJson(json) ? std::string(json) : JsonQuoted(value_));
+    Expect(State::kBeforeParameter, kParameterOrEnd);
+  }
+
+  State state_ = State::kSection;
+  Choice choice_;
+  bool is_text_ = true;
+  std::string name_, key_, value_;
+  ArgumentList arguments_;
+};
+
 }  // namespace
+
+std::unique_ptr<CallReader> MakeDsmlReader() { return std::make_unique<DsmlReader>(); }
 
 std::unique_ptr<CallReader> MakeGlmReader(const ToolTypes& types) {
   return std::make_unique<GlmReader>(types);
