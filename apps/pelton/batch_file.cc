@@ -28,7 +28,7 @@ Status AddIds(const LanguageModel& model, std::vector<int32_t> ids, GenerationRe
 Status AddText(const LanguageModel& model, const RequestDefaults& defaults,
                const std::string& prompt, GenerationRequest* request) {
   if (model.tokenizer == nullptr) return InvalidArgument("the model has no tokenizer; give ids");
-  if (defaults.raw || !model.chat_template) {
+  if (defaults.raw || !model.chat.format) {
     return AddIds(model, EncodeRaw(model, prompt), request);
   }
   Json messages = Json::array();

@@ -159,9 +159,8 @@ class Conversation {
   void Ask(const std::string& text) {
     messages_.push_back({{"role", "user"}, {"content", text}});
     PromptRequest request{.params = params_};
-    Result<std::vector<int32_t>> ids = model_.chat_template
-                                           ? EncodeChat(model_, {.messages = messages_})
-                                           : EncodeRaw(model_, text);
+    Result<std::vector<int32_t>> ids =
+        model_.chat.format ? EncodeChat(model_, {.messages = messages_}) : EncodeRaw(model_, text);
     if (!ids.ok()) {
       messages_.erase(messages_.size() - 1);
       Fail(ids.status());

@@ -9,12 +9,14 @@
 #include "line_reader.h"
 #include "model_options.h"
 #include "models/weights/model_files.h"
-#include "text/template/chat.h"
+#include "serving/model/model_chat.h"
+#include "text/template/chat_format.h"
 #include "text/template/value_json.h"
 
 namespace pelton {
 namespace {
 
+using jinja::ChatFormat;
 using jinja::Template;
 using jinja::TemplateError;
 using jinja::Value;
@@ -25,32 +27,30 @@ struct RenderOptions {
   bool jsonl = false;
 };
 
-// The template that a whole input is rendered with, and the tokens that it may name.
+// What a whole input is rendered with, and the tokens that a template may name.
 struct Source {
-  std::optional<Template> parsed;  // empty: each line brings its own
+  std::optional<ChatFormat> format;  // empty: each line brings its own
   std::string bos_text, eos_text;
 };
 
 Result<Source> Open(const ModelOptions& options) {
   Source source;
   if (options.model == "-") return source;
-  std::string text;
   if (options.model.ends_with(".jinja")) {
     ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(options.model));
-    text.assign(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  } else {
-    ASSIGN_OR_RETURN(const std::string path, options.Path());
-    ASSIGN_OR_RETURN(const ModelFiles files, OpenModel(path));
-    if (files.chat_template.empty()) {
-      return InvalidArgument(path + ": the model has no chat template");
-    }
-    text = files.chat_template;
-    source.bos_text = files.bos_text;
-    source.eos_text = files.eos_text;
+    Result<Template> parsed = Template::Parse(
+        std::string_view(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()));
+    if (!parsed.ok()) return parsed.status().WithContext(options.model);
+    source.format.emplace(*std::move(parsed));
+    return source;
   }
-  Result<Template> parsed = Template::Parse(text);
-  if (!parsed.ok()) return parsed.status().WithContext(options.model);
-  source.parsed = std::move(parsed).value();
+  ASSIGN_OR_RETURN(const std::string path, options.Path());
+  ASSIGN_OR_RETURN(const ModelFiles files, OpenModel(path));
+  ASSIGN_OR_RETURN(ModelChat chat, ChatOf(files));
+  if (!chat.format) return InvalidArgument(path + ": the model has no chat template");
+  source.format = std::move(chat.format);
+  source.bos_text = files.bos_text;
+  source.eos_text = files.eos_text;
   return source;
 }
 
@@ -71,19 +71,21 @@ Result<std::string> RenderLine(const Source& source, const Value& line, Template
     if (!time->is_string()) return InvalidArgument("now: expected a date and time as a string");
     ASSIGN_OR_RETURN(now, jinja::ParseCivilTime(time->text()));
   }
-  std::optional<Template> own;
+  std::optional<ChatFormat> own;
   if (const Value* text = Field(line, "template")) {
     if (!text->is_string()) return InvalidArgument("template: expected a string");
     Result<Template> parsed = Template::Parse(text->text(), {}, error);
     RETURN_IF_ERROR(parsed.status());
-    own = std::move(parsed).value();
+    own.emplace(*std::move(parsed));
   }
-  const Template* chosen = own ? &*own : source.parsed ? &*source.parsed : nullptr;
+  const ChatFormat* chosen = own ? &*own : source.format ? &*source.format : nullptr;
   if (chosen == nullptr) return InvalidArgument("expected \"template\"");
   if (const Value* variables = Field(line, "variables")) {
+    const Template* text = chosen->chat_template();
+    if (text == nullptr) return InvalidArgument("variables: the model has no chat template");
     jinja::RenderOptions options;
     options.now = now;
-    return chosen->Render(*variables, options, error);
+    return text->Render(*variables, options, error);
   }
   jinja::ChatInputs inputs;
   if (const Value* messages = Field(line, "messages")) inputs.messages = *messages;
@@ -99,7 +101,7 @@ Result<std::string> RenderLine(const Source& source, const Value& line, Template
   inputs.bos_token = TextOr(line, "bos_token", source.bos_text);
   inputs.eos_token = TextOr(line, "eos_token", source.eos_text);
   inputs.now = now;
-  return jinja::RenderChat(*chosen, inputs, error);
+  return chosen->Render(inputs, error);
 }
 
 int Run(const RenderOptions& options) {

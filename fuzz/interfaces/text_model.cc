@@ -46,10 +46,10 @@ std::unique_ptr<LanguageModel> MakeTextModel() {
   model->files.chat_template = kTemplate;
   model->tokenizer = std::move(TokenizerFromJson(ByteVocabulary()).value());
   model->files.config.vocab = static_cast<uint32_t>(model->tokenizer->vocab_size());
-  model->chat_template = std::move(jinja::Template::Parse(kTemplate).value());
-  model->parser_family = FamilyOfTemplate(kTemplate);
+  model->chat.format.emplace(std::move(jinja::Template::Parse(kTemplate).value()));
+  model->chat.parser_family = FamilyOfTemplate(kTemplate);
   model->context_tokens = 4096;
-  Check(!model->parser_family.empty());
+  Check(!model->chat.parser_family.empty());
   return model;
 }
 

@@ -100,7 +100,7 @@ pelton_model_info InfoOf(const LoadedModel& model) {
     info.context_tokens = model.encoder->max_tokens;
     return info;
   }
-  info.has_chat_template = model.language->chat_template ? 1 : 0;
+  info.has_chat_template = model.language->chat.format ? 1 : 0;
   info.context_tokens = model.language->context_tokens;
   info.weight_bytes = model.language->memory.packed_weight_bytes;
   info.kv_bytes = model.language->memory.kv_bytes;

@@ -28,7 +28,7 @@ std::string AddTools(const LanguageModel& model, const Json& tools, ChatPrompt* 
   std::vector<ToolSpec> specs;
   if (std::string problem = CheckTools(tools, &specs); !problem.empty()) return problem;
   if (specs.empty()) return "";
-  if (!model.chat_template || !model.chat_template->Mentions("tools")) {
+  if (!model.chat.format || !model.chat.format->KnowsTools()) {
     if (!forced) return "tools: the model's chat template knows no tools";
     FormatOf(request).tools = std::move(specs);
     return "";
@@ -80,7 +80,7 @@ std::optional<ApiError> AddChat(const LanguageModel& model, ChatPrompt chat,
   if (!text.ok()) return ApiErrorOf(text.status(), request->prompt_field);
   if (auto error = AddPrompt(model, *text, false, request)) return error;
   OutputFormat& format = FormatOf(request);
-  format.family = model.parser_family;
+  format.family = model.chat.parser_family;
   format.reasoning_open = OpensReasoning(*text);
   return CompileOutput(model, request);
 }

@@ -13,7 +13,6 @@
 #include "runtime/engine/engine.h"
 #include "serving/model/model_fingerprint.h"
 #include "serving/model/model_tokenizer.h"
-#include "text/parsers/output_parser.h"
 
 namespace pelton {
 namespace {
@@ -427,12 +426,7 @@ size_t UsableCores() {
 
 Status LoadTextSide(LanguageModel* model) {
   ASSIGN_OR_RETURN(model->tokenizer, TokenizerOf(model->files));
-  if (!model->files.chat_template.empty()) {
-    Result<jinja::Template> parsed = jinja::Template::Parse(model->files.chat_template);
-    if (!parsed.ok()) return parsed.status().WithContext(model->files.path + ": chat template");
-    model->chat_template = std::move(parsed).value();
-    model->parser_family = FamilyOfTemplate(model->files.chat_template);
-  }
+  ASSIGN_OR_RETURN(model->chat, ChatOf(model->files));
   model->bos_text = model->files.bos_text;
   model->eos_text = model->files.eos_text;
   if (model->tokenizer != nullptr) {

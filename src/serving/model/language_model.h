@@ -20,8 +20,8 @@
 #include "runtime/engine/request_sink.h"
 #include "runtime/kv/prefix_store.h"
 #include "runtime/profile/profile_recorder.h"
+#include "serving/model/model_chat.h"
 #include "text/grammar/grammar.h"
-#include "text/template/template.h"
 #include "text/tokenizer/tokenizer.h"
 
 namespace pelton {
@@ -91,8 +91,7 @@ struct LanguageModel {
   ModelFiles files;
   std::optional<ModelFiles> draft_files;
   std::unique_ptr<Tokenizer> tokenizer;
-  std::optional<jinja::Template> chat_template;
-  std::string parser_family;       // of the tool calls that the template writes; empty: none
+  ModelChat chat;
   std::string bos_text, eos_text;  // for templates
   std::vector<PassReport> pass_reports;
   std::unique_ptr<ThreadPool> pool;
@@ -139,8 +138,8 @@ struct ModelMemoryPlan {
 };
 Result<ModelMemoryPlan> PlanModelMemory(const std::string& path, const LoadOptions& options);
 
-// Fills the text side from model->files: tokenizer, chat template, the parser's family, BOS and
-// EOS. Without a vocabulary the tokenizer stays null.
+// Fills the text side from model->files: tokenizer, the form of chats, BOS and EOS. Without a
+// vocabulary the tokenizer stays null.
 Status LoadTextSide(LanguageModel* model);
 
 // The graph of a model after its passes, without weights in memory: for inspection. Of the options

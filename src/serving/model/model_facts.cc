@@ -8,7 +8,7 @@
 
 #include "base/dtype.h"
 #include "models/weights/model_files.h"
-#include "text/template/template.h"
+#include "serving/model/model_chat.h"
 
 namespace pelton {
 namespace {
@@ -47,10 +47,8 @@ Result<ModelFacts> ReadModelFacts(const std::string& path) {
                    .layers = config.layers,
                    .chat_template = files.chat_template};
   AddWeights(files.weights, &facts);
-  if (!facts.chat_template.empty()) {
-    const Result<jinja::Template> parsed = jinja::Template::Parse(facts.chat_template);
-    facts.knows_tools = parsed.ok() && parsed->Mentions("tools");
-  }
+  const Result<ModelChat> chat = ChatOf(files);
+  facts.knows_tools = chat.ok() && chat->format && chat->format->KnowsTools();
   return facts;
 }
 

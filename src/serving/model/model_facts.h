@@ -23,7 +23,7 @@ struct ModelFacts {
   size_t hidden = 0;
   size_t layers = 0;
   std::string chat_template;  // empty: none
-  bool knows_tools = false;   // the template does
+  bool knows_tools = false;   // its chats do
 };
 
 // Opens a model for its facts; errors are those of OpenModel.

@@ -1,6 +1,5 @@
 #include "serving/request/prompt.h"
 
-#include "text/template/chat.h"
 #include "text/template/value_json.h"
 
 namespace pelton {
@@ -30,7 +29,7 @@ std::vector<int32_t> EncodeRaw(const LanguageModel& model, std::string_view text
 }
 
 Result<std::string> RenderPrompt(const LanguageModel& model, const ChatPrompt& chat) {
-  if (!model.chat_template) {
+  if (!model.chat.format) {
     return InvalidArgument(model.files.path +
                            ": the model has no chat template; give the prompt raw");
   }
@@ -41,7 +40,7 @@ Result<std::string> RenderPrompt(const LanguageModel& model, const ChatPrompt& c
   inputs.add_generation_prompt = chat.add_generation_prompt;
   inputs.bos_token = model.bos_text;
   inputs.eos_token = model.eos_text;
-  return jinja::RenderChat(*model.chat_template, inputs);
+  return model.chat.format->Render(inputs);
 }
 
 Result<std::vector<int32_t>> EncodeChat(const LanguageModel& model, const ChatPrompt& chat) {

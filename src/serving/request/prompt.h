@@ -21,8 +21,8 @@ struct ChatPrompt {
   bool add_generation_prompt = true;
 };
 
-// The text of a chat through the model's template. InvalidArgument if the model has no template
-// (then a prompt must be given raw) or if the template refuses the messages, with its reason.
+// The text of a chat in the model's form. InvalidArgument if the model has none (then a prompt must
+// be given raw) or if its template refuses the messages, with the reason.
 Result<std::string> RenderPrompt(const LanguageModel& model, const ChatPrompt& chat);
 
 // The ids of RenderPrompt; the template writes BOS itself where the model wants it.

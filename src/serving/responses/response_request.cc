@@ -134,7 +134,7 @@ std::optional<ApiError> ReadResponseRequest(const LanguageModel& model, std::str
                                            chat.messages.size(), kMaxItems),
                     .param = "input"};
   }
-  if (fields.truncate && model.chat_template) Truncate(model, generation.params, &chat);
+  if (fields.truncate && model.chat.format) Truncate(model, generation.params, &chat);
   if (auto error = AddChat(model, std::move(chat), &generation)) return error;
   request->form = std::move(form);
   request->generation = std::move(generation);
