@@ -15,7 +15,10 @@ std::optional<ReasoningMarks> ReasoningMarksOf(const LanguageModel& model,
                        .closing = {}};
   if (format.reasoning_open) {
     marks.begin.clear();
-  } else if (model.files.chat_template.find(marks.end) == std::string::npos) {
+  } else if (!model.chat.format) {
+    return std::nullopt;
+  } else if (model.chat.format->chat_template() != nullptr &&
+             model.files.chat_template.find(marks.end) == std::string::npos) {
     return std::nullopt;
   }
   marks.closing = "\n" + marks.end + "\n\n";
