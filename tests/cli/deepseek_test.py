@@ -136,7 +136,7 @@ class DeepSeekTest(unittest.TestCase):
         model = self.folder / "v4"
         model.mkdir()
         for name in ["config.json", "model.safetensors"]:
-            (model / name).symlink_to((GOLDEN_V4 / name).resolve())
+            shutil.copyfile(GOLDEN_V4 / name, model / name)
         write_vocabulary(model)
         self.check_prompts(model, "v4.jsonl")
 
@@ -150,8 +150,7 @@ class DeepSeekTest(unittest.TestCase):
     def test_the_server_writes_the_same(self):
         user = {"role": "user", "content": "Hi"}
         self.assertEqual(self.prompt([user]), f"{BOS}{USER}Hi{ASSISTANT}</think>")
-        self.assertEqual(self.prompt([user], chat_template_kwargs={"thinking": True}),
-                         f"{BOS}{USER}Hi{ASSISTANT}<think>")
+        self.assertEqual(self.prompt([user], add_generation_prompt=False), f"{BOS}{USER}Hi")
         # What OpenAI calls a developer is no search agent.
         self.assertEqual(self.prompt([{"role": "developer", "content": "S"}, user]),
                          f"{BOS}S{USER}Hi{ASSISTANT}</think>")
