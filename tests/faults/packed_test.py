@@ -26,14 +26,15 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from tiny_models import write_byte_tokenizer  # noqa: E402
 
 PROMPT = ",".join(str(3 + i * 7 % 300) for i in range(40))
+# One thread, whose steps wait for no other on a busy machine.
+ANSWER = ["--prompt-ids", PROMPT, "--max-tokens", "24", "--ignore-eos", "--json", "--temperature", "0",
+          "--ctx", "256", "--threads", "1"]
 
 
 def answer(model, *options, before=None):
     """The ids of a greedy answer, and what was said beside it."""
-    result = subprocess.run(
-        [PELTON, "run", model, "--prompt-ids", PROMPT, "--max-tokens", "48", "--ignore-eos", "--json",
-         "--temperature", "0", "--ctx", "256", *options],
-        capture_output=True, text=True, preexec_fn=before, timeout=300, check=False)
+    result = subprocess.run([PELTON, "run", model, *ANSWER, *options], capture_output=True, text=True,
+                            preexec_fn=before, timeout=300, check=False)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)["ids"], result.stderr
 
@@ -183,9 +184,8 @@ class PackedFileTest(unittest.TestCase):
     def test_m1_several_at_once(self):
         plain, _ = answer(MODEL)
         for _ in range(3):
-            command = [PELTON, "run", MODEL, "--prompt-ids", PROMPT, "--max-tokens", "48",
-                       "--ignore-eos", "--json", "--temperature", "0", "--ctx", "256",
-                       "--packed-cache-dir", self.cache]
+            command = [PELTON, "run", MODEL, *ANSWER, "--threads", "2", "--packed-cache-dir",
+                       self.cache]
             running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
                        for _ in range(6)]
             for process in running:

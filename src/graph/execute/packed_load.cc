@@ -148,14 +148,14 @@ Status PackToFile(const PackedLoad& load, std::span<const PackedPart> parts, boo
   PartPacker packer(load, parts);
   std::vector<std::vector<std::byte>> scratch = ScratchFor(load, parts);
   std::vector<PartsBehind> behind(load.pool.size());
-  RETURN_IF_ERROR(ForEachPart(load, parts.size(), [&](size_t worker, size_t p) {
+  const Status written = ForEachPart(load, parts.size(), [&](size_t worker, size_t p) {
     std::byte* const bytes = scratch[worker].data();
     packer.Pack(parts[p], bytes);
     RETURN_IF_ERROR(writer->Write(p, bytes));
     if (forget) behind[worker].Add(*writer, p);
     return OkStatus();
-  }));
-  return writer->Commit();
+  });
+  return written.ok() ? writer->Commit() : written;
 }
 
 }  // namespace
