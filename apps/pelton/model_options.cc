@@ -82,6 +82,13 @@ void ModelOptions::AddPlan(std::vector<Option>* options) {
                       .group = "plan",
                       .target = &numerics,
                       .choices = {"fast", "exact"}});
+  options->push_back({.names = "--weights",
+                      .value = "FORMAT",
+                      .help = "format of weights in memory: stored, as in the file, or w8 for 8 "
+                              "bits that prompts are read faster with [stored]",
+                      .group = "plan",
+                      .target = &weights,
+                      .choices = {"stored", "w8"}});
   options->push_back({.names = "--fusion-level",
                       .value = "N",
                       .help = "how much the graph is rewritten, 0 (not at all) to 3 [3]",
@@ -195,6 +202,7 @@ Result<std::string> ModelOptions::Path() const { return ResolveModel(model, mode
 
 Result<PassOptions> ModelOptions::Passes() const {
   PassOptions options{.numerics = numerics == "exact" ? Numerics::kExact : Numerics::kFast,
+                      .weights = weights == "w8" ? WeightFormat::kW8 : WeightFormat::kStored,
                       .fusion_level = static_cast<int>(fusion_level),
                       .switched_off = passes_off};
   RETURN_IF_ERROR(Validate(options));

@@ -14,6 +14,7 @@ struct ModelOptions {
   std::string model;
   std::string models_folder;
   std::string numerics = "fast";
+  std::string weights = "stored";
   std::string invariant = "on";
   std::string speculate = "auto";
   std::string draft_model;

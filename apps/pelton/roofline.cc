@@ -20,7 +20,7 @@ std::string NameOf(const Graph& graph, const Node& node) {
     const auto& value = graph.value(input);
     if (value.type != ElementType::kPacked) continue;
     name += fmt::format(" {}x{} {}", value.shape.cols().factor, value.shape.rows().factor,
-                        DTypeName(value.constant.tensors[0].dtype));
+                        DTypeName(value.constant.PackedDType()));
   }
   return name;
 }

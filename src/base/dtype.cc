@@ -30,7 +30,7 @@ constexpr std::array<DTypeTraits, kDTypeCount> kTraits = {{
     {DType::kQ3_K, "Q3_K", 256, 110},   {DType::kQ4_K, "Q4_K", 256, 144},
     {DType::kQ5_K, "Q5_K", 256, 176},   {DType::kQ6_K, "Q6_K", 256, 210},
     {DType::kIQ4_NL, "IQ4_NL", 32, 18}, {DType::kIQ4_XS, "IQ4_XS", 256, 136},
-    {DType::kMXFP4, "MXFP4", 32, 17},
+    {DType::kMXFP4, "MXFP4", 32, 17},   {DType::kW8, "W8", 32, 32},
 }};
 
 constexpr bool TableFollowsEnum() {

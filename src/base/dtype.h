@@ -40,9 +40,10 @@ enum class DType : uint8_t {
   kIQ4_NL,
   kIQ4_XS,
   kMXFP4,  // GGUF's: one kF8E8M0 scale, then 16 bytes of nibbles
+  kW8,     // int8 with one scale a row, of packed weights only: no file has it
 };
 
-inline constexpr size_t kDTypeCount = static_cast<size_t>(DType::kMXFP4) + 1;
+inline constexpr size_t kDTypeCount = static_cast<size_t>(DType::kW8) + 1;
 
 // Upper-case name as model files print it: "F32", "BF16", "F8_E4M3", "Q4_K".
 std::string_view DTypeName(DType dtype);

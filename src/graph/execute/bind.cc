@@ -4,6 +4,7 @@
 #include "kernels/ops/layer_norm.h"
 #include "kernels/ops/rms_norm.h"
 #include "kernels/ops/rope.h"
+#include "kernels/ops/rotate.h"
 
 namespace pelton {
 namespace {
@@ -201,6 +202,20 @@ std::unique_ptr<BoundOp> Binder::Bind() const {
                          [rows = RowsOf(In(0))](QuantizeRowsArgs& a, const StepState& step) {
                            return a.rows = rows(step);
                          });
+    }
+    case OpKind::kRotate: {
+      RotateArgs args{.x = F32(In(0)),
+                      .out = F32If(Out()),
+                      .quantized = RowsIf(Out()),
+                      .dim = Cols(In(0)),
+                      .x_stride = Stride(In(0)),
+                      .out_stride = Stride(Out())};
+      return MakeTableOp(
+          RotateImpls(), args,
+          [rows = RowsOf(In(0))](RotateArgs& a, const StepState& step) {
+            return a.rows = rows(step);
+          },
+          RotateScratchBytes);
     }
     case OpKind::kGatherRows: {
       GatherRowsArgs args{.x = F32(In(0)),

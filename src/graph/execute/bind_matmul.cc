@@ -112,7 +112,7 @@ std::vector<bool> PromptRowsInBf16(const Graph& graph) {
     const std::byte any{};
     MatmulArgs args{};
     if (graph.value(node.inputs[0]).type == ElementType::kQuantizedRows) args.x_quantized = &any;
-    args.weights.dtype = graph.value(node.inputs[1]).constant.tensors[0].dtype;
+    args.weights.dtype = graph.value(node.inputs[1]).constant.PackedDType();
     return !ChooseMatmul(args, MatmulRows::kPrompt).invariant;
   };
   const Uses uses(graph);

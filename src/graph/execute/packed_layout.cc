@@ -46,7 +46,8 @@ PackArgs PackArgsFor(const Value& value, size_t group, std::vector<PackSource>* 
           .sources = *sources,
           .cols = static_cast<size_t>(value.shape.cols().factor),
           .interleave_panels = value.constant.interleave_panels,
-          .out = out};
+          .out = out,
+          .packed_dtype = value.constant.PackedDType()};
 }
 
 ValueId SharedPacked(const Graph* shared, const Graph& graph, ValueId id) {
@@ -65,6 +66,7 @@ ValueId SharedPacked(const Graph* shared, const Graph& graph, ValueId id) {
     }
     const StoredTensor& same = other.constant.tensors[0];
     if (same.data.data() == tensor.data.data() && same.data.size() == tensor.data.size() &&
+        other.constant.PackedDType() == value.constant.PackedDType() &&
         same.dtype == tensor.dtype && same.scales.data == tensor.scales.data) {
       return other_id;
     }
@@ -83,7 +85,7 @@ Result<PackedLayout> LayOutPacked(const Graph& graph, const Graph* shared) {
       continue;
     }
     const StoredTensor& first = value.constant.tensors[0];
-    if (!PanelFormatOf(first.dtype)) {
+    if (!IsStoredFormat(first.dtype)) {
       return Unimplemented(fmt::format("{}: weights of type {} cannot be multiplied", first.name,
                                        DTypeName(first.dtype)));
     }
@@ -93,7 +95,7 @@ Result<PackedLayout> LayOutPacked(const Graph& graph, const Graph* shared) {
     const auto groups = static_cast<size_t>(value.constant.groups);
     const size_t panels = PackPanelCount(PackArgsFor(value, 0, &sources, nullptr));
     const std::optional<size_t> panel =
-        PanelBytes(first.dtype, static_cast<size_t>(value.shape.cols().factor));
+        PanelBytes(value.constant.PackedDType(), static_cast<size_t>(value.shape.cols().factor));
     const std::optional<size_t> matrix = panel ? CheckedMul(*panel, panels) : std::nullopt;
     const std::optional<size_t> group =
         matrix && experts ? CheckedAlignUp(*matrix, kConstantAlignment) : matrix;

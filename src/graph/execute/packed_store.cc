@@ -41,7 +41,7 @@ Result<PackedStore> PackedStore::Pack(const Graph& graph, ThreadPool& pool,
     const Value& value = graph.value(constant.id);
     store.weights_[static_cast<size_t>(constant.id)] = {
         .data = data + constant.offset,
-        .dtype = value.constant.tensors[0].dtype,
+        .dtype = value.constant.PackedDType(),
         .rows = static_cast<size_t>(value.shape.rows().factor / value.constant.groups),
         .cols = static_cast<size_t>(value.shape.cols().factor)};
     store.group_bytes_[static_cast<size_t>(constant.id)] = constant.group_bytes;

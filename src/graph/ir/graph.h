@@ -53,6 +53,11 @@ struct ConstantData {
   // tensors.size() / groups tensors and laid out by itself.
   int64_t groups = 1;
   std::vector<float> numbers;
+  // W8: packed so, from whatever the tensors are. Its readers' rows must be rotated.
+  std::optional<DType> packed_as = {};
+
+  // The format of its panels once it is packed. Requires: it is made of tensors.
+  DType PackedDType() const { return packed_as.value_or(tensors[0].dtype); }
 };
 
 struct Value {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "kernels/ops/rotate.h"
+
 namespace pelton {
 namespace {
 
@@ -98,11 +100,23 @@ void ExpectGate(const Node& node, InputChecks& in) {
                      "a number above 0");
 }
 
+void ExpectRotatable(InputChecks& in, size_t i) {
+  in.Expect(in[i].shape.cols().constant() &&
+                MayRotate(static_cast<size_t>(in[i].shape.cols().factor)),
+            i, fmt::format("a multiple of 32 columns, {} at most", kMostRotatedCols));
+}
+
+// A weight in the format that it is to have.
+void ExpectPackable(InputChecks& in, size_t i) {
+  if (in[i].constant.packed_as) ExpectRotatable(in, i);
+}
+
 std::vector<TypeAndShape> InferMatmul(const Node& node, InputChecks& in, bool gated) {
   if (gated) ExpectGate(node, in);
   in.ExpectRows(0);
   in.Expect(IsWeight(in[1]), 1, "a stored or packed weight");
   in.ExpectCols(0, in[1].shape.cols());
+  ExpectPackable(in, 1);
   const int64_t outputs = in[1].shape.rows().factor / (gated ? 2 : 1);
   if (gated) in.Expect(in[1].shape.rows().factor % 2 == 0, 1, "gate and up of the same size");
   const Shape shape{in[0].shape.rows(), outputs};
@@ -533,6 +547,10 @@ std::vector<TypeAndShape> Infer(const Node& node, InputChecks& in) {
     case OpKind::kQuantize:
       in.ExpectF32Rows(0);
       return One(ElementType::kQuantizedRows, in[0].shape);
+    case OpKind::kRotate:
+      in.ExpectF32Rows(0);
+      ExpectRotatable(in, 0);
+      return One(RowType(node), in[0].shape);
   }
   return {};
 }

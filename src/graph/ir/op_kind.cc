@@ -58,6 +58,7 @@ constexpr OpSchema kOps[] = {
     {OpKind::kGatedExpertMatmul, "gated_expert_matmul", 3, 4, 1, "experts activation"},
     {OpKind::kExpertMatmulSum, "expert_matmul_sum", 5, 6, 1, "experts"},
     {OpKind::kQuantize, "quantize", 1, 1, 1, ""},
+    {OpKind::kRotate, "rotate", 1, 1, 1, ""},
 };
 
 }  // namespace

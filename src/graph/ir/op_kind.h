@@ -67,6 +67,7 @@ enum class OpKind : uint8_t {
   kExpertMatmulSum,    // (rows, weight, starts, order, weights) {experts}
   kSparseAttention,    // (q, cache, q_rope, positions) {heads, kv_heads, layer, scale}
   kQuantize,           // (x) -> the rows in 8 bits
+  kRotate,             // (x): what W8 weights are multiplied by (kernels/ops/rotate.h)
 };
 
 // What the verifier and the text form know about an op.

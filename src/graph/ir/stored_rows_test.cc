@@ -38,7 +38,7 @@ std::vector<float> Decoded(const StoredTensor& tensor, int64_t begin, int64_t co
 TEST(StoredRowsTest, ASliceHoldsTheRowsOfTheWhole) {
   for (size_t i = 0; i < kDTypeCount; ++i) {
     const auto dtype = static_cast<DType>(i);
-    if (!PanelFormatOf(dtype)) continue;
+    if (!IsStoredFormat(dtype)) continue;
     SCOPED_TRACE(DTypeName(dtype));
     const int64_t rows = 10, cols = 256;
     const Stored stored(dtype, rows, cols);

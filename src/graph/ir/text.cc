@@ -62,7 +62,9 @@ std::string ConstantText(const Value& value) {
   for (size_t i = 0; i < data.numbers.size(); ++i) {
     text += fmt::format("{}{}", i > 0 ? ", " : "", data.numbers[i]);
   }
-  return text + ")";
+  text += ")";
+  if (data.packed_as) text += fmt::format(" as {}", DTypeName(*data.packed_as));
+  return text;
 }
 
 // Reads the text form front to back; the first error is kept with its line.
@@ -262,7 +264,9 @@ class Parser {
       if (!ReadQuoted(&tensor.name)) return false;
       const std::string_view type_name = Word();
       const auto dtype = ParseDType(type_name);
-      if (!dtype) return Fail(fmt::format("unknown stored type '{}'", type_name));
+      if (!dtype || *dtype == DType::kW8) {
+        return Fail(fmt::format("unknown stored type '{}'", type_name));
+      }
       tensor.dtype = *dtype;
       Shape shape;
       if (!ReadShape(&shape)) return false;
@@ -275,14 +279,19 @@ class Parser {
     } while (Accept(','));
     ElementType type;
     Shape shape;
-    if (!Expect(')') || !Expect(':') || !ReadTypeAndShape(&type, &shape)) return false;
+    if (!Expect(')')) return false;
+    if (!Accept(':')) {
+      if (!ExpectWord("as") || !ExpectWord(DTypeName(DType::kW8)) || !Expect(':')) return false;
+      data.packed_as = DType::kW8;
+    }
+    if (!ReadTypeAndShape(&type, &shape)) return false;
     if (!Agrees(data, type, shape)) return Fail("the constant's data and shape disagree");
     graph_.AddConstant(std::move(value_name), type, shape, std::move(data));
     return true;
   }
   static bool Agrees(const ConstantData& data, ElementType type, const Shape& shape) {
     if (data.tensors.empty()) {
-      return data.groups == 1 && type == ElementType::kF32 && shape.rank() == 1 &&
+      return data.groups == 1 && !data.packed_as && type == ElementType::kF32 && shape.rank() == 1 &&
              shape[0] == Dim(static_cast<int64_t>(data.numbers.size()));
     }
     if (type != ElementType::kStored && type != ElementType::kPacked) return false;

@@ -1,22 +1,40 @@
 // Fast numerics: what a matmul over quantised weights reads is quantised to 8 bits, once for all
-// matmuls that read it.
+// matmuls that read it. What W8 weights are multiplied by is rotated, and so given by the rotation.
+#include <algorithm>
 #include <map>
 
 #include "graph/passes/passes.h"
 #include "graph/passes/rewriter.h"
 
 namespace pelton {
+namespace {
+
+bool OnlyW8Reads(const Graph& graph, const Uses& uses, ValueId x) {
+  return !uses.IsOutput(x) && std::ranges::all_of(uses.Readers(x), [&](int reader) {
+    const Node& node = graph.nodes[static_cast<size_t>(reader)];
+    return IsMatmul(node.kind) && graph.value(node.inputs[1]).constant.packed_as;
+  });
+}
+
+}  // namespace
 
 bool AssignPrecision(Graph& graph) {
   Rewriter rewriter(graph);
+  bool changed = false;
   std::map<ValueId, ValueId> quantized;
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
     Node& node = graph.nodes[n];
     // The products of heads are few, and their rows are parts of rows.
     if (!IsMatmul(node.kind) || node.kind == OpKind::kHeadMatmul) continue;
     const ValueId x = node.inputs[0];
-    if (graph.value(x).type != ElementType::kF32 ||
-        !IsQuantized(graph.value(node.inputs[1]).constant.tensors[0].dtype)) {
+    const ConstantData& weight = graph.value(node.inputs[1]).constant;
+    if (graph.value(x).type != ElementType::kF32 || !IsQuantized(weight.PackedDType())) continue;
+    if (weight.packed_as) {
+      Node* rotation = rewriter.ProducerOf(x, OpKind::kRotate);
+      if (rotation == nullptr || !OnlyW8Reads(graph, rewriter.uses(), x)) continue;
+      rotation->attributes["quantized"] = int64_t{1};
+      graph.value(x).type = ElementType::kQuantizedRows;
+      changed = true;
       continue;
     }
     const auto [it, is_new] = quantized.try_emplace(x, kNoValue);
@@ -48,7 +66,7 @@ bool AssignPrecision(Graph& graph) {
     }
     node.inputs[0] = it->second;
   }
-  return rewriter.Finish();
+  return rewriter.Finish() || changed;
 }
 
 }  // namespace pelton

@@ -27,6 +27,8 @@ constexpr Pass kPasses[] = {
      FuseEpilogues},
     {"merge-sibling-matmuls", "q, k and v in one matmul", 3, false, true, MergeSiblingMatmuls},
     {"fuse-norms", "residual sum and norm in one pass", 2, false, true, FuseNorms},
+    {"use-w8-weights", "weights in 8 bits with one scale a row, rotated", 0, false, false,
+     UseW8Weights, WeightFormat::kW8},
     {"assign-precision", "8- or 16-bit activations for quantised weights", 0, true, false,
      AssignPrecision},
     {"fold-quantize", "ops give their result quantised themselves", 2, true, true, FoldQuantize},
@@ -77,7 +79,8 @@ Result<std::vector<PassReport>> RunPasses(const PassOptions& options, Graph& gra
     const bool off = std::find(options.switched_off.begin(), options.switched_off.end(),
                                pass.name) != options.switched_off.end();
     if (off || pass.fusion_level > options.fusion_level ||
-        (pass.fast_only && options.numerics != Numerics::kFast)) {
+        (pass.fast_only && options.numerics != Numerics::kFast) ||
+        (pass.weights != WeightFormat::kStored && pass.weights != options.weights)) {
       continue;
     }
     report.ran = true;

@@ -14,8 +14,12 @@ namespace pelton {
 // What arithmetic a plan may use. docs/design/numerics.md states what each promises.
 enum class Numerics : uint8_t { kExact, kFast };
 
+// The format of the weights of matmuls: each as it is stored, or all in W8.
+enum class WeightFormat : uint8_t { kStored, kW8 };
+
 struct PassOptions {
   Numerics numerics = Numerics::kFast;
+  WeightFormat weights = WeightFormat::kStored;
   int fusion_level = 3;                   // 0..3, which passes may run
   std::vector<std::string> switched_off;  // names of passes to leave out
 };
@@ -31,6 +35,7 @@ struct Pass {
   bool fast_only;         // of Numerics::kFast
   bool must_pay;          // undone when the cost model says that the graph got slower
   bool (*run)(Graph& graph);
+  WeightFormat weights = WeightFormat::kStored;  // W8: only where that is asked for
 };
 
 // All passes in the order in which they run.
@@ -63,5 +68,6 @@ bool FuseNorms(Graph& graph);
 bool AssignPrecision(Graph& graph);
 bool FoldQuantize(Graph& graph);
 bool PackWeights(Graph& graph);
+bool UseW8Weights(Graph& graph);
 
 }  // namespace pelton

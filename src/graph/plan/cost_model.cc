@@ -13,8 +13,9 @@ double WeightBytes(const Value& value) {
   double bytes = 0;
   for (const StoredTensor& tensor : value.constant.tensors) {
     if (value.type == ElementType::kPacked) {
-      const auto packed = PackedBytes(tensor.dtype, static_cast<size_t>(tensor.rows),
-                                      static_cast<size_t>(tensor.cols));
+      const auto packed =
+          PackedBytes(value.constant.PackedDType(), static_cast<size_t>(tensor.rows),
+                      static_cast<size_t>(tensor.cols));
       bytes += static_cast<double>(packed.value_or(0));
       continue;
     }

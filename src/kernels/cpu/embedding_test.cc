@@ -39,7 +39,7 @@ TEST(EmbeddingTest, RowsOfEveryPanelFormatAreDecoded) {
   const std::vector<int32_t> ids = {3, 0, 3, 1};
   for (size_t i = 0; i < kDTypeCount; ++i) {
     const auto dtype = static_cast<DType>(i);
-    if (!PanelFormatOf(dtype)) continue;
+    if (!IsStoredFormat(dtype)) continue;
     const size_t dim = 512, row_bytes = *RowBytes(dtype, dim);
     std::vector<std::byte> table(4 * row_bytes);
     for (std::byte& b : table) b = static_cast<std::byte>(rng());

@@ -36,6 +36,13 @@ void ComputeFactors(const QuantizedRows& x, size_t row, const PanelFormat& forma
     std::memcpy(&bits, &start, sizeof(bits));
     return bits;
   };
+  if (format.by_row) {
+    int32_t sum = 0;
+    for (size_t b = 0; b < blocks; ++b) sum += sums[b];
+    out[0] = scales[0];
+    out[1] = term(0, sum);
+    return;
+  }
   if (format.sub == 32) {
     for (size_t b = 0; b < blocks; ++b) {
       out[2 * b] = scales[b];
@@ -71,6 +78,8 @@ DotFn DotFor(DType dtype) {
       return DotPanelPair<DType::kIQ4_NL>;
     case DType::kMXFP4:
       return DotPanelPair<DType::kMXFP4>;
+    case DType::kW8:
+      return DotPanelPairByRow;
     case DType::kQ4_K:
       return DotPanelPair<DType::kQ4_K>;
     case DType::kQ5_K:
@@ -123,6 +132,8 @@ FmaFn FmaFor(DType dtype) {
       return FmaPanelPair<DType::kQ5_K>;
     case DType::kQ6_K:
       return FmaPanelPair<DType::kQ6_K>;
+    case DType::kW8:
+      return FmaPanelPair<DType::kW8>;
     default:
       return nullptr;
   }
@@ -137,6 +148,7 @@ size_t BytesOfPanel(const PanelFormat& format, DType dtype, size_t cols) {
   }
   const size_t codes = blocks * CodeBytes(format);
   if (format.super) return blocks * kBlockCols / kSuperCols * SuperHeaderBytes(format) + codes;
+  if (format.by_row) return kRowScaleBytes + codes;
   const size_t rest = blocks % kGroupBlocks;
   return blocks / kGroupBlocks * GroupHeaderBytes(format, kGroupBlocks) +
          GroupHeaderBytes(format, rest) + codes;
@@ -159,7 +171,8 @@ void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scra
   auto* factors =
       reinterpret_cast<float*>(piece + kPanelScratchBytes + MatmulSumsBytes(args.rows, gated));
   const QuantizedRows x = {const_cast<std::byte*>(args.x_quantized), cols};
-  const size_t factor_stride = (cols + kBlockCols - 1) / kBlockCols * FactorWords(format);
+  const size_t factor_stride =
+      format.by_row ? 2 : (cols + kBlockCols - 1) / kBlockCols * FactorWords(format);
 
   // Nearly equal blocks of rows that begin at whole tiles.
   static_assert(kMatmulRowBlock % kTileAlign == 0);

@@ -49,7 +49,8 @@ AmxBlocking PlanFor(const MatmulArgs& args, size_t row_block) {
 
 bool AmxMatmulSupports(bool quantized_x, DType weights) {
   const std::optional<PanelFormat> format = PanelFormatOf(weights);
-  if (!format || weights == DType::kF32) return false;
+  // W8 is faster in integers, and on their tiles.
+  if (!format || weights == DType::kF32 || format->by_row) return false;
   return !quantized_x || format->code_bits != 0;
 }
 

@@ -16,6 +16,8 @@ inline constexpr bool kIsScaled = PanelFormatOf(kDType)->scaled;
 template <DType kDType>
 inline constexpr bool kIsScalar = PanelFormatOf(kDType)->code_bits == 0 && !kIsScaled<kDType>;
 template <DType kDType>
+inline constexpr bool kIsByRow = PanelFormatOf(kDType)->by_row;
+template <DType kDType>
 inline constexpr size_t kScalarPairBytes = kDType == DType::kF32 ? 128 : 64;  // 2 columns
 
 template <DType kDType>
@@ -198,6 +200,16 @@ void DecodeFloats(const std::byte* panel, size_t first, size_t cols, size_t all_
         }
       }
     }
+  } else if constexpr (kIsByRow<kDType>) {
+    const F32x16 scale = LoadF32(AsFloats(panel));
+    const std::byte* codes = panel + kRowScaleBytes + first * kPanelRows;
+    for (size_t k = 0; k < cols; k += 4, codes += 64, out += 4 * 32) {
+      PrefetchStreamLine(codes);
+      F32x16 columns[4];
+      DecodeQuad<kDType>(LoadQuad(codes), scale, scale, columns);
+      PELTON_UNROLL
+      for (int j = 0; j < 4; ++j) StoreF32(out + j * 32, columns[j]);
+    }
   } else {
     using C = PanelCodes<kDType>;
     const size_t blocks_left = (all_cols - first + kBlockCols - 1) / kBlockCols;
@@ -235,6 +247,8 @@ constexpr size_t FloatPanelBytes(size_t cols) {
   const size_t blocks = (cols + kBlockCols - 1) / kBlockCols;
   if constexpr (kIsScalar<kDType>) {
     return blocks * kBlockCols / 2 * kScalarPairBytes<kDType>;
+  } else if constexpr (kIsByRow<kDType>) {
+    return kRowScaleBytes + blocks * PanelCodes<kDType>::kCodeBytes;
   } else {
     return PanelCodes<kDType>::PanelBytes(blocks);
   }

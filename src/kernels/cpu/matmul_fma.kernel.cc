@@ -34,5 +34,7 @@ template void FmaPanelPair<DType::kQ5_K>(const std::byte*, size_t, const FmaRows
                                          std::byte*) noexcept;
 template void FmaPanelPair<DType::kQ6_K>(const std::byte*, size_t, const FmaRows&, float*, size_t,
                                          std::byte*) noexcept;
+template void FmaPanelPair<DType::kW8>(const std::byte*, size_t, const FmaRows&, float*, size_t,
+                                       std::byte*) noexcept;
 
 }  // namespace pelton::cpu::KERNEL_ISA

@@ -35,6 +35,9 @@ constexpr size_t FactorWords(const PanelFormat& format) { return format.sub == 1
 template <DType kDType>
 void DotPanelPair(const std::byte* panels, size_t cols, const DotRows& rows, float* y,
                   size_t y_stride, std::byte* scratch) noexcept;
+// Of W8; of a row's factors only the first two count, the second being the term of all columns.
+void DotPanelPairByRow(const std::byte* panels, size_t cols, const DotRows& rows, float* y,
+                       size_t y_stride, std::byte* scratch) noexcept;
 template <DType kDType>
 void FmaPanelPair(const std::byte* panels, size_t cols, const FmaRows& rows, float* y,
                   size_t y_stride, std::byte* scratch) noexcept;

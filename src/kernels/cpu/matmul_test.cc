@@ -23,7 +23,8 @@ constexpr std::string_view kTiles = "amx_int8";
 constexpr DType kWeightTypes[] = {DType::kF32,    DType::kF16,   DType::kBF16, DType::kQ4_0,
                                   DType::kQ4_1,   DType::kQ5_0,  DType::kQ5_1, DType::kQ8_0,
                                   DType::kIQ4_NL, DType::kMXFP4, DType::kQ2_K, DType::kQ3_K,
-                                  DType::kQ4_K,   DType::kQ5_K,  DType::kQ6_K, DType::kF8E4M3};
+                                  DType::kQ4_K,   DType::kQ5_K,  DType::kQ6_K, DType::kF8E4M3,
+                                  DType::kW8};
 
 // Those of the table, and the one on tiles also on emulated ones.
 std::vector<MatmulImpl> AllImpls() {
@@ -322,6 +323,7 @@ std::vector<float> RandomScales(size_t count) {
 // rows as DecodeRow gives them.
 TEST(Matmul, StoredRowsMultiplyInTheOrderOfTheContract) {
   for (const DType dtype : kWeightTypes) {
+    if (!IsStoredFormat(dtype)) continue;
     for (const bool gated : {false, true}) {
       const size_t columns = 37, cols = 256 * 3, rows = 5;
       std::vector<std::byte> stored[2];
@@ -429,9 +431,13 @@ TEST(Matmul, EveryFloatOf8BitsIsExact) {
 
 // More rows than one block of rows, which a sweep over the weights serves.
 TEST(Matmul, ManyRowsAreSweptInBlocks) {
-  for (const bool quantized_x : {false, true}) {
-    const MatmulShape shape = {
-        .dtype = DType::kQ4_0, .quantized_x = quantized_x, .rows = 401, .columns = 33, .cols = 96};
+  for (const int kind : {0, 1, 2, 3}) {
+    const bool quantized_x = kind % 2 != 0;
+    const MatmulShape shape = {.dtype = kind < 2 ? DType::kQ4_0 : DType::kW8,
+                               .quantized_x = quantized_x,
+                               .rows = 401,
+                               .columns = 33,
+                               .cols = 96};
     MatmulCase data(shape, 5000);
     const ReferenceMatmulResult want = ReferenceMatmul(data.Args());
     for (const MatmulImpl* impl : RunnableImpls()) {
@@ -455,7 +461,7 @@ TEST(Matmul, ExtremeCodesAndActivationsAreExact) {
       const size_t code_bytes = 64 * static_cast<size_t>(format.code_bits);
       for (size_t panel = 0; panel < 2; ++panel) {
         std::byte* at = data.weights().data() + panel * panel_bytes;
-        const size_t groups = format.super ? 1 : 2, group_bytes = panel_bytes / groups;
+        const size_t groups = format.super || format.by_row ? 1 : 2, group_bytes = panel_bytes / groups;
         const size_t codes = 8 / groups * code_bytes;
         for (size_t g = 0; g < groups; ++g) {
           std::memset(at + (g + 1) * group_bytes - codes, code, codes);
@@ -477,9 +483,13 @@ TEST(Matmul, ExtremeCodesAndActivationsAreExact) {
 }
 
 TEST(Matmul, NanAndInfinityReachTheOutput) {
-  MatmulShape shape = {.dtype = DType::kQ8_0, .rows = 3, .columns = 32, .cols = 64};
-  for (const bool quantized_out : {false, true}) {
-    shape.quantized_out = quantized_out;
+  for (const int kind : {0, 1, 2, 3}) {
+    const bool quantized_out = kind % 2 != 0;
+    const MatmulShape shape = {.dtype = kind < 2 ? DType::kQ8_0 : DType::kW8,
+                               .rows = 3,
+                               .columns = 32,
+                               .cols = 64,
+                               .quantized_out = quantized_out};
     MatmulCase data(shape, 7000);
     QuantizedRows x = {data.activations().data(), shape.cols};
     x.Scales(1)[0] = NAN;

@@ -1,25 +1,16 @@
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <limits>
 
 #include "base/check.h"
 #include "base/checked_math.h"
+#include "kernels/cpu/pack_panel.h"
 #include "kernels/cpu/panel_layout.h"
 #include "kernels/ops/packed_weights.h"
 #include "kernels/reference/stored_blocks.h"
 
 namespace pelton {
 namespace {
-
-// The stored rows of a panel; null where the panel is padding.
-using PanelRows = std::array<const std::byte*, kPanelRows>;
-// Where their scales are.
-struct RowScales {
-  const BlockScales* scales;
-  size_t row;
-};
-using PanelScales = std::array<RowScales, kPanelRows>;
 
 void StoreWord(std::byte* to, uint32_t word) { std::memcpy(to, &word, sizeof(word)); }
 
@@ -246,6 +237,10 @@ std::optional<size_t> PanelBytes(DType dtype, size_t cols) {
     return CheckedMul(cols / kSuperCols, bytes);
   }
   const size_t blocks = DivUp(cols, kBlockCols);
+  if (format->by_row) {
+    const std::optional<size_t> codes = CheckedMul(blocks, CodeBytes(*format));
+    return codes ? CheckedAdd(kRowScaleBytes, *codes) : std::nullopt;
+  }
   const size_t rest = blocks % kGroupBlocks;
   const std::optional<size_t> full =
       CheckedMul(blocks / kGroupBlocks,
@@ -267,13 +262,15 @@ size_t PackPanelCount(const PackArgs& args) {
 }
 
 void PackPanels(const PackArgs& args, size_t begin, size_t end) noexcept {
-  const std::optional<size_t> panel_bytes = PanelBytes(args.dtype, args.cols);
+  const std::optional<size_t> panel_bytes = PanelBytes(args.packed_dtype, args.cols);
   PELTON_CHECK(panel_bytes.has_value(), "the packed size is checked before the memory is taken");
   PELTON_CHECK(!args.interleave_panels ||
                    (args.sources.size() == 2 && args.sources[0].rows == args.sources[1].rows),
                "interleaving needs two sources of equal rows");
   PELTON_CHECK(begin >= args.first_panel && end <= PackPanelCount(args),
                "no panels before the first or beyond the last");
+  PELTON_CHECK(args.packed_dtype == args.dtype || args.packed_dtype == DType::kW8,
+               "weights keep their format or become W8");
   for (const PackSource& source : args.sources) {
     PELTON_CHECK(source.scales.data == nullptr || source.scales.block_cols % kScaledCols == 0,
                  "a group of columns has one scale");
@@ -284,8 +281,12 @@ void PackPanels(const PackArgs& args, size_t begin, size_t end) noexcept {
         args.interleave_panels
             ? FindRows(args.sources.subspan(panel % 2, 1), panel / 2 * kPanelRows, &scales)
             : FindRows(args.sources, panel * kPanelRows, &scales);
-    PackPanel(args.dtype, rows, scales, args.cols,
-              args.out + (panel - args.first_panel) * *panel_bytes);
+    std::byte* const out = args.out + (panel - args.first_panel) * *panel_bytes;
+    if (args.packed_dtype == DType::kW8) {
+      PackPanelByRow(args.dtype, rows, scales, args.cols, out);
+    } else {
+      PackPanel(args.dtype, rows, scales, args.cols, out);
+    }
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/checked_math.h"
 #include "kernels/ops/packed_weights.h"
+#include "kernels/ops/rotate.h"
 #include "kernels/reference/half.h"
 
 namespace pelton {
@@ -16,7 +17,7 @@ namespace {
 std::vector<DType> PanelDTypes() {
   std::vector<DType> dtypes;
   for (size_t i = 0; i < kDTypeCount; ++i) {
-    if (PanelFormatOf(static_cast<DType>(i))) dtypes.push_back(static_cast<DType>(i));
+    if (IsStoredFormat(static_cast<DType>(i))) dtypes.push_back(static_cast<DType>(i));
   }
   return dtypes;
 }
@@ -96,6 +97,7 @@ class Panel {
 
   float At(size_t row, size_t k) const {
     if (dtype_ == DType::kF8E4M3) return Float8(row, k);
+    if (dtype_ == DType::kW8) return ByRow(row, k);
     if (format_.code_bits == 0) return Scalar(row, k);
     return format_.super ? Super(row, k) : Simple(row, k);
   }
@@ -122,6 +124,12 @@ class Panel {
     return 64 + scales * (format_.has_minimum ? 2 : 1) + 8 * CodeBytes();
   }
 
+  float ByRow(size_t row, size_t k) const {
+    float scale;
+    std::memcpy(&scale, data_ + 4 * row, sizeof(scale));
+    const auto code = std::to_integer<int>(data_[64 + k / 4 * 64 + 4 * row + k % 4]);
+    return scale * static_cast<float>(code - 128);
+  }
   float Scalar(size_t row, size_t k) const {
     const size_t bytes = BlockBytes(dtype_);
     const std::byte* at = data_ + ((k / 2 * 16 + row) * 2 + k % 2) * bytes;
@@ -331,6 +339,57 @@ TEST(PackPanels, NanOfAFileMakesTheScaleOfItsGroupNan) {
   }
 }
 
+// W8 from every stored format: each row rotated, its largest magnitude 127 steps, every weight
+// within half a step.
+TEST(PackPanels, W8IsTheRotatedRowWithinHalfAStep) {
+  std::mt19937 random(6);
+  for (const DType dtype : PanelDTypes()) {
+    for (const size_t cols : {96, 512}) {
+      if (cols % BlockElements(dtype) != 0) continue;
+      SCOPED_TRACE(testing::Message() << DTypeName(dtype) << " " << cols);
+      const Matrix gate = RandomMatrix(dtype, 21, cols, random);
+      const Matrix up = RandomMatrix(dtype, 21, cols, random);
+      const PackSource sources[] = {gate.Source(), up.Source()};
+      for (const bool interleave : {false, true}) {
+        const PackArgs args{dtype, sources, cols, interleave, nullptr, DType::kW8};
+        const size_t panel_bytes = PanelBytes(DType::kW8, cols).value();
+        const size_t panels = PackPanelCount(args);
+        const std::vector<std::byte> out = Packed(args, panel_bytes, 0, panels);
+        for (size_t row = 0; row < 16 * panels; ++row) {
+          const size_t source = interleave ? row / 16 % 2 : row / 21;
+          const size_t r = interleave ? row / 32 * 16 + row % 16 : row % 21;
+          std::vector<float> want(cols);
+          if (source < 2 && r < 21) want = (source == 0 ? gate : up).Decoded(r);
+          RotateRow(want.data(), cols);
+          const Panel panel(DType::kW8, cols, out.data() + row / 16 * panel_bytes);
+          float largest = 0;
+          for (float w : want) largest = std::max(largest, std::abs(w));
+          const auto order = static_cast<double>(RotationOrder(cols));
+          for (size_t k = 0; k < cols; ++k) {
+            ASSERT_NEAR(panel.At(row % 16, k) * order, want[k], 0.50001 * largest / 127)
+                << row << " " << k;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(PackPanels, W8OfWhatIsNoNumberHasAScaleThatIsNone) {
+  std::vector<float> rows(3 * 64, 1.0f);
+  rows[64 + 5] = std::numeric_limits<float>::infinity();
+  rows[64 + 6] = std::numeric_limits<float>::quiet_NaN();
+  for (size_t k = 0; k < 64; ++k) rows[128 + k] = 1e-42f;
+  const PackSource source{reinterpret_cast<const std::byte*>(rows.data()), 3, 256};
+  const PackArgs args{DType::kF32, {&source, 1}, 64, false, nullptr, DType::kW8};
+  const std::vector<std::byte> out = Packed(args, PanelBytes(DType::kW8, 64).value(), 0, 2);
+  const Panel panel(DType::kW8, 64, out.data());
+  EXPECT_NEAR(panel.At(0, 0), 1, 1e-6);
+  EXPECT_TRUE(std::isnan(panel.At(1, 7)));
+  EXPECT_EQ(panel.At(2, 0), 0);
+  EXPECT_EQ(panel.At(3, 0), 0);
+}
+
 TEST(ScaleAt, ReadsEveryTypeOfScales) {
   const uint16_t bf16[] = {0x3f80, 0x4000, 0x3e80, 0x7fc0};
   const BlockScales of_bf16{reinterpret_cast<const std::byte*>(bf16), DType::kBF16, 2, 128, 1};
@@ -366,6 +425,8 @@ TEST(PanelBytes, RefusesWhatCannotBePacked) {
   EXPECT_EQ(PanelBytes(DType::kQ8_0, 160), 4 * 544u + 64 + 512);
   EXPECT_EQ(PanelBytes(DType::kQ6_K, 256), 64 + 256 + 8 * 384u);
   EXPECT_EQ(PanelBytes(DType::kF8E4M3, 160), 2 * 64 + 5 * 512u);
+  EXPECT_EQ(PanelBytes(DType::kW8, 160), 64 + 5 * 512u);
+  EXPECT_EQ(PanelBytes(DType::kW8, 33), std::nullopt);
   EXPECT_EQ(PanelBytes(DType::kF8E4M3, SIZE_MAX), std::nullopt);
 }
 

@@ -32,6 +32,9 @@ constexpr size_t GroupHeaderBytes(const PanelFormat& format, size_t blocks) {
   return RoundUp(blocks * kPanelRows * 2 * (format.has_minimum ? 2 : 1), 64);
 }
 
+// Bytes of the scales before all codes of a format with one scale a row.
+inline constexpr size_t kRowScaleBytes = kPanelRows * sizeof(float);
+
 // Scales, or minima, of one row in 256 columns of a super format.
 constexpr size_t SuperScales(const PanelFormat& format) {
   return kSuperCols / static_cast<size_t>(format.sub);

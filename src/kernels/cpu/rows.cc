@@ -4,6 +4,7 @@
 #include "kernels/ops/layer_norm.h"
 #include "kernels/ops/rms_norm.h"
 #include "kernels/ops/rope.h"
+#include "kernels/ops/rotate.h"
 
 namespace pelton {
 
@@ -15,5 +16,10 @@ PELTON_ISA_IMPLS(QuantizeRows);
 PELTON_ISA_IMPLS(Rope);
 PELTON_ISA_IMPLS(KvWrite);
 PELTON_ISA_IMPLS(RopeKvWrite);
+PELTON_ISA_IMPLS(Rotate);
+
+size_t RotateScratchBytes(const RotateArgs& args) {
+  return args.out == nullptr ? args.dim * sizeof(float) : 0;
+}
 
 }  // namespace pelton

@@ -10,7 +10,7 @@
 namespace pelton {
 
 // Matmul weights live only in this packed form, one for each stored format, holding the stored
-// values exactly: *panels* of 16 output rows, the inner dimension K in blocks of 32, so that one
+// values exactly, and one of our own, W8, made from any of them. *Panels* are of 16 output rows, the inner dimension K in blocks of 32, so that one
 // zmm register holds a lane per output row and the same bytes serve one row, a few rows and many
 // rows on every instruction set. Everything inside a panel is read front to back, once.
 //
@@ -47,6 +47,11 @@ namespace pelton {
 //   Q4_K   4 bits  sub 32, minimum        Q5_K  6 bits  sub 32, minimum
 //   Q6_K   6 bits  sub 16, zero 32
 // (dmin is zero where there is no minimum.)
+//
+// W8, the format of our own: f32 scales [16], then the codes of each block, 8 bits, zero 128.
+// value = scale * (u - zero), of a row that was rotated (kernels/ops/rotate.h) before it was
+// rounded: it is to be multiplied by rows that are rotated too. One scale a row leaves nothing but
+// integers to add up.
 struct PanelFormat {
   int code_bits;  // 4, 6, 8; 0 for scalars and floats of 8 bits
   int sub;        // columns that share a scale: 32 or 16
@@ -56,6 +61,7 @@ struct PanelFormat {
   bool table;           // codes index kIq4NlValues, or kFloat4Values
   bool scaled = false;  // floats of 8 bits with scales
   bool float4 = false;  // MXFP4
+  bool by_row = false;  // one scale for a whole row, which is rotated: W8
 };
 
 inline constexpr size_t kPanelRows = 16;
@@ -102,14 +108,22 @@ constexpr std::optional<PanelFormat> PanelFormatOf(DType dtype) {
       return PanelFormat{6, 32, true, true, 0, false};
     case DType::kQ6_K:
       return PanelFormat{6, 16, true, false, 32, false};
+    case DType::kW8:
+      return PanelFormat{8, 32, false, false, 128, false, false, false, true};
     default:
       return std::nullopt;
   }
 }
 
+// Whether tensors of files can be multiplied and embedded as they are.
+constexpr bool IsStoredFormat(DType dtype) {
+  const std::optional<PanelFormat> format = PanelFormatOf(dtype);
+  return format.has_value() && !format->by_row;
+}
+
 struct PackedWeights {
   const std::byte* data;  // 64-byte aligned, PackedBytes(dtype, rows, cols)
-  DType dtype;            // the stored format whose values it holds
+  DType dtype;            // the stored format whose values it holds, or W8
   size_t rows;            // N, output features
   size_t cols;            // K
 };
@@ -142,7 +156,7 @@ struct PackSource {
   BlockScales scales = {};  // of F8_E4M3; each at most FLT_MAX / 448, so that values are finite
 };
 
-// Several tensors of one DType packed as one matrix: row r of the result is row r of the sources
+// Several tensors of one stored DType packed as one matrix: row r of the result is row r of the sources
 // laid end to end; with `interleave_panels`, which needs two sources of equal rows, panel 2i comes
 // from the first and panel 2i + 1 from the second (for gated matmul; each source is then padded to
 // whole pairs of panels by itself).
@@ -153,6 +167,8 @@ struct PackArgs {
   bool interleave_panels;
   std::byte* out;
   size_t first_panel = 0;  // that `out` begins with
+  // The packed format: `dtype`, or W8, then MayRotate(cols).
+  DType packed_dtype = dtype;
 };
 
 // Panels of the result, padding included.
@@ -163,8 +179,7 @@ size_t PackPanelCount(const PackArgs& args);
 void PackPanels(const PackArgs& args, size_t begin, size_t end) noexcept;
 
 // Decodes one stored row to f32: the exact values, as the format's definition computes them; those
-// of F8_E4M3 without scales. Requires: `dtype` has a panel format and row holds RowBytes(dtype,
-// cols).
+// of F8_E4M3 without scales. Requires: IsStoredFormat(dtype) and row holds RowBytes(dtype, cols).
 void DecodeRow(DType dtype, const std::byte* row, size_t cols, float* out) noexcept;
 
 // Multiplies the decoded row `row`, [cols], by its scales; each product is rounded to f32, as

@@ -40,7 +40,7 @@ TEST(DecodeRow, EqualsAnIndependentDecoderBitForBit) {
   size_t formats = 0;
   for (size_t i = 0; i < kDTypeCount; ++i) {
     const auto dtype = static_cast<DType>(i);
-    if (!PanelFormatOf(dtype)) continue;
+    if (!IsStoredFormat(dtype)) continue;
     ++formats;
     SCOPED_TRACE(DTypeName(dtype));
     const DecodeVector vector = ReadVector(std::string(DTypeName(dtype)));

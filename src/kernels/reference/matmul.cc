@@ -75,6 +75,11 @@ double Float8At(const std::byte* panel, size_t lane, size_t k) {
   return ((code & 0x80) != 0 ? -magnitude : magnitude) * Load<float>(at + 4 * lane);
 }
 
+double ByRowAt(const std::byte* panel, size_t lane, size_t k) {
+  const int code = static_cast<int>(ByteAt(panel + 64 + k / 4 * 64 + lane * 4 + k % 4));
+  return static_cast<double>(Load<float>(panel + 4 * lane)) * (code - 128);
+}
+
 double SuperAt(const PanelFormat& format, const std::byte* panel, size_t lane, size_t k) {
   const size_t subs = kSuperCols / static_cast<size_t>(format.sub);
   const size_t code_bytes = 64 * static_cast<size_t>(format.code_bits);
@@ -113,6 +118,7 @@ double PackedWeight(const PackedWeights& weights, size_t panel, size_t lane, siz
   const std::byte* at = weights.data + panel * *panel_bytes;
   if (format->scaled) return Float8At(at, lane, k);
   if (format->code_bits == 0) return ScalarAt(weights.dtype, at, lane, k);
+  if (format->by_row) return ByRowAt(at, lane, k);
   if (format->super) return SuperAt(*format, at, lane, k);
   return SimpleAt(*format, at, weights.cols, lane, k);
 }

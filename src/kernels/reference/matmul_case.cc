@@ -76,6 +76,12 @@ void FillPanel(DType dtype, size_t cols, std::byte* panel, size_t bytes, Random&
         std::memcpy(panel + at + 4 * row, &scale, 4);
       }
     }
+  } else if (format.by_row) {
+    random.FillBytes(panel, bytes);
+    for (size_t row = 0; row < kPanelRows; ++row) {
+      const float scale = 0x1p-7f * std::fabs(random.InUnit());
+      std::memcpy(panel + 4 * row, &scale, 4);
+    }
   } else {
     random.FillBytes(panel, bytes);
     const size_t code_bytes = 64 * static_cast<size_t>(format.code_bits);
@@ -139,6 +145,8 @@ MatmulCase::MatmulCase(const MatmulShape& shape, uint64_t seed)
           sum += rows.Values(m)[k];
         }
         rows.Scales(m)[b] = std::fabs(random.InUnit());
+        // Such weights are multiplied by rows with one scale.
+        if (PanelFormatOf(shape.dtype)->by_row) rows.Scales(m)[b] = rows.Scales(m)[0];
         rows.Sums(m)[b] = sum;
       }
     }

@@ -8,6 +8,7 @@
 #include "kernels/ops/quantized_rows.h"
 #include "kernels/ops/rms_norm.h"
 #include "kernels/ops/rope.h"
+#include "kernels/ops/rotate.h"
 
 // The meaning of the row ops in plain C++ and f64, as dense [rows, width] values; the
 // implementations are tested against it.
@@ -24,6 +25,8 @@ std::vector<double> Binary(const BinaryArgs& args);
 std::vector<double> Unary(const UnaryArgs& args);
 // Rotated heads [T, heads * head_dim]; reads args.table.
 std::vector<double> Rope(const RopeArgs& args);
+// [rows, dim]
+std::vector<double> Rotate(const RotateArgs& args);
 // [T, 2 * half]
 std::vector<double> RopeTable(const RopeTableArgs& args);
 

@@ -76,8 +76,9 @@ void AddConstants(const Graph& graph, Sha256* sha) {
   for (size_t v = 0; v < graph.num_values(); ++v) {
     const Value& value = graph.value(static_cast<ValueId>(v));
     if (value.kind != ValueKind::kConstant || value.type != ElementType::kPacked) continue;
-    sha->AddText(fmt::format("{} {} {}", value.name, value.constant.groups,
-                             value.constant.interleave_panels));
+    sha->AddText(fmt::format("{} {} {} {}", value.name, value.constant.groups,
+                             value.constant.interleave_panels,
+                             DTypeName(value.constant.PackedDType())));
     for (const StoredTensor& tensor : value.constant.tensors) {
       sha->AddText(fmt::format("{} {} {} {} {}", tensor.name, DTypeName(tensor.dtype), tensor.rows,
                                tensor.cols, tensor.scales.first_row));
@@ -105,8 +106,9 @@ ModelFingerprint FingerprintOf(const WeightSource& weights, const PassOptions& p
   sha.AddText("pelton kv store 1");
   // Another build may round differently.
   sha.AddText(StampOf("/proc/self/exe"));
-  sha.AddText(fmt::format("{} {} {} {} {}", CpuFeatures(), static_cast<int>(passes.numerics),
-                          passes.fusion_level, fmt::join(passes.switched_off, ","), invariant));
+  sha.AddText(fmt::format("{} {} {} {} {} {}", CpuFeatures(), static_cast<int>(passes.numerics),
+                          static_cast<int>(passes.weights), passes.fusion_level,
+                          fmt::join(passes.switched_off, ","), invariant));
   for (const TensorInfo& tensor : weights.tensors()) AddTensor(tensor, &sha);
   const std::set<std::string> files = FilesOf(weights);
   for (const std::string& file : files) sha.AddText(StampOf(file));

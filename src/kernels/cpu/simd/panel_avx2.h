@@ -23,6 +23,7 @@ using SignedQuad = __m256i;
 // Register tiles, of 16 registers.
 inline constexpr int kDotTileRows = 2;
 inline constexpr int kDotTilePanels = 1;
+inline constexpr int kByRowTileRows = 4;
 inline constexpr int kFmaTileRows = 6;
 inline constexpr int kFmaTilePanels = 1;
 inline constexpr size_t kDotFewRows = 1;
@@ -57,6 +58,15 @@ inline F32x16 Fma(F32x16 a, F32x16 b, F32x16 c) {
 
 inline I32x16 ZeroI32() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
 inline I32x16 SetI32(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+inline I32x16 LoadI32(const int32_t* p) {
+  const auto* v = reinterpret_cast<const __m256i*>(p);
+  return {_mm256_loadu_si256(v), _mm256_loadu_si256(v + 1)};
+}
+inline void StoreI32(int32_t* p, I32x16 v) {
+  auto* to = reinterpret_cast<__m256i*>(p);
+  _mm256_storeu_si256(to, v.lo);
+  _mm256_storeu_si256(to + 1, v.hi);
+}
 inline I32x16 AddI32(I32x16 a, I32x16 b) {
   return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};
 }

@@ -17,6 +17,8 @@ using SignedQuad = __m512i;
 // an activation. Floats: 12 x 2 sums. More than the latency of 5 times the rate of 2 in each.
 inline constexpr int kDotTileRows = 6;
 inline constexpr int kDotTilePanels = 2;
+// Sums of integers alone: 12 x 2.
+inline constexpr int kByRowTileRows = 12;
 inline constexpr int kFmaTileRows = 12;
 inline constexpr int kFmaTilePanels = 2;
 // Rows up to which a block of weights stays in registers (8 of codes) while every row uses it; for
@@ -45,6 +47,7 @@ inline F32x16 Fma(F32x16 a, F32x16 b, F32x16 c) { return _mm512_fmadd_ps(a, b, c
 inline I32x16 ZeroI32() { return _mm512_setzero_si512(); }
 inline I32x16 SetI32(int32_t x) { return _mm512_set1_epi32(x); }
 inline I32x16 LoadI32(const int32_t* p) { return _mm512_loadu_si512(p); }
+inline void StoreI32(int32_t* p, I32x16 v) { _mm512_storeu_si512(p, v); }
 inline I32x16 AddI32(I32x16 a, I32x16 b) { return _mm512_add_epi32(a, b); }
 inline F32x16 ToF32(I32x16 v) { return _mm512_cvtepi32_ps(v); }
 

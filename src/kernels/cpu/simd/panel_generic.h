@@ -26,6 +26,7 @@ struct SignedQuad {
 
 inline constexpr int kDotTileRows = 2;
 inline constexpr int kDotTilePanels = 1;
+inline constexpr int kByRowTileRows = 2;
 inline constexpr int kFmaTileRows = 4;
 inline constexpr int kFmaTilePanels = 1;
 inline constexpr size_t kDotFewRows = 1;
@@ -90,6 +91,7 @@ inline I32x16 LoadI32(const int32_t* p) {
   std::memcpy(out.v, p, sizeof(out.v));
   return out;
 }
+inline void StoreI32(int32_t* p, I32x16 v) { std::memcpy(p, v.v, sizeof(v.v)); }
 inline I32x16 AddI32(I32x16 a, I32x16 b) {
   return EachI32([&](int i) { return a.v[i] + b.v[i]; });
 }
