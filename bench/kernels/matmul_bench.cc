@@ -85,7 +85,7 @@ void Register(ThreadPool& pool, const MachineLimits& limits) {
   for (const bool memory : {true, false}) {
     for (const DType dtype :
          {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ4_K, DType::kQ6_K,
-          DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3}) {
+          DType::kW8, DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3}) {
       for (const bool quantized_x : {true, false}) {
         // Floats are wide: with fewer of them the bytes are as many.
         const bool wide = !IsQuantized(dtype) && BlockBytes(dtype) > 1;

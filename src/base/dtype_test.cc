@@ -25,7 +25,7 @@ TEST(DTypeTest, BlocksAreThoseOfTheFormats) {
                   {DType::kQ5_1, 6},      {DType::kQ8_0, 8.5},   {DType::kQ2_K, 2.625},
                   {DType::kQ3_K, 3.4375}, {DType::kQ4_K, 4.5},   {DType::kQ5_K, 5.5},
                   {DType::kQ6_K, 6.5625}, {DType::kIQ4_NL, 4.5}, {DType::kIQ4_XS, 4.25},
-                  {DType::kMXFP4, 4.25}, {DType::kW8, 8}};
+                  {DType::kMXFP4, 4.25},  {DType::kW8, 8}};
   for (const auto& [dtype, bits] : expected) {
     EXPECT_EQ(
         static_cast<double>(BlockBytes(dtype) * 8) / static_cast<double>(BlockElements(dtype)),

@@ -238,6 +238,12 @@ class InspectTest(unittest.TestCase):
                            ("--passes", "fold-constants"), ("--memory", "KV")]:
             self.assertIn(word, pelton("inspect", MODEL, view))
 
+    def test_weights_in_8_bits_are_packed_so(self):
+        plan = pelton("inspect", MODEL, "--plan", "--weights", "w8")
+        self.assertIn("rotate", plan)
+        self.assertIn("as W8", pelton("inspect", MODEL, "--graph", "--weights", "w8"))
+        self.assertNotIn("W8", pelton("inspect", MODEL, "--graph"))
+
     def test_a_graph_at_level_0_is_plain(self):
         self.assertIn("kv_scores", pelton("inspect", MODEL, "--plan", "--fusion-level", 0))
 
@@ -269,6 +275,7 @@ class ErrorTest(unittest.TestCase):
         self.one_sentence(pelton("run", MODEL, "hi", "--temperature", "warm", code=2), "warm")
         self.one_sentence(pelton("run", MODEL, "--ctx", 16, "of the " * 50, code=2), "context")
         self.one_sentence(pelton("run", MODEL, "--prompt-ids", "5,320", code=2), "320")
+        self.one_sentence(pelton("run", MODEL, "hi", "--weights", "w5", code=2), "w5", "w8")
 
     def test_models(self):
         whole = pathlib.Path(MODEL).read_bytes()

@@ -131,5 +131,29 @@ TEST(SmolLm2Test, PerplexityExactAndFast) {
   }
 }
 
+// W8's own rounding is that of its format; what `fast` adds to it is bounded as for stored weights.
+TEST(SmolLm2Test, PerplexityOfW8Weights) {
+  const std::optional<std::string> path = ModelPath();
+  if (!path) GTEST_SKIP() << "the default model or its results are not here";
+  const Json text = Golden()["text"];
+  const auto ids = text["ids"].get<std::vector<int32_t>>();
+  const double stored = text["perplexity"]["perplexity"];
+  const auto perplexity = [&](Numerics numerics, bool as_prompts) {
+    Runner runner(*path, {.passes = {.numerics = numerics, .weights = WeightFormat::kW8},
+                          .threads = 2,
+                          .as_prompts = as_prompts});
+    return std::exp(MeanNll(runner, ids, 512));
+  };
+  const double exact = perplexity(Numerics::kExact, true);
+  fmt::print("perplexity: reference {:.4f}, exact with W8 {:.4f}\n", stored, exact);
+  EXPECT_NEAR(exact, stored, 0.015 * stored);
+  for (const bool as_prompts : {true, false}) {
+    const double fast = perplexity(Numerics::kFast, as_prompts);
+    fmt::print("perplexity: fast with W8 {:.4f} as {} tokens\n", fast,
+               as_prompts ? "a prompt's" : "generated");
+    EXPECT_NEAR(fast, exact, 0.005 * exact);
+  }
+}
+
 }  // namespace
 }  // namespace pelton::golden

@@ -137,13 +137,13 @@ void CompareInCompany(std::mt19937& rng, int round, ModelEngineOptions options,
   }
 }
 
-class InvarianceTest : public testing::TestWithParam<Numerics> {};
+class InvarianceTest : public testing::TestWithParam<PassOptions> {};
 
 TEST_P(InvarianceTest, ResultsDoNotDependOnWhatRunsBeside) {
   std::mt19937 rng(20261125);
   Seen seen;
   for (const std::string& model : Models()) {
-    const ModelEngineOptions options{.path = model, .numerics = GetParam()};
+    const ModelEngineOptions options{.path = model, .passes = GetParam()};
     const std::vector<Asked> asked = RandomRequests(rng, 24, VocabOf(model));
     const std::vector<RequestResult> want = RunAlone(options, asked);
     for (int round = 0; round < 6; ++round) {
@@ -160,7 +160,7 @@ TEST_P(InvarianceTest, NorWhereTheCacheHolds8Bits) {
   std::mt19937 rng(20261128);
   Seen seen;
   const ModelEngineOptions options{.path = "tests/data/golden/llama/model-Q4_0.gguf",
-                                   .numerics = GetParam(),
+                                   .passes = GetParam(),
                                    .kv_dtype = KvDType::kQ8};
   const std::vector<Asked> asked = RandomRequests(rng, 24, VocabOf(options.path));
   const std::vector<RequestResult> want = RunAlone(options, asked);
@@ -180,9 +180,8 @@ TEST_P(InvarianceTest, MtpGuessesChangeNothing) {
   Seen seen;
   for (int round = 0; round < 10; ++round) {
     const std::vector<Asked> asked = RandomRequests(rng, 24, VocabOf(model));
-    const std::vector<RequestResult> want =
-        RunAlone({.path = model, .numerics = GetParam()}, asked);
-    CompareInCompany(rng, round, {.path = model, .numerics = GetParam(), .mtp = true}, asked, want,
+    const std::vector<RequestResult> want = RunAlone({.path = model, .passes = GetParam()}, asked);
+    CompareInCompany(rng, round, {.path = model, .passes = GetParam(), .mtp = true}, asked, want,
                      seen);
   }
   EXPECT_GT(seen.preemptions, 0u);
@@ -194,7 +193,7 @@ TEST_P(InvarianceTest, MtpGuessesChangeNothing) {
 TEST_P(InvarianceTest, DraftModelsChangeNothing) {
   std::mt19937 rng(20261129);
   Seen seen;
-  ModelEngineOptions options{.path = "tests/data/golden/qwen3", .numerics = GetParam()};
+  ModelEngineOptions options{.path = "tests/data/golden/qwen3", .passes = GetParam()};
   const std::vector<Asked> asked = RandomRequests(rng, 24, VocabOf(options.path));
   const std::vector<RequestResult> want = RunAlone(options, asked);
   for (int round = 0; round < 6; ++round) {
@@ -206,9 +205,16 @@ TEST_P(InvarianceTest, DraftModelsChangeNothing) {
   fmt::print("{} guesses were right, {} wrong\n", seen.accepted, seen.rejected);
 }
 
-INSTANTIATE_TEST_SUITE_P(Numerics, InvarianceTest,
-                         testing::Values(Numerics::kExact, Numerics::kFast), [](const auto& test) {
-                           return test.param == Numerics::kExact ? "exact" : "fast";
+INSTANTIATE_TEST_SUITE_P(Plans, InvarianceTest,
+                         testing::Values(PassOptions{.numerics = Numerics::kExact},
+                                         PassOptions{.numerics = Numerics::kFast},
+                                         PassOptions{.numerics = Numerics::kFast,
+                                                     .weights = WeightFormat::kW8}),
+                         [](const auto& test) {
+                           const bool w8 = test.param.weights == WeightFormat::kW8;
+                           return std::string(test.param.numerics == Numerics::kExact ? "exact"
+                                                                                      : "fast") +
+                                  (w8 ? "_w8" : "");
                          });
 
 }  // namespace

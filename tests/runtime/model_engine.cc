@@ -18,7 +18,7 @@ T ValueOrDie(Result<T> result) {
 ModelEngine::ModelEngine(const ModelEngineOptions& options)
     : files_(ValueOrDie(OpenModel(options.path))), pool_(options.threads) {
   const KvDType dtype = options.kv_dtype.value_or(
-      options.numerics == Numerics::kExact ? KvDType::kF32 : KvDType::kF16);
+      options.passes.numerics == Numerics::kExact ? KvDType::kF32 : KvDType::kF16);
   const StepLimits limits{.max_tokens = options.step_tokens,
                           .max_sequences = options.max_sequences,
                           .max_logit_rows = options.max_sequences + 16,
@@ -30,13 +30,13 @@ ModelEngine::ModelEngine(const ModelEngineOptions& options)
   };
   // Guesses may depend on what runs beside.
   const auto executor_of = [&](Graph graph, const KvCacheView& cache, bool guesses) {
-    ValueOrDie(RunPasses({.numerics = options.numerics}, graph));
+    ValueOrDie(RunPasses(options.passes, graph));
     PackedStore weights = ValueOrDie(PackedStore::Pack(graph, pool_, [](const StoredTensor&) {}));
     return std::unique_ptr<StepExecutor>(ValueOrDie(GraphExecutor::Create(
         std::move(graph), std::move(weights), cache, pool_,
         {.limits = limits,
          .need_invariant = !guesses,
-         .prompts_apart = !guesses && options.numerics != Numerics::kExact})));
+         .prompts_apart = !guesses && options.passes.numerics != Numerics::kExact})));
   };
   const auto make_executor =
       [&](const KvCacheView& cache) -> Result<std::unique_ptr<StepExecutor>> {

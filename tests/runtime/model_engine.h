@@ -15,7 +15,7 @@ namespace pelton {
 
 struct ModelEngineOptions {
   std::string path;
-  Numerics numerics = Numerics::kFast;
+  PassOptions passes = {};
   size_t threads = 1;
   size_t step_tokens = 256;
   size_t max_sequences = 8;

@@ -47,7 +47,7 @@ PackArgs PackArgsFor(const Value& value, size_t group, std::vector<PackSource>* 
           .cols = static_cast<size_t>(value.shape.cols().factor),
           .interleave_panels = value.constant.interleave_panels,
           .out = out,
-          .packed_dtype = value.constant.PackedDType()};
+          .packed_as = value.constant.packed_as};
 }
 
 ValueId SharedPacked(const Graph* shared, const Graph& graph, ValueId id) {

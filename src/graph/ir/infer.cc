@@ -101,9 +101,9 @@ void ExpectGate(const Node& node, InputChecks& in) {
 }
 
 void ExpectRotatable(InputChecks& in, size_t i) {
-  in.Expect(in[i].shape.cols().constant() &&
-                MayRotate(static_cast<size_t>(in[i].shape.cols().factor)),
-            i, fmt::format("a multiple of 32 columns, {} at most", kMostRotatedCols));
+  in.Expect(
+      in[i].shape.cols().constant() && MayRotate(static_cast<size_t>(in[i].shape.cols().factor)), i,
+      fmt::format("a multiple of 32 columns, {} at most", kMostRotatedCols));
 }
 
 // A weight in the format that it is to have.

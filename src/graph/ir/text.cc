@@ -291,8 +291,8 @@ class Parser {
   }
   static bool Agrees(const ConstantData& data, ElementType type, const Shape& shape) {
     if (data.tensors.empty()) {
-      return data.groups == 1 && !data.packed_as && type == ElementType::kF32 && shape.rank() == 1 &&
-             shape[0] == Dim(static_cast<int64_t>(data.numbers.size()));
+      return data.groups == 1 && !data.packed_as && type == ElementType::kF32 &&
+             shape.rank() == 1 && shape[0] == Dim(static_cast<int64_t>(data.numbers.size()));
     }
     if (type != ElementType::kStored && type != ElementType::kPacked) return false;
     const auto groups = static_cast<size_t>(data.groups);

@@ -58,8 +58,7 @@ void SumTileByRow(const std::byte* w, size_t blocks, const DotRows& rows, float*
         SetI32(LoadInt(rows.factors + static_cast<size_t>(r) * rows.factor_stride + 1));
     PELTON_UNROLL
     for (int p = 0; p < P; ++p) {
-      acc[r][p] =
-          first ? term : LoadI32(AsSums(y + static_cast<size_t>(r) * y_stride + 16 * p));
+      acc[r][p] = first ? term : LoadI32(AsSums(y + static_cast<size_t>(r) * y_stride + 16 * p));
     }
   }
   RowPointers<R> x(rows.values, rows.values_stride);

@@ -20,11 +20,10 @@ namespace {
 
 constexpr std::string_view kTiles = "amx_int8";
 
-constexpr DType kWeightTypes[] = {DType::kF32,    DType::kF16,   DType::kBF16, DType::kQ4_0,
-                                  DType::kQ4_1,   DType::kQ5_0,  DType::kQ5_1, DType::kQ8_0,
-                                  DType::kIQ4_NL, DType::kMXFP4, DType::kQ2_K, DType::kQ3_K,
-                                  DType::kQ4_K,   DType::kQ5_K,  DType::kQ6_K, DType::kF8E4M3,
-                                  DType::kW8};
+constexpr DType kWeightTypes[] = {
+    DType::kF32,  DType::kF16,  DType::kBF16,   DType::kQ4_0,   DType::kQ4_1, DType::kQ5_0,
+    DType::kQ5_1, DType::kQ8_0, DType::kIQ4_NL, DType::kMXFP4,  DType::kQ2_K, DType::kQ3_K,
+    DType::kQ4_K, DType::kQ5_K, DType::kQ6_K,   DType::kF8E4M3, DType::kW8};
 
 // Those of the table, and the one on tiles also on emulated ones.
 std::vector<MatmulImpl> AllImpls() {
@@ -461,7 +460,8 @@ TEST(Matmul, ExtremeCodesAndActivationsAreExact) {
       const size_t code_bytes = 64 * static_cast<size_t>(format.code_bits);
       for (size_t panel = 0; panel < 2; ++panel) {
         std::byte* at = data.weights().data() + panel * panel_bytes;
-        const size_t groups = format.super || format.by_row ? 1 : 2, group_bytes = panel_bytes / groups;
+        const size_t groups = format.super || format.by_row ? 1 : 2,
+                     group_bytes = panel_bytes / groups;
         const size_t codes = 8 / groups * code_bytes;
         for (size_t g = 0; g < groups; ++g) {
           std::memset(at + (g + 1) * group_bytes - codes, code, codes);

@@ -262,14 +262,14 @@ size_t PackPanelCount(const PackArgs& args) {
 }
 
 void PackPanels(const PackArgs& args, size_t begin, size_t end) noexcept {
-  const std::optional<size_t> panel_bytes = PanelBytes(args.packed_dtype, args.cols);
+  const std::optional<size_t> panel_bytes = PanelBytes(args.PackedDType(), args.cols);
   PELTON_CHECK(panel_bytes.has_value(), "the packed size is checked before the memory is taken");
   PELTON_CHECK(!args.interleave_panels ||
                    (args.sources.size() == 2 && args.sources[0].rows == args.sources[1].rows),
                "interleaving needs two sources of equal rows");
   PELTON_CHECK(begin >= args.first_panel && end <= PackPanelCount(args),
                "no panels before the first or beyond the last");
-  PELTON_CHECK(args.packed_dtype == args.dtype || args.packed_dtype == DType::kW8,
+  PELTON_CHECK(!args.packed_as || args.packed_as == DType::kW8,
                "weights keep their format or become W8");
   for (const PackSource& source : args.sources) {
     PELTON_CHECK(source.scales.data == nullptr || source.scales.block_cols % kScaledCols == 0,
@@ -282,7 +282,7 @@ void PackPanels(const PackArgs& args, size_t begin, size_t end) noexcept {
             ? FindRows(args.sources.subspan(panel % 2, 1), panel / 2 * kPanelRows, &scales)
             : FindRows(args.sources, panel * kPanelRows, &scales);
     std::byte* const out = args.out + (panel - args.first_panel) * *panel_bytes;
-    if (args.packed_dtype == DType::kW8) {
+    if (args.packed_as) {
       PackPanelByRow(args.dtype, rows, scales, args.cols, out);
     } else {
       PackPanel(args.dtype, rows, scales, args.cols, out);

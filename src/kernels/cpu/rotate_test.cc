@@ -100,8 +100,8 @@ TEST(RotateTest, RowsOf8BitsAreTheRotatedOnesWithOneScale) {
 TEST(RotateTest, WhatIsNoNumberReachesItsRowOnly) {
   const size_t dim = 96;
   ForEachImpl(RotateImpls(), [&](const OpImpl<RotateArgs>& impl) {
-    for (const float odd : {std::numeric_limits<float>::infinity(),
-                            std::numeric_limits<float>::quiet_NaN()}) {
+    for (const float odd :
+         {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
       std::vector<float> x(kTestRows * (dim + 3), 1.0f);
       x[dim + 3 + 40] = odd;
       RotateArgs args = ArgsFor(x, dim);

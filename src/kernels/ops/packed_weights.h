@@ -10,9 +10,10 @@
 namespace pelton {
 
 // Matmul weights live only in this packed form, one for each stored format, holding the stored
-// values exactly, and one of our own, W8, made from any of them. *Panels* are of 16 output rows, the inner dimension K in blocks of 32, so that one
-// zmm register holds a lane per output row and the same bytes serve one row, a few rows and many
-// rows on every instruction set. Everything inside a panel is read front to back, once.
+// values exactly, and one of our own, W8, made from any of them. *Panels* are of 16 output rows,
+// the inner dimension K in blocks of 32, so that one zmm register holds a lane per output row and
+// the same bytes serve one row, a few rows and many rows on every instruction set. Everything
+// inside a panel is read front to back, once.
 //
 // Scalars (F32, F16, BF16): [K / 2][16 rows][2 k] elements of the stored type.
 //
@@ -156,19 +157,20 @@ struct PackSource {
   BlockScales scales = {};  // of F8_E4M3; each at most FLT_MAX / 448, so that values are finite
 };
 
-// Several tensors of one stored DType packed as one matrix: row r of the result is row r of the sources
-// laid end to end; with `interleave_panels`, which needs two sources of equal rows, panel 2i comes
-// from the first and panel 2i + 1 from the second (for gated matmul; each source is then padded to
-// whole pairs of panels by itself).
+// Several tensors of one stored DType packed as one matrix: row r of the result is row r of the
+// sources laid end to end; with `interleave_panels`, which needs two sources of equal rows, panel
+// 2i comes from the first and panel 2i + 1 from the second (for gated matmul; each source is then
+// padded to whole pairs of panels by itself).
 struct PackArgs {
   DType dtype;
   std::span<const PackSource> sources;
   size_t cols;
   bool interleave_panels;
   std::byte* out;
-  size_t first_panel = 0;  // that `out` begins with
-  // The packed format: `dtype`, or W8, then MayRotate(cols).
-  DType packed_dtype = dtype;
+  size_t first_panel = 0;               // that `out` begins with
+  std::optional<DType> packed_as = {};  // W8, which requires MayRotate(cols); else `dtype`'s own
+
+  DType PackedDType() const { return packed_as.value_or(dtype); }
 };
 
 // Panels of the result, padding included.

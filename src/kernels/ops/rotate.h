@@ -35,8 +35,8 @@ void RotateRow(float* x, size_t cols) noexcept;
 struct RotateArgs {
   const float* x;  // [rows, dim], row stride x_stride
   float* out;      // [rows, dim], row stride out_stride; or null
-  // QuantizedRows [rows, dim] when out is null, where all blocks of a row have one scale: 1 / 127 of
-  // the row's largest magnitude. A NaN or infinity makes it NaN.
+  // QuantizedRows [rows, dim] when out is null, where all blocks of a row have one scale: 1 / 127
+  // of the row's largest magnitude. A NaN or infinity makes it NaN.
   std::byte* quantized;
   size_t rows;
   size_t dim;

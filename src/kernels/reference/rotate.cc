@@ -1,6 +1,6 @@
-#include "kernels/reference/rows.h"
-
 #include <bit>
+
+#include "kernels/reference/rows.h"
 
 namespace pelton::reference {
 
