@@ -202,7 +202,7 @@ Result<std::string> ModelOptions::Path() const { return ResolveModel(model, mode
 
 Result<PassOptions> ModelOptions::Passes() const {
   PassOptions options{.numerics = numerics == "exact" ? Numerics::kExact : Numerics::kFast,
-                      .weights = weights == "w8" ? WeightFormat::kW8 : WeightFormat::kStored,
+                      .weights = weights == "w8" ? PackedFormat::kW8 : PackedFormat::kStored,
                       .fusion_level = static_cast<int>(fusion_level),
                       .switched_off = passes_off};
   RETURN_IF_ERROR(Validate(options));

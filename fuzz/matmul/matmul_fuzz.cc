@@ -15,11 +15,10 @@
 namespace pelton {
 namespace {
 
-constexpr DType kWeightTypes[] = {DType::kF32,    DType::kF16,   DType::kBF16, DType::kQ4_0,
-                                  DType::kQ4_1,   DType::kQ5_0,  DType::kQ5_1, DType::kQ8_0,
-                                  DType::kIQ4_NL, DType::kMXFP4, DType::kQ2_K, DType::kQ3_K,
-                                  DType::kQ4_K,   DType::kQ5_K,  DType::kQ6_K, DType::kF8E4M3,
-                                  DType::kW8};
+constexpr DType kWeightTypes[] = {
+    DType::kF32,  DType::kF16,  DType::kBF16,   DType::kQ4_0,   DType::kQ4_1, DType::kQ5_0,
+    DType::kQ5_1, DType::kQ8_0, DType::kIQ4_NL, DType::kMXFP4,  DType::kQ2_K, DType::kQ3_K,
+    DType::kQ4_K, DType::kQ5_K, DType::kQ6_K,   DType::kF8E4M3, DType::kW8};
 
 class Bytes {
  public:

@@ -139,7 +139,7 @@ TEST(SmolLm2Test, PerplexityOfW8Weights) {
   const auto ids = text["ids"].get<std::vector<int32_t>>();
   const double stored = text["perplexity"]["perplexity"];
   const auto perplexity = [&](Numerics numerics, bool as_prompts) {
-    Runner runner(*path, {.passes = {.numerics = numerics, .weights = WeightFormat::kW8},
+    Runner runner(*path, {.passes = {.numerics = numerics, .weights = PackedFormat::kW8},
                           .threads = 2,
                           .as_prompts = as_prompts});
     return std::exp(MeanNll(runner, ids, 512));

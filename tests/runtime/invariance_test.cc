@@ -209,9 +209,9 @@ INSTANTIATE_TEST_SUITE_P(Plans, InvarianceTest,
                          testing::Values(PassOptions{.numerics = Numerics::kExact},
                                          PassOptions{.numerics = Numerics::kFast},
                                          PassOptions{.numerics = Numerics::kFast,
-                                                     .weights = WeightFormat::kW8}),
+                                                     .weights = PackedFormat::kW8}),
                          [](const auto& test) {
-                           const bool w8 = test.param.weights == WeightFormat::kW8;
+                           const bool w8 = test.param.weights == PackedFormat::kW8;
                            return std::string(test.param.numerics == Numerics::kExact ? "exact"
                                                                                       : "fast") +
                                   (w8 ? "_w8" : "");

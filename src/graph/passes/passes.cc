@@ -28,7 +28,7 @@ constexpr Pass kPasses[] = {
     {"merge-sibling-matmuls", "q, k and v in one matmul", 3, false, true, MergeSiblingMatmuls},
     {"fuse-norms", "residual sum and norm in one pass", 2, false, true, FuseNorms},
     {"use-w8-weights", "weights in 8 bits with one scale a row, rotated", 0, false, false,
-     UseW8Weights, WeightFormat::kW8},
+     UseW8Weights, PackedFormat::kW8},
     {"assign-precision", "8- or 16-bit activations for quantised weights", 0, true, false,
      AssignPrecision},
     {"fold-quantize", "ops give their result quantised themselves", 2, true, true, FoldQuantize},
@@ -80,7 +80,7 @@ Result<std::vector<PassReport>> RunPasses(const PassOptions& options, Graph& gra
                                pass.name) != options.switched_off.end();
     if (off || pass.fusion_level > options.fusion_level ||
         (pass.fast_only && options.numerics != Numerics::kFast) ||
-        (pass.weights != WeightFormat::kStored && pass.weights != options.weights)) {
+        (pass.weights != PackedFormat::kStored && pass.weights != options.weights)) {
       continue;
     }
     report.ran = true;

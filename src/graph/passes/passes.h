@@ -15,11 +15,11 @@ namespace pelton {
 enum class Numerics : uint8_t { kExact, kFast };
 
 // The format of the weights of matmuls: each as it is stored, or all in W8.
-enum class WeightFormat : uint8_t { kStored, kW8 };
+enum class PackedFormat : uint8_t { kStored, kW8 };
 
 struct PassOptions {
   Numerics numerics = Numerics::kFast;
-  WeightFormat weights = WeightFormat::kStored;
+  PackedFormat weights = PackedFormat::kStored;
   int fusion_level = 3;                   // 0..3, which passes may run
   std::vector<std::string> switched_off;  // names of passes to leave out
 };
@@ -35,7 +35,7 @@ struct Pass {
   bool fast_only;         // of Numerics::kFast
   bool must_pay;          // undone when the cost model says that the graph got slower
   bool (*run)(Graph& graph);
-  WeightFormat weights = WeightFormat::kStored;  // W8: only where that is asked for
+  PackedFormat weights = PackedFormat::kStored;  // W8: only where that is asked for
 };
 
 // All passes in the order in which they run.
