@@ -351,7 +351,7 @@ TEST(PackPanels, W8IsTheRotatedRowWithinHalfAStep) {
       const Matrix up = RandomMatrix(dtype, 21, cols, random);
       const PackSource sources[] = {gate.Source(), up.Source()};
       for (const bool interleave : {false, true}) {
-        const PackArgs args{dtype, sources, cols, interleave, nullptr, DType::kW8};
+        const PackArgs args{dtype, sources, cols, interleave, nullptr, 0, DType::kW8};
         const size_t panel_bytes = PanelBytes(DType::kW8, cols).value();
         const size_t panels = PackPanelCount(args);
         const std::vector<std::byte> out = Packed(args, panel_bytes, 0, panels);
@@ -381,7 +381,7 @@ TEST(PackPanels, W8OfWhatIsNoNumberHasAScaleThatIsNone) {
   rows[64 + 6] = std::numeric_limits<float>::quiet_NaN();
   for (size_t k = 0; k < 64; ++k) rows[128 + k] = 1e-42f;
   const PackSource source{reinterpret_cast<const std::byte*>(rows.data()), 3, 256};
-  const PackArgs args{DType::kF32, {&source, 1}, 64, false, nullptr, DType::kW8};
+  const PackArgs args{DType::kF32, {&source, 1}, 64, false, nullptr, 0, DType::kW8};
   const std::vector<std::byte> out = Packed(args, PanelBytes(DType::kW8, 64).value(), 0, 2);
   const Panel panel(DType::kW8, 64, out.data());
   EXPECT_NEAR(panel.At(0, 0), 1, 1e-6);
