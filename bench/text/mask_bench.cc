@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "runtime/sample/row_scan.h"
-#include "serving/model/language_model.h"
+#include "serving/model/model_tokenizer.h"
 #include "text/grammar/grammar.h"
 
 // mask_bench MODEL: what a constrained token costs with the model's vocabulary: filling the mask,

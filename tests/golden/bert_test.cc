@@ -115,16 +115,18 @@ TEST_F(BertTest, ExactAndFastAtEveryFusionLevel) {
   const Json& advised = json_["tolerance"]["advised_max_abs_error"];
   for (int level = 0; level <= 3; ++level) {
     SCOPED_TRACE(fmt::format("fusion level {}", level));
-    EXPECT_LE(WorstError(HiddenStates(folder_, {Numerics::kExact, level, {}}, texts_)),
+    EXPECT_LE(WorstError(HiddenStates(
+                  folder_, {.numerics = Numerics::kExact, .fusion_level = level}, texts_)),
               advised["float32"]);
-    EXPECT_LE(WorstError(HiddenStates(folder_, {Numerics::kFast, level, {}}, texts_)),
+    EXPECT_LE(WorstError(HiddenStates(folder_, {.numerics = Numerics::kFast, .fusion_level = level},
+                                      texts_)),
               advised["bfloat16"]);
   }
 }
 
 TEST_F(BertTest, ATextsBitsDoNotDependOnTheOthersInTheStep) {
   for (const Numerics numerics : {Numerics::kExact, Numerics::kFast}) {
-    const PassOptions passes{numerics, 3, {}};
+    const PassOptions passes{.numerics = numerics};
     const std::vector<float> together = HiddenStates(folder_, passes, texts_);
     size_t begin = 0;
     for (const Text& text : texts_) {

@@ -160,7 +160,8 @@ class Fp8Test : public ::testing::Test {
         for (const size_t chunk : {1, 30}) {
           SCOPED_TRACE(fmt::format("{} scales, exact {}, level {}, chunk {}", options.scale_type,
                                    numerics == Numerics::kExact, level, chunk));
-          const std::vector<float> fp8 = Logits("fp8", {numerics, level, {}}, chunk);
+          const std::vector<float> fp8 =
+              Logits("fp8", {.numerics = numerics, .fusion_level = level}, chunk);
           ASSERT_EQ(fp8.size(), 30 * kVocab);
           float largest = 0;
           for (const float logit : fp8) {
@@ -168,7 +169,7 @@ class Fp8Test : public ::testing::Test {
             largest = std::max(largest, std::fabs(logit));
           }
           EXPECT_GT(largest, 0.01f);
-          EXPECT_EQ(fp8, Logits("f32", {numerics, level, {}}, chunk));
+          EXPECT_EQ(fp8, Logits("f32", {.numerics = numerics, .fusion_level = level}, chunk));
         }
       }
     }
