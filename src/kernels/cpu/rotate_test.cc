@@ -113,7 +113,9 @@ TEST(RotateTest, WhatIsNoNumberReachesItsRowOnly) {
       for (size_t row = 0; row < kTestRows; ++row) {
         for (size_t b = 0; b < dim / 32; ++b) {
           EXPECT_EQ(std::isnan(q.Scales(row)[b]), row == 1);
-          if (row == 1) EXPECT_EQ(q.Sums(row)[b], 0);
+          if (row == 1) {
+            EXPECT_EQ(q.Sums(row)[b], 0);
+          }
         }
       }
     }
