@@ -245,11 +245,11 @@ Result<std::unique_ptr<LanguageModel>> LoadLanguageModel(const std::string& path
     model->own_metrics = std::make_unique<MetricRegistry>();
     model->metrics = model->own_metrics.get();
   }
-  const auto pack = [&](const ModelFiles& files, const Graph& graph, size_t expert_bytes,
+  const auto pack = [&](const ModelFiles& source, const Graph& graph, size_t expert_bytes,
                         const std::optional<SharedWeights>& shared) {
-    const auto forget = [&](const StoredTensor& tensor) { files.weights.Forget(tensor.data); };
+    const auto forget = [&](const StoredTensor& tensor) { source.weights.Forget(tensor.data); };
     const std::optional<PackedCache> cache =
-        CacheFor(files, options, graph, expert_bytes, model->metrics);
+        CacheFor(source, options, graph, expert_bytes, model->metrics);
     return PackedStore::Pack(graph, *model->pool, forget, options.cancelled, shared,
                              cache ? &*cache : nullptr);
   };
