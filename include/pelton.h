@@ -37,7 +37,7 @@ extern "C" {
 #endif
 
 // Grows with every addition to this header. The library's own is pelton_abi_version().
-#define PELTON_ABI_VERSION 1
+#define PELTON_ABI_VERSION 2
 
 // As a size: up to the NUL.
 #define PELTON_WHOLE ((size_t)-1)

@@ -115,8 +115,10 @@ TEST(Pelton, SaysWhatItIs) {
   EXPECT_STREQ(pelton_code_name(-1), "unknown");
 }
 
-TEST(Pelton, KeepsTheLayoutOfVersionOne) {
-  EXPECT_EQ(sizeof(pelton_model_options), 64u);
+// Fields are added at the end of their struct, and none moves.
+TEST(Pelton, KeepsTheLayoutOfItsVersions) {
+  EXPECT_EQ(offsetof(pelton_model_options, draft_model), 64u) << "the size in version 1";
+  EXPECT_EQ(sizeof(pelton_model_options), 72u);
   EXPECT_EQ(sizeof(pelton_model_info), 88u);
   EXPECT_EQ(sizeof(pelton_generate_options), 240u);
   EXPECT_EQ(sizeof(pelton_embed_options), 24u);
@@ -157,6 +159,7 @@ TEST(Pelton, RefusesModelOptionsByName) {
   };
   refused("numerics", [](auto& o) { o.numerics = "rough"; });
   refused("speculate", [](auto& o) { o.speculate = "on"; });
+  refused("draft-model", [](auto& o) { o.speculate = "draft"; });
   refused("threads", [](auto& o) { o.threads = 1u << 31; });
   refused("max_sequences", [](auto& o) { o.max_sequences = 0; });
   refused("max_queued", [](auto& o) { o.max_queued = 0; });
