@@ -44,8 +44,9 @@ class GuessingExecutor final : public TestGuesser {
     size_t next_logit_row = 0;
     for (const SequenceSpan& span : batch.sequences) {
       for (int32_t i = 0; i < span.count; ++i) {
-        const auto row = static_cast<size_t>(span.first_row + i);
-        const auto position = static_cast<size_t>(span.context - span.count + i);
+        const size_t row = static_cast<size_t>(span.first_row) + static_cast<size_t>(i);
+        const size_t position =
+            static_cast<size_t>(span.context - span.count) + static_cast<size_t>(i);
         PELTON_CHECK(static_cast<size_t>(batch.positions[row]) == position, "rows are in order");
         const size_t slot = SlotOf(span, position);
         PELTON_CHECK(static_cast<size_t>(batch.slots[row]) == slot, "slots follow the table");

@@ -38,8 +38,9 @@ class ReadingExecutor final : public TestGuesser {
       PELTON_CHECK(static_cast<size_t>(span.context) <= limits_.max_context, "context in limits");
       if (first) CheckContext(span);
       for (int32_t i = 0; i < span.count; ++i) {
-        const auto row = static_cast<size_t>(span.first_row + i);
-        const auto position = static_cast<size_t>(span.context - span.count + i);
+        const size_t row = static_cast<size_t>(span.first_row) + static_cast<size_t>(i);
+        const size_t position =
+            static_cast<size_t>(span.context - span.count) + static_cast<size_t>(i);
         PELTON_CHECK(static_cast<size_t>(batch.positions[row]) == position, "rows are in order");
         PELTON_CHECK(static_cast<size_t>(batch.slots[row]) == SlotOf(span, position),
                      "slots follow the table");

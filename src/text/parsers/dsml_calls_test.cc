@@ -73,7 +73,7 @@ void ReadAnswersBack(const std::string& family, const std::string& path) {
     // Texts that hold markers, and answers that begin with none or another one.
     if (name.starts_with("special-in-text") || name.starts_with("task-")) continue;
     if (name == "developer-dropped") continue;
-    SCOPED_TRACE(family + ", " + name);
+    SCOPED_TRACE(testing::Message() << family << ", " << name);
     const std::string prompt = row["text"].get<std::string>();
     const std::vector<Answer> answers = AnswersOf(prompt);
     size_t next = 0;
