@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "runtime/speculate/model_drafter.h"
 #include "serving/hub/hub.h"
 #include "serving/model/model_store.h"
 
@@ -220,7 +221,8 @@ Result<LoadOptions> ModelOptions::Load(size_t max_sequences) const {
   RETURN_IF_ERROR(in_range("ctx", context_tokens, 0, kMost));
   RETURN_IF_ERROR(in_range("kv-tokens", kv_tokens, 0, kMost));
   RETURN_IF_ERROR(in_range("step-tokens", step_tokens, 1, 65536));
-  RETURN_IF_ERROR(in_range("draft-tokens", draft_tokens, 1, 8));
+  RETURN_IF_ERROR(
+      in_range("draft-tokens", draft_tokens, 1, static_cast<int64_t>(ModelDrafter::kMaxGuesses)));
   LoadOptions options;
   ASSIGN_OR_RETURN(options.passes, Passes());
   options.invariant = invariant == "on";

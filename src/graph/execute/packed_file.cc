@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -64,18 +63,6 @@ Status CheckPieces(const PackedTable& table) {
     end = piece.offset + piece.bytes;
   }
   return OkStatus();
-}
-
-// Reads all of `out`; false at an error or the end of the file.
-bool ReadAt(int fd, std::span<std::byte> out, uint64_t offset) {
-  while (!out.empty()) {
-    const ssize_t got = ::pread(fd, out.data(), out.size(), static_cast<off_t>(offset));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return false;
-    out = out.subspan(static_cast<size_t>(got));
-    offset += static_cast<uint64_t>(got);
-  }
-  return true;
 }
 
 }  // namespace
@@ -187,23 +174,11 @@ PackedFileWriter::~PackedFileWriter() {
 
 Result<PackedFileWriter> PackedFileWriter::Create(const std::string& path, PackedTable table) {
   const std::string temporary = path + ".tmp";
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return FileError(temporary, "made");
-  // Whoever has the lock of the file that has this name is the only one to write or rename it. Its
-  // writer may have finished since it was opened: then it has another name, or none.
-  struct stat mine, named;
-  if (::flock(fd, LOCK_EX | LOCK_NB) != 0 || ::fstat(fd, &mine) != 0 ||
-      ::lstat(temporary.c_str(), &named) != 0 || mine.st_ino != named.st_ino ||
-      mine.st_dev != named.st_dev) {
-    ::close(fd);
-    return Unavailable(temporary + ": is being written by another process");
-  }
+  ASSIGN_OR_RETURN(const int fd, CreateLocked(temporary));
   PackedFileWriter writer(path, fd);
   writer.data_begin_ = table.DataBegin();
   writer.table_ = std::move(table);
-  // What an earlier process left there is gone.
-  if (::ftruncate(fd, 0) != 0 || ::fchmod(fd, 0600) != 0 ||
-      ::ftruncate(fd, static_cast<off_t>(writer.data_begin_ + writer.table_.data_bytes)) != 0) {
+  if (::ftruncate(fd, static_cast<off_t>(writer.data_begin_ + writer.table_.data_bytes)) != 0) {
     return FileError(temporary, "written");
   }
   return writer;

@@ -85,8 +85,7 @@ class PackedFileReader {
 class PackedFileWriter {
  public:
   // The crc of the table's pieces is filled in as they are written. Unavailable if another process
-  // writes the file or has just written it; ResourceExhausted, naming the file, if it cannot be
-  // made.
+  // writes the file or has just written it, else as FileError.
   static Result<PackedFileWriter> Create(const std::string& path, PackedTable table);
 
   // Requires: the piece's bytes. ResourceExhausted if they cannot be written.

@@ -1,8 +1,6 @@
 #include "runtime/kv/block_file.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +14,7 @@
 #include "base/check.h"
 #include "base/checked_math.h"
 #include "base/crc32c.h"
+#include "base/file_write.h"
 
 namespace pelton {
 namespace {
@@ -135,16 +134,13 @@ Result<BlockFileReader::Block> BlockFileReader::Read(size_t index) {
 Result<BlockFileWriter> BlockFileWriter::Create(const std::string& path,
                                                 const BlockFileScope& scope, size_t num_blocks) {
   const std::string temporary = path + ".tmp";
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return SystemError(temporary, "made");
-  BlockFileWriter writer(path, -1);
-  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    ::close(fd);
-    return Unavailable(temporary + ": is being written by another process");
+  const Result<int> fd = CreateLocked(temporary);
+  if (!fd.ok()) {
+    return fd.status().code() == StatusCode::kUnavailable
+               ? fd.status()
+               : ResourceExhausted(fd.status().message());
   }
-  writer.fd_ = fd;
-  // What an earlier process left there is gone.
-  if (::ftruncate(fd, 0) != 0 || ::fchmod(fd, 0600) != 0) return SystemError(temporary, "written");
+  BlockFileWriter writer(path, *fd);
   Header header{.fingerprint = scope.fingerprint,
                 .shape = ShapeOf(scope.geometry),
                 .block_bytes = scope.geometry.BlockBytes(),

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/file_write.h"
 
 namespace pelton {
 namespace {
@@ -32,16 +33,7 @@ struct OpenedFile {
     if (fd >= 0) ::close(fd);
   }
   // Reading instead of mapping: a file that shrinks meanwhile is then no more than a short read.
-  bool Read(uint64_t offset, std::span<std::byte> out) const {
-    while (!out.empty()) {
-      const ssize_t got = ::pread(fd, out.data(), out.size(), static_cast<off_t>(offset));
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) return false;
-      out = out.subspan(static_cast<size_t>(got));
-      offset += static_cast<uint64_t>(got);
-    }
-    return true;
-  }
+  bool Read(uint64_t offset, std::span<std::byte> out) const { return ReadAt(fd, out, offset); }
 };
 
 }  // namespace
