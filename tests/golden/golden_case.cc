@@ -104,7 +104,9 @@ std::vector<Case> LoadCases(const std::string& folder, const std::string& name) 
 }
 
 Runner::Runner(const std::string& model_path, const RunnerOptions& options)
-    : pool_(options.threads), max_step_tokens_(options.max_step_tokens) {
+    : pool_(options.threads),
+      max_step_tokens_(options.max_step_tokens),
+      as_prompts_(options.as_prompts) {
   Result<ModelFiles> files = OpenModel(model_path);
   PELTON_CHECK(files.ok(), files.status().message().c_str());
   files_ = std::move(files).value();
@@ -160,7 +162,7 @@ std::vector<float> Runner::Append(std::span<const int32_t> tokens, size_t chunk)
                                                  .slots = slots,
                                                  .sequences = std::span(&sequence, 1),
                                                  .logit_rows = rows,
-                                                 .prompt_rows = part.size()});
+                                                 .prompt_rows = as_prompts_ ? part.size() : 0});
     logits.insert(logits.end(), out.begin(), out.end());
   }
   return logits;

@@ -74,6 +74,7 @@ class Runner {
   std::unique_ptr<GraphExecutor> executor_;
   size_t context_ = 0;
   size_t max_step_tokens_;
+  bool as_prompts_;
 };
 
 }  // namespace pelton::golden

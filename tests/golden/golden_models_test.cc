@@ -182,30 +182,55 @@ TEST(GoldenModelsTest, FastNumericsOfOtherArithmetic) {
   }
 }
 
+void CheckChunksAndThreads(const Case& c, RunnerOptions options) {
+  Runner one(c.model_path, options);
+  options.threads = 2;
+  Runner two(c.model_path, options);
+  for (const Prompt& prompt : c.prompts) {
+    SCOPED_TRACE(c.name + " " + prompt.name);
+    one.Reset();
+    const std::vector<float> want = one.Append(prompt.ids, 256);
+    for (size_t chunk : {1, 7, 64, 256}) {
+      two.Reset();
+      const std::vector<float> got = two.Append(prompt.ids, chunk);
+      ASSERT_EQ(got.size(), want.size());
+      EXPECT_EQ(std::memcmp(got.data(), want.data(), want.size() * sizeof(float)), 0)
+          << "chunk " << chunk;
+    }
+  }
+}
+
 TEST(GoldenModelsTest, ChunksAndThreadsDoNotChangeABit) {
   for (const Case& c : AllCases()) {
     for (const auto& [name, numerics, as_prompts] :
          {std::tuple("exact", Numerics::kExact, false), std::tuple("fast", Numerics::kFast, true),
           std::tuple("fast, generated", Numerics::kFast, false)}) {
-      RunnerOptions options{
-          .passes = {.numerics = numerics}, .max_context = c.max_context, .as_prompts = as_prompts};
-      Runner one(c.model_path, options);
-      options.threads = 2;
-      Runner two(c.model_path, options);
-      for (const Prompt& prompt : c.prompts) {
-        SCOPED_TRACE(fmt::format("{} {} {}", c.name, prompt.name, name));
-        one.Reset();
-        const std::vector<float> want = one.Append(prompt.ids, 256);
-        for (size_t chunk : {1, 7, 64, 256}) {
-          two.Reset();
-          const std::vector<float> got = two.Append(prompt.ids, chunk);
-          ASSERT_EQ(got.size(), want.size());
-          EXPECT_EQ(std::memcmp(got.data(), want.data(), want.size() * sizeof(float)), 0)
-              << "chunk " << chunk;
-        }
-      }
+      SCOPED_TRACE(name);
+      CheckChunksAndThreads(c, {.passes = {.numerics = numerics},
+                                .max_context = c.max_context,
+                                .as_prompts = as_prompts});
     }
   }
+}
+
+// Keys and values of each head for prompts, which do not pay for models as small as these.
+TEST(GoldenModelsTest, ExpandedLatentAttention) {
+  size_t checked = 0;
+  for (const Case& c : AllCases()) {
+    const ModelConfig config = OpenModel(c.model_path)->config;
+    if (!config.mla || config.indexer) continue;
+    ++checked;
+    for (const Numerics numerics : {Numerics::kExact, Numerics::kFast}) {
+      SCOPED_TRACE(numerics == Numerics::kExact ? "exact" : "fast");
+      RunnerOptions options{
+          .passes = {.numerics = numerics, .switched_on = {"expand-latent-attention"}},
+          .max_context = c.max_context};
+      Runner runner(c.model_path, options);
+      CheckCase(c, runner, numerics, 64);
+      CheckChunksAndThreads(c, options);
+    }
+  }
+  EXPECT_GE(checked, 1u);
 }
 
 }  // namespace

@@ -155,6 +155,27 @@ TEST_P(InvarianceTest, ResultsDoNotDependOnWhatRunsBeside) {
   EXPECT_GT(seen.cached, 0u);
 }
 
+// The same where prompts make keys and values of latent rows for each head.
+TEST_P(InvarianceTest, NorWithExpandedLatentAttention) {
+  std::mt19937 rng(20261130);
+  Seen seen;
+  std::vector<std::string> models = {"tests/data/golden/deepseek-v3-fp8-edge"};
+  if (const std::optional<std::string> full = golden::FullSet()) {
+    models.push_back(*full + "/models/deepseek-v3-bf16");
+  }
+  for (const std::string& model : models) {
+    ModelEngineOptions options{.path = model, .passes = GetParam()};
+    options.passes.switched_on = {"expand-latent-attention"};
+    const std::vector<Asked> asked = RandomRequests(rng, 24, VocabOf(model));
+    const std::vector<RequestResult> want = RunAlone(options, asked);
+    for (int round = 0; round < 6; ++round) {
+      CompareInCompany(rng, round, options, asked, want, seen);
+    }
+  }
+  EXPECT_GT(seen.preemptions, 0u);
+  EXPECT_GT(seen.cached, 0u);
+}
+
 // The same with keys and values in 8 bits.
 TEST_P(InvarianceTest, NorWhereTheCacheHolds8Bits) {
   std::mt19937 rng(20261128);

@@ -262,6 +262,8 @@ std::unique_ptr<BoundOp> Binder::Bind() const {
     case OpKind::kAttention:
     case OpKind::kSparseAttention:
       return Attention();
+    case OpKind::kExpandedAttention:
+      return ExpandedAttention();
     case OpKind::kIndexWrite:
       return IndexWrite();
     case OpKind::kIndexScores:

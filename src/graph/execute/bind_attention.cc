@@ -2,26 +2,36 @@
 #include "graph/execute/bind_indexer.h"
 #include "graph/execute/binder.h"
 #include "kernels/ops/attention.h"
+#include "kernels/ops/expanded_attention.h"
 
 namespace pelton {
 namespace {
 
+// The sequences of a step whose rows are of prompts, which come first.
+std::span<const SequenceSpan> PromptsOf(const StepBatch& batch) {
+  size_t prompts = 0;
+  while (prompts < batch.sequences.size() &&
+         static_cast<size_t>(batch.sequences[prompts].first_row) < batch.prompt_rows) {
+    ++prompts;
+  }
+  return batch.sequences.first(prompts);
+}
+
 // Attention, for the sequences of prompts apart where they are told.
 class AttentionOp final : public BoundOp {
  public:
-  AttentionOp(const AttentionArgs& args, bool prompts_apart)
+  // `generated`: prompts are left out.
+  AttentionOp(const AttentionArgs& args, bool prompts_apart, bool generated)
       : args_(args),
         impl_(ChooseImpl(AttentionImpls())),
-        prompt_impl_(prompts_apart ? PromptAttentionImpl(args) : nullptr) {}
+        prompt_impl_(prompts_apart && !generated ? PromptAttentionImpl(args) : nullptr),
+        generated_(generated) {}
 
   size_t Prepare(const StepState& step) override {
     const std::span<const SequenceSpan> sequences = step.batch->sequences;
-    size_t prompts = 0;
-    while (prompt_impl_ != nullptr && prompts < sequences.size() &&
-           static_cast<size_t>(sequences[prompts].first_row) < step.batch->prompt_rows) {
-      ++prompts;
-    }
-    SetPart(parts_[0], prompt_impl_, sequences.first(prompts));
+    const bool apart = prompt_impl_ != nullptr || generated_;
+    const size_t prompts = apart ? PromptsOf(*step.batch).size() : 0;
+    SetPart(parts_[0], prompt_impl_, sequences.first(generated_ ? 0 : prompts));
     SetPart(parts_[1], &impl_, sequences.subspan(prompts));
     args_.sequences = sequences.data();
     args_.num_sequences = sequences.size();
@@ -60,7 +70,35 @@ class AttentionOp final : public BoundOp {
   AttentionArgs args_;  // of all sequences
   const OpImpl<AttentionArgs>& impl_;
   const OpImpl<AttentionArgs>* prompt_impl_;  // may be null
+  bool generated_;
   Part parts_[2];
+};
+
+// Expanded attention of the rows of prompts; the others' are there already, in place.
+class ExpandedAttentionOp final : public BoundOp {
+ public:
+  ExpandedAttentionOp(const ExpandedAttentionArgs& args, const OpImpl<ExpandedAttentionArgs>& impl)
+      : args_(args), step_args_(args), impl_(impl) {}
+
+  size_t Prepare(const StepState& step) override {
+    args_.sequences = step.batch->sequences.data();
+    args_.num_sequences = step.batch->sequences.size();
+    const std::span<const SequenceSpan> prompts = PromptsOf(*step.batch);
+    step_args_ = args_;
+    step_args_.num_sequences = prompts.size();
+    return ExpandedAttentionUnits(step_args_);
+  }
+  void Run(size_t begin, size_t end, std::byte* scratch) const noexcept override {
+    impl_.run(step_args_, begin, end, scratch);
+  }
+  size_t ScratchBytes() const override { return ExpandedAttentionScratchBytes(args_); }
+  bool PromptsDiffer() const override { return true; }
+  const char* impl_name() const override { return impl_.name; }
+
+ private:
+  ExpandedAttentionArgs args_;       // of all sequences
+  ExpandedAttentionArgs step_args_;  // of prompts
+  const OpImpl<ExpandedAttentionArgs>& impl_;
 };
 
 }  // namespace
@@ -84,7 +122,35 @@ std::unique_ptr<BoundOp> Binder::Attention() const {
                      .sinks = sparse ? nullptr : F32(In(3)),
                      .positions = sparse ? I32(In(3)) : nullptr,
                      .top = sparse ? Cols(In(3)) : 0};
-  return std::make_unique<AttentionOp>(args, c_.prompts_apart);
+  return std::make_unique<AttentionOp>(args, c_.prompts_apart, OfGenerated());
+}
+
+std::unique_ptr<BoundOp> Binder::ExpandedAttention() const {
+  PELTON_CHECK(F32(In(3)) == F32(Out()), "generated rows stay where they are");
+  PELTON_CHECK(c_.cache.IsLatent(), "what is expanded is latent");
+  ExpandedAttentionArgs args{};
+  args.q = F32(In(0));
+  args.q_rope = F32(In(5));
+  args.out = F32(Out());
+  args.q_stride = Stride(In(0));
+  args.q_rope_stride = Stride(In(5));
+  args.out_stride = Stride(Out());
+  args.heads = Attr("heads");
+  args.key = c_.weights.Weights(In(1));
+  args.value = c_.weights.Weights(In(2));
+  args.key_bytes = c_.weights.GroupBytes(In(1));
+  args.value_bytes = c_.weights.GroupBytes(In(2));
+  args.cache = c_.cache;
+  args.layer = Attr("layer");
+  args.scale = Number("scale");
+  args.workers = c_.workers;
+  const MatmulRows rows = c_.prompts_apart ? MatmulRows::kPrompt : MatmulRows::kGenerated;
+  args.key_impl = &ExpansionImpl(args.key, rows);
+  args.value_impl = &ExpansionImpl(args.value, rows);
+  const OpImpl<ExpandedAttentionArgs>* on_tiles =
+      c_.prompts_apart ? ExpandedPromptAttentionImpl(args) : nullptr;
+  return std::make_unique<ExpandedAttentionOp>(
+      args, on_tiles != nullptr ? *on_tiles : ChooseImpl(ExpandedAttentionImpls()));
 }
 
 std::unique_ptr<BoundOp> Binder::SelfAttention() const {
@@ -101,7 +167,7 @@ std::unique_ptr<BoundOp> Binder::SelfAttention() const {
                               .k_stride = Stride(In(1)),
                               .v_stride = Stride(In(2))},
                      .causal = false};
-  return std::make_unique<AttentionOp>(args, c_.prompts_apart);
+  return std::make_unique<AttentionOp>(args, c_.prompts_apart, false);
 }
 
 // Units of the plain attention ops are (row, head) pairs; a row of scores has `heads` parts as long

@@ -37,21 +37,34 @@ class ExpertMatmulOp final : public BoundOp {
 
 class HeadMatmulOp final : public BoundOp {
  public:
-  HeadMatmulOp(const HeadMatmulArgs& args, Dim rows) : args_(args), rows_(rows) {}
+  // `generated`: rows of prompts are left out.
+  HeadMatmulOp(const HeadMatmulArgs& args, Dim rows, bool generated)
+      : args_(args), step_args_(args), rows_(rows), generated_(generated) {}
 
   size_t Prepare(const StepState& step) override {
     args_.matmul.rows = step.sizes.Of(rows_);
-    return HeadMatmulUnits(args_);
+    step_args_ = args_;
+    if (generated_) {
+      const size_t first = step.batch->prompt_rows;
+      step_args_.matmul.rows -= first;
+      step_args_.matmul.x_f32 += first * args_.matmul.x_stride;
+      step_args_.matmul.out += first * args_.matmul.out_stride;
+    }
+    return step_args_.matmul.rows == 0 ? 0 : HeadMatmulUnits(step_args_);
   }
   void Run(size_t begin, size_t end, std::byte* scratch) const noexcept override {
-    HeadMatmul(args_, begin, end, scratch);
+    HeadMatmul(step_args_, begin, end, scratch);
   }
   size_t ScratchBytes() const override { return HeadMatmulScratchBytes(args_); }
-  const char* impl_name() const override { return ChooseMatmul(args_.matmul, args_.kind).name; }
+  const char* impl_name() const override {
+    return ChooseMatmul(step_args_.matmul, step_args_.kind).name;
+  }
 
  private:
-  HeadMatmulArgs args_;
+  HeadMatmulArgs args_;       // of all rows
+  HeadMatmulArgs step_args_;  // of those that are computed
   Dim rows_;
+  bool generated_;
 };
 
 // Sorts pairs by expert, and has the experts brought into memory that are read next.
@@ -168,7 +181,9 @@ std::unique_ptr<BoundOp> Binder::BindHeadMatmul() const {
   args.heads = Attr("heads");
   args.head_bytes = c_.weights.GroupBytes(In(1));
   args.kind = RowsKind();
-  return std::make_unique<HeadMatmulOp>(args, ValueOf(In(0)).shape.rows());
+  const Dim rows = ValueOf(In(0)).shape.rows();
+  PELTON_CHECK(!OfGenerated() || rows == Dim(1, Symbol::kTokens), "a step's first rows are told");
+  return std::make_unique<HeadMatmulOp>(args, rows, OfGenerated());
 }
 
 }  // namespace pelton

@@ -105,6 +105,7 @@ class Binder {
   std::unique_ptr<BoundOp> Rope() const;
   std::unique_ptr<BoundOp> RopeKvWrite() const;
   std::unique_ptr<BoundOp> Attention() const;
+  std::unique_ptr<BoundOp> ExpandedAttention() const;
   std::unique_ptr<BoundOp> SelfAttention() const;
   std::unique_ptr<BoundOp> PlainAttentionPart() const;
   std::unique_ptr<BoundOp> IndexWrite() const;
@@ -140,6 +141,8 @@ class Binder {
     PELTON_CHECK(Present(In(2)) == c_.cache.IsLatent(),
                  "queries have the parts of the cache's keys");
   }
+  // Whether another op computes the rows of prompts.
+  bool OfGenerated() const { return AttrOr("generated", 0) != 0; }
   // The geometry of heads that are rows of the step.
   KvCacheView HeadsOf(ValueId kv) const {
     KvCacheView view{};

@@ -42,6 +42,7 @@ struct BindContext {
   const PackedStore& weights;
   std::byte* arena;
   KvCacheView cache;
+  size_t workers;  // that share the units of an op
   bool need_invariant;
   bool prompts_apart;
   const std::vector<bool>& bf16_rows;  // by value: of PromptRowsInBf16; empty: of none

@@ -63,6 +63,7 @@ Status GraphExecutor::Bind(KvCacheView cache) {
                             .weights = weights_,
                             .arena = arena_.data(),
                             .cache = cache,
+                            .workers = pool_.size(),
                             .need_invariant = options_.need_invariant,
                             .prompts_apart = options_.prompts_apart,
                             .bf16_rows = bf16_rows};

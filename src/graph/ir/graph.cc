@@ -45,6 +45,12 @@ bool IsMatmul(OpKind kind) {
          kind == OpKind::kHeadMatmul;
 }
 
+std::vector<size_t> PackedInputs(OpKind kind) {
+  if (kind == OpKind::kExpandedAttention) return {1, 2};
+  if (IsMatmul(kind)) return {1};
+  return {};
+}
+
 bool WritesCache(OpKind kind) {
   return kind == OpKind::kKvWrite || kind == OpKind::kRopeKvWrite || kind == OpKind::kIndexWrite ||
          kind == OpKind::kCompressWrite || kind == OpKind::kCompress;

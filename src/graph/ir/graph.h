@@ -55,6 +55,8 @@ struct ConstantData {
   std::vector<float> numbers;
   // W8: packed so, from whatever the tensors are. Its readers' rows must be rotated.
   std::optional<DType> packed_as = {};
+  // The constant whose matrices these are, transposed; kNoValue: none that is known.
+  ValueId transposed_from = kNoValue;
 
   // The format of its panels once it is packed. Requires: it is made of tensors.
   DType PackedDType() const { return packed_as.value_or(tensors[0].dtype); }
@@ -83,6 +85,10 @@ struct Node {
 
 // Ops whose second input is a weight matrix, or several, that their first is multiplied by.
 bool IsMatmul(OpKind kind);
+
+// Places of an op's inputs that are read in panels: the weight of a matmul, those that expanded
+// attention makes keys and values by.
+std::vector<size_t> PackedInputs(OpKind kind);
 
 // Whether an op has an effect beside its results.
 bool WritesCache(OpKind kind);

@@ -186,6 +186,13 @@ void InferExpertSum(InputChecks& in, size_t i) {
             i + 1, "a weight for each pair");
 }
 
+// A weight of each head.
+void ExpectHeads(InputChecks& in, size_t i, int64_t heads) {
+  in.Expect(IsWeight(in[i]), i, "a stored or packed weight");
+  in.Expect(in[i].shape.rows().factor % heads == 0 && in[i].constant.groups == heads, i,
+            fmt::format("the rows of {} heads", heads));
+}
+
 std::vector<TypeAndShape> InferCacheRead(const Node& node, InputChecks& in) {
   in.ExpectDivides(0, "heads");
   in.ExpectCache(1);
@@ -513,11 +520,9 @@ std::vector<TypeAndShape> Infer(const Node& node, InputChecks& in) {
     case OpKind::kHeadMatmul: {
       in.ExpectF32Rows(0);
       in.ExpectDivides(0, "heads");
-      in.Expect(IsWeight(in[1]), 1, "a stored or packed weight");
       const int64_t heads = std::max<int64_t>(node.Int("heads"), 1);
+      ExpectHeads(in, 1, heads);
       in.ExpectCols(1, in[0].shape.cols().factor / heads);
-      in.Expect(in[1].shape.rows().factor % heads == 0 && in[1].constant.groups == heads, 1,
-                fmt::format("the rows of {} heads", heads));
       return One(ElementType::kF32, {in[0].shape.rows(), in[1].shape.rows().factor});
     }
     case OpKind::kScores:
@@ -544,6 +549,20 @@ std::vector<TypeAndShape> Infer(const Node& node, InputChecks& in) {
       InferCacheRead(node, in);
       ExpectPositions(in, 3);
       return One(ElementType::kF32, in[0].shape);
+    case OpKind::kExpandedAttention: {
+      const int64_t heads = std::max<int64_t>(node.Int("heads"), 1);
+      for (const size_t rows : {0, 3, 5}) {
+        in.ExpectF32Rows(rows);
+        in.ExpectDivides(rows, "heads");
+        in.Expect(in[rows].shape.rows() == in[0].shape.rows(), rows, "a row per token");
+      }
+      for (const size_t weight : {1, 2}) ExpectHeads(in, weight, heads);
+      in.ExpectCols(0, in[1].shape.rows());
+      in.ExpectCols(3, in[2].shape.rows());
+      in.ExpectCols(2, in[1].shape.cols());
+      in.ExpectCache(4);
+      return One(ElementType::kF32, in[3].shape);
+    }
     case OpKind::kQuantize:
       in.ExpectF32Rows(0);
       return One(ElementType::kQuantizedRows, in[0].shape);

@@ -50,6 +50,7 @@ constexpr OpSchema kOps[] = {
     {OpKind::kMix, "mix", 2, 2, 1, "heads kv_heads"},
     {OpKind::kAttention, "attention", 2, 4, 1, "heads kv_heads layer scale cap window"},
     {OpKind::kSparseAttention, "sparse_attention", 4, 4, 1, "heads kv_heads layer scale"},
+    {OpKind::kExpandedAttention, "expanded_attention", 6, 6, 1, "heads layer scale"},
     {OpKind::kSelfAttention, "self_attention", 3, 3, 1, "heads kv_heads scale"},
     {OpKind::kRopeKvWrite, "rope_kv_write", 5, 5, 2, "heads kv_heads interleaved layer"},
     {OpKind::kAddRmsNorm, "add_rms_norm", 3, 3, 2, "epsilon"},

@@ -66,6 +66,8 @@ enum class OpKind : uint8_t {
   kGatedExpertMatmul,  // (rows, gate+up weight, starts) {experts, activation}
   kExpertMatmulSum,    // (rows, weight, starts, order, weights) {experts}
   kSparseAttention,    // (q, cache, q_rope, positions) {heads, kv_heads, layer, scale}
+  kExpandedAttention,  // (q, key, value, others, cache, q_rope) {heads, layer, scale}: rows of
+                       // prompts; others' rows for the rest
   kQuantize,           // (x) -> the rows in 8 bits
   kRotate,             // (x): what W8 weights are multiplied by (kernels/ops/rotate.h)
 };

@@ -14,4 +14,9 @@ StoredTensor SliceRows(const StoredTensor& tensor, int64_t begin, int64_t count)
 // them; `out` is [count, cols]. Requires: as above; data of a type with a panel format.
 void DecodeRows(const StoredTensor& tensor, int64_t begin, int64_t count, float* out);
 
+// Adds the matrices of a constant, one a tensor, each transposed, with bytes that the graph owns:
+// in F16 and BF16 as they are, in other types in `decoded`, F32 or BF16, of their values. Without
+// bytes where the matrices have none.
+ValueId AddTransposed(ValueId matrices, DType decoded, Graph* graph);
+
 }  // namespace pelton

@@ -11,26 +11,27 @@ bool PackWeights(Graph& graph) {
   std::map<ValueId, ValueId> packed;
   const Uses uses(graph);
   for (Node& node : graph.nodes) {
-    if (!IsMatmul(node.kind)) continue;
-    const ValueId weight = node.inputs[1];
-    if (graph.value(weight).type != ElementType::kStored) continue;
-    const auto [it, is_new] = packed.try_emplace(weight, kNoValue);
-    if (is_new) {
-      bool only_matmuls = true;
-      for (int reader : uses.Readers(weight)) {
-        only_matmuls &= IsMatmul(graph.nodes[static_cast<size_t>(reader)].kind);
+    for (const size_t input : PackedInputs(node.kind)) {
+      const ValueId weight = node.inputs[input];
+      if (graph.value(weight).type != ElementType::kStored) continue;
+      const auto [it, is_new] = packed.try_emplace(weight, kNoValue);
+      if (is_new) {
+        bool only_packed = true;
+        for (int reader : uses.Readers(weight)) {
+          only_packed &= !PackedInputs(graph.nodes[static_cast<size_t>(reader)].kind).empty();
+        }
+        if (only_packed) {
+          graph.value(weight).type = ElementType::kPacked;
+          it->second = weight;
+        } else {
+          const Value stored = graph.value(weight);
+          it->second = graph.AddConstant(graph.UniqueName(stored.name + ".packed"),
+                                         ElementType::kPacked, stored.shape, stored.constant);
+        }
       }
-      if (only_matmuls) {
-        graph.value(weight).type = ElementType::kPacked;
-        it->second = weight;
-      } else {
-        const Value stored = graph.value(weight);
-        it->second = graph.AddConstant(graph.UniqueName(stored.name + ".packed"),
-                                       ElementType::kPacked, stored.shape, stored.constant);
-      }
+      node.inputs[input] = it->second;
+      changed = true;
     }
-    node.inputs[1] = it->second;
-    changed = true;
   }
   return changed;
 }

@@ -19,6 +19,8 @@ constexpr Pass kPasses[] = {
     {"remove-dead-code", "drop results that nobody reads", 1, false, false, RemoveDeadCode},
     {"recognize-attention", "scores, softmax and mix in one op", 1, false, true,
      RecognizeAttention},
+    {"expand-latent-attention", "keys and values of heads for rows of prompts", 1, true, true,
+     ExpandLatentAttention},
     {"fuse-rope-and-cache-write", "rotate k on its way into the cache", 1, false, true,
      FuseRopeAndCacheWrite},
     {"select-rows-early", "run the last layer for rows whose logits are wanted", 3, false, true,
@@ -48,13 +50,17 @@ Status Validate(const PassOptions& options) {
     return InvalidArgument(
         fmt::format("fusion level: found {}, expected 0 to 3", options.fusion_level));
   }
-  for (const std::string& name : options.switched_off) {
+  const auto check_known = [](std::string_view what, const std::string& name) {
     const bool known = std::any_of(std::begin(kPasses), std::end(kPasses),
                                    [&](const Pass& pass) { return pass.name == name; });
-    if (!known) {
-      return InvalidArgument(fmt::format(
-          "pass to switch off: found \"{}\", expected a name that inspect --passes lists", name));
-    }
+    if (known) return OkStatus();
+    return InvalidArgument(
+        fmt::format("pass to switch {}: found \"{}\", expected a name that inspect --passes lists",
+                    what, name));
+  };
+  for (const std::string& name : options.switched_on) RETURN_IF_ERROR(check_known("on", name));
+  for (const std::string& name : options.switched_off) {
+    RETURN_IF_ERROR(check_known("off", name));
     if (name == "pack-weights" || name == "assign-precision" || name == "fold-constants") {
       return InvalidArgument(
           fmt::format("pass {} cannot be switched off: every plan needs it", name));
@@ -76,10 +82,12 @@ Result<std::vector<PassReport>> RunPasses(const PassOptions& options, Graph& gra
     PassReport& report = reports.emplace_back();
     report.name = pass.name;
     report.before = report.after = decode;
-    const bool off = std::find(options.switched_off.begin(), options.switched_off.end(),
-                               pass.name) != options.switched_off.end();
-    if (off || pass.fusion_level > options.fusion_level ||
-        (pass.fast_only && options.numerics != Numerics::kFast) ||
+    const auto lists = [&](const std::vector<std::string>& names) {
+      return std::find(names.begin(), names.end(), pass.name) != names.end();
+    };
+    const bool on = lists(options.switched_on);
+    if (lists(options.switched_off) || pass.fusion_level > options.fusion_level ||
+        (pass.fast_only && !on && options.numerics != Numerics::kFast) ||
         (pass.weights != PackedFormat::kStored && pass.weights != options.weights)) {
       continue;
     }
@@ -97,7 +105,7 @@ Result<std::vector<PassReport>> RunPasses(const PassOptions& options, Graph& gra
     }
     const GraphCost new_decode = CostOf(graph, kDecodeStep, machine);
     const GraphCost new_prefill = CostOf(graph, kPrefillStep, machine);
-    if (pass.must_pay && Predicted(new_decode, new_prefill) > Predicted(decode, prefill)) {
+    if (pass.must_pay && !on && Predicted(new_decode, new_prefill) > Predicted(decode, prefill)) {
       graph.nodes = nodes;
       graph.outputs = outputs;
       report.undone = true;

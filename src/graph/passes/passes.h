@@ -22,6 +22,7 @@ struct PassOptions {
   PackedFormat weights = PackedFormat::kStored;
   int fusion_level = 3;                   // 0..3, which passes may run
   std::vector<std::string> switched_off;  // names of passes to leave out
+  std::vector<std::string> switched_on;   // of those to run in both numerics, paying or not
 };
 
 // InvalidArgument naming the option and the values that it may have.
@@ -61,6 +62,7 @@ bool MergeCommonSubexpressions(Graph& graph);
 bool RemoveDeadCode(Graph& graph);
 bool SelectRowsEarly(Graph& graph);
 bool RecognizeAttention(Graph& graph);
+bool ExpandLatentAttention(Graph& graph);
 bool FuseRopeAndCacheWrite(Graph& graph);
 bool FuseEpilogues(Graph& graph);
 bool MergeSiblingMatmuls(Graph& graph);

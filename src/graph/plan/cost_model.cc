@@ -70,6 +70,11 @@ double CacheBytes(const Graph& graph, const Node& node, const SymbolValues& size
                                             graph.value(node.inputs[2]).shape.cols().factor);
       return std::min(rows, seen) * cols / static_cast<double>(node.Int("heads")) * 2;
     }
+    case OpKind::kExpandedAttention: {
+      const auto rank = static_cast<double>(graph.value(node.inputs[1]).shape.cols().factor);
+      const auto rope = static_cast<double>(graph.value(node.inputs[5]).shape.cols().factor);
+      return rows * (rank + rope / static_cast<double>(node.Int("heads"))) * 2;
+    }
     case OpKind::kIndexScores:
       return rows * static_cast<double>(graph.value(node.inputs[0]).shape.cols().factor) /
              static_cast<double>(node.Int("heads")) * 2;
@@ -95,6 +100,13 @@ double ShareRead(const Graph& graph, const Node& node, const Value& weight,
   const auto rows = static_cast<double>(sizes.Of(graph.value(node.inputs[0]).shape.rows()));
   const bool experts = IsMatmul(node.kind) && node.kind != OpKind::kHeadMatmul;
   return experts ? std::min(1.0, rows / static_cast<double>(weight.constant.groups)) : 1;
+}
+
+// A step of several tokens is a prompt's, of which some ops compute all rows, others none.
+bool HasRows(const Node& node, const SymbolValues& sizes) {
+  const bool prompt = sizes.tokens > 1;
+  if (node.kind == OpKind::kExpandedAttention) return prompt;
+  return !prompt || !node.attributes.contains("generated");
 }
 
 double Operations(const Graph& graph, const Node& node, const SymbolValues& sizes) {
@@ -127,6 +139,13 @@ double Operations(const Graph& graph, const Node& node, const SymbolValues& size
     }
     case OpKind::kSparseAttention:
       return 2 * (2 * elements(0) + elements(2)) * PositionsSeen(graph, node, sizes);
+    case OpKind::kExpandedAttention: {
+      // Keys and values once for all rows, then the attention over them.
+      const double expansion = (Elements(graph.value(node.inputs[1]), sizes) +
+                                Elements(graph.value(node.inputs[2]), sizes));
+      const double pairs = elements(0) + elements(5) + elements(3);
+      return 2 * (expansion + pairs) * static_cast<double>(sizes.context);
+    }
     case OpKind::kCompressedAttention:
       return 4 * elements(0) * EntriesSeen(graph, node, sizes);
     case OpKind::kIndexScores:
@@ -158,6 +177,7 @@ GraphCost CostOf(const Graph& graph, const Node& node, const SymbolValues& sizes
   GraphCost cost;
   if (node.kind == OpKind::kSliceCols) return cost;
   cost.ops = 1;
+  if (!HasRows(node, sizes)) return cost;
   bool integers = false;
   for (ValueId input : node.inputs) {
     if (input == kNoValue) continue;

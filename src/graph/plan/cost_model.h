@@ -27,7 +27,8 @@ struct GraphCost {
 };
 
 // Cost of one node, and of the whole graph, for a step of the given size. Weights count once per
-// step whatever the number of rows; the context of every row is `sizes.context`.
+// step whatever the number of rows; the context of every row is `sizes.context`. Rows of a step of
+// one token count as generated, of more as a prompt's.
 GraphCost CostOf(const Graph& graph, const Node& node, const SymbolValues& sizes,
                  const MachineModel& machine);
 GraphCost CostOf(const Graph& graph, const SymbolValues& sizes, const MachineModel& machine);

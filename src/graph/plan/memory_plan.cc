@@ -35,6 +35,8 @@ std::vector<size_t> InPlaceInputs(const Node& node) {
       return {0, 1};  // for the sum
     case OpKind::kMatmul:
       return {3};  // the residual
+    case OpKind::kExpandedAttention:
+      return {3};  // whose other rows stay
     default:
       return {};
   }

@@ -49,9 +49,16 @@ AttentionScratch AttentionScratchOf(const AttentionArgs& a) noexcept {
     longest = std::max(longest, static_cast<size_t>(a.sequences[s].count));
   }
   const size_t group = a.heads / a.cache.kv_heads;
+  AttentionScratch out =
+      TileScratchOf(a, std::min(kTilePairs, std::min(TileRowsOf(a), longest) * group), 1);
+  out.value_tiles = out.row_tiles;
+  return out;
+}
+
+AttentionScratch TileScratchOf(const AttentionArgs& a, size_t pairs, size_t tiles) noexcept {
   const size_t key_dim = a.cache.head_dim;
   AttentionScratch out{};
-  out.pairs = RoundUp(std::min(kTilePairs, std::min(TileRowsOf(a), longest) * group), 16);
+  out.pairs = RoundUp(pairs, 16);
   out.padded_value_dim = RoundUp(a.cache.ValueDim(), 16);
   const auto take = [&](size_t elements, size_t element_bytes) {
     const size_t offset = out.bytes;
@@ -59,22 +66,26 @@ AttentionScratch AttentionScratchOf(const AttentionArgs& a) noexcept {
     return offset;
   };
   out.keys = take(2 * kPartitionKeys, sizeof(void*));
-  out.values = take(a.cache.IsLatent() ? 0 : 2 * kPartitionKeys, sizeof(void*));
-  out.zeros = take(RoundUp(key_dim, 16), sizeof(float));
+  out.values = take(a.ValuesAreInKeys() ? 0 : 2 * kPartitionKeys, sizeof(void*));
+  out.zeros = take(std::max(RoundUp(key_dim, 16), out.padded_value_dim), sizeof(float));
   out.seen = take(out.pairs, 2 * sizeof(size_t));
-  out.queries = take(out.pairs * key_dim, sizeof(float));
   out.key_block = take(key_dim * kKeyBlock, sizeof(float));
   out.value_block = take(kKeyBlock * out.padded_value_dim, sizeof(float));
   out.scores = take(out.pairs * kPartitionKeys, sizeof(float));
-  out.sums = take(out.pairs * out.padded_value_dim, sizeof(float));
-  out.maxima = take(out.pairs, sizeof(float));
-  out.totals = take(out.pairs, sizeof(float));
-  if (TakesTiles(a.cache)) {
-    constexpr size_t kBf16 = 2, kWeightPairs = 32;
-    out.query_tiles = take(out.pairs * key_dim, kBf16);
+  constexpr size_t kBf16 = 2, kWeightPairs = 32;
+  const bool on_tiles = TakesTiles(a.cache);
+  if (on_tiles) {
     out.row_tiles = take(kPartitionKeys * key_dim, kBf16);
     out.weight_tiles = take(kWeightPairs * kPartitionKeys, kBf16);
   }
+  const size_t first_tile = out.bytes;
+  out.queries = take(out.pairs * key_dim, sizeof(float));
+  out.sums = take(out.pairs * out.padded_value_dim, sizeof(float));
+  out.maxima = take(out.pairs, sizeof(float));
+  out.totals = take(out.pairs, sizeof(float));
+  if (on_tiles) out.query_tiles = take(out.pairs * key_dim, kBf16);
+  out.tile_bytes = out.bytes - first_tile;
+  out.bytes = first_tile + tiles * out.tile_bytes;
   return out;
 }
 

@@ -1,7 +1,7 @@
 // Compiled once per ISA by pelton_isa_kernels(); include no std containers or algorithms here.
 #include "kernels/ops/attention.h"
 
-#include "kernels/cpu/attention_flow.h"
+#include "kernels/cpu/expanded_flow.h"
 #include "kernels/cpu/mul_add_block.h"
 
 namespace pelton::cpu::KERNEL_ISA {
@@ -18,11 +18,12 @@ class VectorProducts {
         key_block_(reinterpret_cast<float*>(scratch + layout.key_block)),
         value_block_(reinterpret_cast<float*>(scratch + layout.value_block)) {}
 
-  void Begin() {
+  void Open() {
     direct_ = s_.pairs <= kDirectRows && s_.key_dim % kLanes == 0 && s_.key_dim % 8 == 0 &&
               s_.value_dim % kLanes == 0;
     block_rows_ = direct_ ? s_.pairs : kBlockRows;
   }
+  void Begin() {}
   void Score() {
     for (size_t block = 0; block < s_.now.keys.end; block += kKeyBlock) {
       if (!direct_) s_.PrefetchKeys(NextOfBlock(block));
@@ -129,10 +130,19 @@ class VectorProducts {
   size_t block_rows_ = 0;
 };
 
+struct NoSession {
+  NoSession() {}
+};
+
 }  // namespace
 
 void Attention(const AttentionArgs& a, size_t begin, size_t end, std::byte* scratch) noexcept {
   RunAttention<VectorProducts>(a, begin, end, scratch);
+}
+
+void ExpandedAttention(const ExpandedAttentionArgs& a, size_t begin, size_t end,
+                       std::byte* scratch) noexcept {
+  RunExpanded<VectorProducts, NoSession>(a, begin, end, scratch);
 }
 
 }  // namespace pelton::cpu::KERNEL_ISA

@@ -1,6 +1,6 @@
 // Compiled once per ISA by pelton_isa_kernels(); include no std containers or algorithms here.
-#include "kernels/cpu/attention_flow.h"
 #include "kernels/cpu/bf16_rounding.h"
+#include "kernels/cpu/expanded_flow.h"
 #if defined(__AMX_TILE__)
 #include "kernels/cpu/amx/tile.h"
 #else
@@ -79,8 +79,10 @@ class TileProducts {
         steps_(state.key_dim / kTileSteps),
         queries_(scratch + layout.query_tiles),
         rows_(scratch + layout.row_tiles),
+        values_(scratch + layout.value_tiles),
         weights_(scratch + layout.weight_tiles) {}
 
+  void Open() {}
   // Queries as left tiles [pairs / 16][steps]; rows beyond the pairs are zero.
   void Begin() {
     for (size_t pair = 0; pair < PaddedPairs(); ++pair) {
@@ -100,7 +102,9 @@ class TileProducts {
   void Score() {
     const Range groups = {s_.now.keys.begin / kTileSide,
                           (s_.now.keys.end + kTileSide - 1) / kTileSide};
-    for (size_t group = groups.begin; group < groups.end; ++group) TransposeKeys(group);
+    if (!s_.prepared) {
+      for (size_t group = groups.begin; group < groups.end; ++group) TransposeKeys(group);
+    }
     s_.PrefetchKeys(s_.next.keys);
     const size_t column = steps_ * kTileBytes;
     for (size_t pair = 0; pair < s_.pairs; pair += 2 * kTileSide) {
@@ -119,7 +123,9 @@ class TileProducts {
     const size_t columns = s_.value_dim / kTileSide;
     const Range steps = {s_.now.keys.begin / kTileSteps,
                          (s_.now.keys.end + kTileSteps - 1) / kTileSteps};
-    for (size_t step = steps.begin; step < steps.end; ++step) PairValues(step);
+    if (!s_.prepared) {
+      for (size_t step = steps.begin; step < steps.end; ++step) PairValues(step);
+    }
     s_.PrefetchValues(s_.next.keys);
     for (size_t pair = 0; pair < s_.pairs; pair += 2 * kTileSide) {
       const Range keys = SeenFrom(pair);
@@ -131,8 +137,8 @@ class TileProducts {
       RoundWeights(pair, left.two ? 2 * kTileSide : kTileSide, {first, first + count});
       for (size_t column = 0; column < columns; column += 2) {
         MultiplyTiles(left,
-                      {rows_ + (column * kMostSteps + first) * kTileBytes, kMostSteps * kTileBytes,
-                       column + 1 < columns},
+                      {values_ + (column * kMostSteps + first) * kTileBytes,
+                       kMostSteps * kTileBytes, column + 1 < columns},
                       count, true, s_.sums + pair * s_.padded_value_dim + column * kTileSide,
                       s_.padded_value_dim);
       }
@@ -178,7 +184,7 @@ class TileProducts {
       const Element* const* rows = s_.now.v_rows + step * kTileSteps + 2 * i;
       for (size_t d = 0; d < s_.value_dim; d += kTileSide) {
         std::byte* tile =
-            rows_ + (d / kTileSide * (kPartitionKeys / kTileSteps) + step) * kTileBytes;
+            values_ + (d / kTileSide * (kPartitionKeys / kTileSteps) + step) * kTileBytes;
         StorePairsOfRows(tile + i * 64, rows[0] + d, rows[1] + d);
       }
     }
@@ -213,7 +219,8 @@ class TileProducts {
   AttentionState<Element>& s_;
   const size_t steps_;
   std::byte* queries_;
-  std::byte* rows_;  // of keys, then of values
+  std::byte* rows_;    // of keys
+  std::byte* values_;  // may be where the keys were
   std::byte* weights_;
 };
 
@@ -223,6 +230,11 @@ void PromptAttention(const AttentionArgs& a, size_t begin, size_t end,
                      std::byte* scratch) noexcept {
   const TileSession session;
   RunAttention<TileProducts>(a, begin, end, scratch);
+}
+
+void ExpandedPromptAttention(const ExpandedAttentionArgs& a, size_t begin, size_t end,
+                             std::byte* scratch) noexcept {
+  RunExpanded<TileProducts, TileSession>(a, begin, end, scratch);
 }
 
 }  // namespace pelton::cpu::KERNEL_ISA

@@ -8,7 +8,8 @@ namespace pelton::cpu::KERNEL_ISA {
 // The flow of attention over one tile. For each partition of keys: scores = q . K, softmax over the
 // partition with the running maximum, then the weighted sum of V. One row and many take the same
 // steps. Products<Element> has, beside a constructor of the same kind as the state,
-//   Begin()  s.queries is there
+//   Open()   s.pairs is known
+//   Begin()  s.queries is there; what it makes of them lies in the scratch memory
 //   Score()  s.scores of the keys of s.now that each pair sees, by whole vectors
 //   Mix()    adds s.scores, which are weights now, times the values of s.now to s.sums
 template <typename Element, template <typename> class Products>
@@ -20,17 +21,13 @@ class TileAttention {
     zeros_ = reinterpret_cast<Element*>(scratch + layout.zeros) + kRowHeader<Element>;
     maxima_ = reinterpret_cast<float*>(scratch + layout.maxima);
     totals_ = reinterpret_cast<float*>(scratch + layout.totals);
-    for (size_t d = 0; d < s_.key_dim; ++d) zeros_[d] = Element{};
+    const size_t longest = Larger(s_.key_dim, s_.padded_value_dim);
+    for (size_t d = 0; d < longest; ++d) zeros_[d] = Element{};
   }
 
   // Heads [tile.head, tile.head + heads), which share a KV head.
   void Run(const AttentionTile& tile, size_t heads) {
-    tile_ = &tile;
-    heads_ = heads;
-    s_.pairs = tile.rows * heads;
-    kv_head_ = tile.head / (s_.args.heads / s_.args.cache.kv_heads);
-    first_position_ =
-        static_cast<size_t>(tile.sequence->context - tile.sequence->count) + tile.first_row;
+    Open(tile, heads);
     Begin();
     all_ = {VisibleTo(0).begin, VisibleTo(tile.rows - 1).end};
     FindRows(all_.begin / kPartitionKeys * kPartitionKeys, s_.next);
@@ -42,7 +39,47 @@ class TileAttention {
       FindRows(s_.now.origin + kPartitionKeys, s_.next);
       RunPartition();
     }
-    for (size_t pair = 0; pair < s_.pairs; ++pair) Finish(pair);
+    Finish();
+  }
+
+  // The steps of Run for a caller that brings keys and values itself and has more tiles meet a
+  // partition before it makes the next: Open, then Begin once, Visit for each partition in order,
+  // and Finish. Between them the tile may be opened anew, over the same scratch memory.
+  void Open(const AttentionTile& tile, size_t heads) {
+    tile_ = &tile;
+    heads_ = heads;
+    s_.pairs = tile.rows * heads;
+    kv_head_ = tile.head / (s_.args.heads / s_.args.cache.kv_heads);
+    first_position_ =
+        static_cast<size_t>(tile.sequence->context - tile.sequence->count) + tile.first_row;
+    products_.Open();
+  }
+  void Begin() {
+    const AttentionArgs& a = s_.args;
+    const size_t q_dim = a.QueryDim(), rest = s_.key_dim - q_dim;
+    for (size_t pair = 0; pair < s_.pairs; ++pair) {
+      float* query = s_.queries + pair * s_.key_dim;
+      WriteScaled(a.q + OffsetOf(pair, a.q_stride, q_dim), q_dim, query);
+      if (rest != 0) {
+        WriteScaled(a.q_rope + OffsetOf(pair, a.q_rope_stride, rest), rest, query + q_dim);
+      }
+      float* sums = s_.sums + pair * s_.padded_value_dim;
+      for (size_t d = 0; d < s_.padded_value_dim; d += kLanes) Store(Zero(), sums + d);
+      // A sink is a score that comes before all others and has no value.
+      maxima_[pair] = a.sinks == nullptr ? kMinusInfinity : a.sinks[tile_->head + pair % heads_];
+      totals_[pair] = a.sinks == nullptr ? 0.0f : 1.0f;
+    }
+    products_.Begin();
+  }
+  // `prepared`: another tile visited the same partition before.
+  void Visit(const Partition<Element>& partition, bool prepared) {
+    s_.now = partition;
+    s_.next = {partition.origin, {0, 0}, partition.k_rows, partition.v_rows};
+    s_.prepared = prepared;
+    RunPartition();
+  }
+  void Finish() {
+    for (size_t pair = 0; pair < s_.pairs; ++pair) FinishPair(pair);
   }
 
  private:
@@ -61,23 +98,6 @@ class TileAttention {
     const size_t row =
         static_cast<size_t>(tile_->sequence->first_row) + tile_->first_row + pair / heads_;
     return row * stride + (tile_->head + pair % heads_) * dim;
-  }
-
-  void Begin() {
-    const AttentionArgs& a = s_.args;
-    for (size_t pair = 0; pair < s_.pairs; ++pair) {
-      float* query = s_.queries + pair * s_.key_dim;
-      WriteScaled(a.q + OffsetOf(pair, a.q_stride, s_.value_dim), s_.value_dim, query);
-      if (const size_t rest = s_.key_dim - s_.value_dim; rest != 0) {
-        WriteScaled(a.q_rope + OffsetOf(pair, a.q_rope_stride, rest), rest, query + s_.value_dim);
-      }
-      float* sums = s_.sums + pair * s_.padded_value_dim;
-      for (size_t d = 0; d < s_.padded_value_dim; d += kLanes) Store(Zero(), sums + d);
-      // A sink is a score that comes before all others and has no value.
-      maxima_[pair] = a.sinks == nullptr ? kMinusInfinity : a.sinks[tile_->head + pair % heads_];
-      totals_[pair] = a.sinks == nullptr ? 0.0f : 1.0f;
-    }
-    products_.Begin();
   }
 
   void WriteScaled(const float* q, size_t dim, float* out) const {
@@ -110,7 +130,7 @@ class TileAttention {
       partition.k_rows[key] = reinterpret_cast<const Element*>(
           rows.k + (first + key) * rows.k_stride + kv_head_ * s_.key_dim);
       partition.v_rows[key] = reinterpret_cast<const Element*>(
-          rows.v + (first + key) * rows.v_stride + kv_head_ * s_.key_dim);
+          rows.v + (first + key) * rows.v_stride + kv_head_ * s_.value_dim);
     }
   }
 
@@ -223,7 +243,7 @@ class TileAttention {
   }
 
   // Divides by the sum of the weights and writes the result.
-  void Finish(size_t pair) {
+  void FinishPair(size_t pair) {
     const F32 factor = Broadcast(1.0f / totals_[pair]);
     const size_t dim = s_.value_dim, padded_dim = s_.padded_value_dim;
     float* sums = s_.sums + pair * padded_dim;
@@ -244,7 +264,7 @@ class TileAttention {
 
   AttentionState<Element> s_;
   Products<Element> products_;
-  Element* zeros_;  // [key_dim], for keys that do not exist
+  Element* zeros_;  // for keys that do not exist
   float* maxima_;   // [pairs] largest score so far
   float* totals_;   // [pairs] sum of weights so far
 

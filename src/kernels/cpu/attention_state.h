@@ -30,7 +30,7 @@ struct Partition {
   size_t origin;           // position of its first key, a multiple of kPartitionKeys
   Range keys;              // those that some pair of the tile sees, counted from origin
   const Element** k_rows;  // [kPartitionKeys]
-  const Element** v_rows;  // [kPartitionKeys]; of a latent cache k_rows
+  const Element** v_rows;  // [kPartitionKeys]; k_rows where values are in keys
 };
 
 // What a tile's flow and its products share. A unit's rows and heads are *pairs*, ordered by row,
@@ -44,7 +44,7 @@ struct AttentionState {
         padded_value_dim(layout.padded_value_dim) {
     const auto k_rows = reinterpret_cast<const Element**>(scratch + layout.keys);
     const auto v_rows =
-        a.cache.IsLatent() ? k_rows : reinterpret_cast<const Element**>(scratch + layout.values);
+        a.ValuesAreInKeys() ? k_rows : reinterpret_cast<const Element**>(scratch + layout.values);
     now = {0, {0, 0}, k_rows, v_rows};
     next = {0, {0, 0}, k_rows + kPartitionKeys, v_rows + kPartitionKeys};
     seen = reinterpret_cast<Range*>(scratch + layout.seen);
@@ -60,9 +60,8 @@ struct AttentionState {
   // is on its way. Where values are parts of keys, they come with them.
   void PrefetchKeys(Range keys) const { PrefetchRows(next.k_rows, keys); }
   void PrefetchValues(Range keys) const {
-    if (!ValuesAreInKeys()) PrefetchRows(next.v_rows, keys);
+    if (!args.ValuesAreInKeys()) PrefetchRows(next.v_rows, keys);
   }
-  bool ValuesAreInKeys() const { return args.cache.IsLatent(); }
 
   const AttentionArgs& args;
   const size_t key_dim;
@@ -75,9 +74,12 @@ struct AttentionState {
   float* sums;       // [pairs][padded_value_dim] of weighted values
   Partition<Element> now;
   Partition<Element> next;
+  // Another tile met this partition before and left in the scratch memory what Products makes of
+  // keys and values.
+  bool prepared = false;
 
  private:
-  // Both are key_dim long wherever a cache is not latent.
+  // Both are key_dim long wherever values are not in keys, but for those that the caller made.
   void PrefetchRows(const Element* const* rows, Range keys) const {
     for (size_t key = keys.begin; key < keys.end; ++key) {
       const auto* row = reinterpret_cast<const std::byte*>(rows[key]);

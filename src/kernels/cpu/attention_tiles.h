@@ -37,22 +37,28 @@ struct AttentionScratch {
   size_t padded_value_dim;
   size_t keys;         // const void* [2][kPartitionKeys]: K rows of this and the next partition
   size_t values;       // const void* [2][kPartitionKeys]: V rows of the same, unless they are K's
-  size_t zeros;        // [key dim] elements of value 0, for keys that do not exist
+  size_t zeros;        // [key dim, or padded_value_dim] elements of value 0, for missing keys
   size_t seen;         // size_t [pairs][2]: keys of the partition that a pair sees
-  size_t queries;      // f32 [pairs][key dim], scaled
   size_t key_block;    // f32 [key dim][kKeyBlock]
   size_t value_block;  // f32 [kKeyBlock][padded_value_dim]
   size_t scores;       // f32 [pairs][kPartitionKeys]
+  // Tiles of bf16 of 1 KiB, where attention of prompts has them: keys of a partition; its values,
+  // in the place of the keys where each tile makes them anew; weights of 32 pairs.
+  size_t row_tiles;
+  size_t value_tiles;
+  size_t weight_tiles;
+  // What is a tile's own; that of the next tile lies tile_bytes on.
+  size_t queries;      // f32 [pairs][key dim], scaled
   size_t sums;         // f32 [pairs][padded_value_dim]: weighted sums of V
   size_t maxima;       // f32 [pairs]: largest score so far
   size_t totals;       // f32 [pairs]: sum of weights so far
-  // Tiles of bf16 of 1 KiB, where attention of prompts has them: queries [pairs / 16][key dim /
-  // 32]; keys, then values, of a partition; weights of 32 pairs.
-  size_t query_tiles;
-  size_t row_tiles;
-  size_t weight_tiles;
-  size_t bytes;
+  size_t query_tiles;  // bf16 [pairs / 16][key dim / 32] tiles
+  size_t tile_bytes;
+  size_t bytes;  // of all tiles
 };
 AttentionScratch AttentionScratchOf(const AttentionArgs& args) noexcept;
+// For `tiles` tiles of up to `pairs` pairs that take turns with each partition; value_tiles is the
+// caller's.
+AttentionScratch TileScratchOf(const AttentionArgs& args, size_t pairs, size_t tiles) noexcept;
 
 }  // namespace pelton::cpu

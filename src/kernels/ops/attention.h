@@ -6,7 +6,8 @@
 namespace pelton {
 
 // Keys and values that are rows of the step itself instead of a paged cache: those of position p of
-// a sequence are row first_row + p, [T, G * D] each.
+// a sequence are row first_row + p, [T, G * D] each. Values may have a size of their own then,
+// cache.value_dim.
 struct StepRows {
   const float* k = nullptr;  // null: they are in the cache
   const float* v = nullptr;
@@ -54,6 +55,12 @@ struct AttentionArgs {
   // 0.
   const int32_t* positions = nullptr;
   size_t top = 0;
+  // Columns of a head in q; those of q_rope are the rest of a key's. 0: D.
+  size_t q_dim = 0;
+
+  size_t QueryDim() const { return q_dim == 0 ? cache.ValueDim() : q_dim; }
+  // Whether a value is the beginning of its key's row.
+  bool ValuesAreInKeys() const { return cache.IsLatent() && rows.k == nullptr; }
 };
 
 size_t AttentionUnits(const AttentionArgs& args);

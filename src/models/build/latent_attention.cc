@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "graph/ir/stored_rows.h"
+
 namespace pelton {
 namespace {
 
@@ -143,8 +145,8 @@ class LatentAttention {
         tensors_.MatrixParts(Name("attn_kv_b.weight", "self_attn.kv_b_proj.weight"),
                              {{"key", nope}, {"value", value}}, heads_, rank);
     if (parts.empty()) return {};
-    graph_.value(parts[1]).constant.groups = heads_;
-    return {AddTransposed(parts[0], &graph_), parts[1]};
+    for (const ValueId part : parts) graph_.value(part).constant.groups = heads_;
+    return {AddTransposed(parts[0], DType::kF32, &graph_), parts[1]};
   }
 
   const ModelConfig& config_;

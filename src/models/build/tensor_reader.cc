@@ -358,37 +358,4 @@ ValueId TensorReader::Choices(const std::string& name, int64_t rows, int64_t col
   return graph_->AddStored({name, tensor->dtype, rows, cols, tensor->data, {}});
 }
 
-ValueId AddTransposed(ValueId matrices, Graph* graph) {
-  const ConstantData source = graph->value(matrices).constant;
-  ConstantData data{.groups = static_cast<int64_t>(source.tensors.size())};
-  for (const StoredTensor& tensor : source.tensors) {
-    const auto rows = static_cast<size_t>(tensor.rows), cols = static_cast<size_t>(tensor.cols);
-    const bool halves = tensor.dtype == DType::kF16 || tensor.dtype == DType::kBF16;
-    const size_t element = halves ? 2 : sizeof(float);
-    auto bytes = std::make_shared<std::vector<std::byte>>(rows * cols * element);
-    std::vector<float> decoded(halves ? 0 : rows * cols);
-    const std::byte* from = tensor.data.data();
-    if (!halves) {
-      DecodeRows(tensor, 0, tensor.rows, decoded.data());
-      from = reinterpret_cast<const std::byte*>(decoded.data());
-    }
-    for (size_t r = 0; r < rows; ++r) {
-      const std::byte* row = from + r * cols * element;
-      for (size_t c = 0; c < cols; ++c) {
-        std::memcpy(bytes->data() + (c * rows + r) * element, row + c * element, element);
-      }
-    }
-    data.tensors.push_back({tensor.name + " transposed",
-                            halves ? tensor.dtype : DType::kF32,
-                            tensor.cols,
-                            tensor.rows,
-                            *bytes,
-                            {}});
-    graph->owned.push_back(std::move(bytes));
-  }
-  const Shape shape{data.groups * data.tensors[0].rows, data.tensors[0].cols};
-  const std::string name = graph->UniqueName(graph->value(matrices).name + ".transposed");
-  return graph->AddConstant(name, ElementType::kStored, shape, std::move(data));
-}
-
 }  // namespace pelton

@@ -92,8 +92,4 @@ class TensorReader {
   Status status_;
 };
 
-// The matrices of a stored constant transposed, each a group of a new constant, whose bytes the
-// graph owns: plain floats as they are, everything else as F32.
-ValueId AddTransposed(ValueId matrices, Graph* graph);
-
 }  // namespace pelton

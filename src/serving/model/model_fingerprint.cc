@@ -106,9 +106,10 @@ ModelFingerprint FingerprintOf(const WeightSource& weights, const PassOptions& p
   sha.AddText("pelton kv store 1");
   // Another build may round differently.
   sha.AddText(StampOf("/proc/self/exe"));
-  sha.AddText(fmt::format("{} {} {} {} {} {}", CpuFeatures(), static_cast<int>(passes.numerics),
+  sha.AddText(fmt::format("{} {} {} {} {} {} {}", CpuFeatures(), static_cast<int>(passes.numerics),
                           static_cast<int>(passes.weights), passes.fusion_level,
-                          fmt::join(passes.switched_off, ","), invariant));
+                          fmt::join(passes.switched_off, ","), fmt::join(passes.switched_on, ","),
+                          invariant));
   for (const TensorInfo& tensor : weights.tensors()) AddTensor(tensor, &sha);
   const std::set<std::string> files = FilesOf(weights);
   for (const std::string& file : files) sha.AddText(StampOf(file));
@@ -125,8 +126,9 @@ PackedIdentity PackedIdentityOf(const ModelFiles& files, const PassOptions& pass
     const std::filesystem::path whole = std::filesystem::weakly_canonical(path, error);
     name.AddText(error ? path : whole.string());
   }
-  name.AddText(fmt::format("{} {} {}", static_cast<int>(passes.numerics), passes.fusion_level,
-                           fmt::join(passes.switched_off, ",")));
+  name.AddText(fmt::format("{} {} {} {}", static_cast<int>(passes.numerics), passes.fusion_level,
+                           fmt::join(passes.switched_off, ","),
+                           fmt::join(passes.switched_on, ",")));
   AddConstants(graph, &name);
   const ModelFingerprint digest = name.Finish();
   Sha256 key;
