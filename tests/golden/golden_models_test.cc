@@ -226,7 +226,9 @@ TEST(GoldenModelsTest, ExpandedLatentAttention) {
           .passes = {.numerics = numerics, .switched_on = {"expand-latent-attention"}},
           .max_context = c.max_context};
       Runner runner(c.model_path, options);
-      CheckCase(c, runner, numerics, 64);
+      // Weights of quantised files are transposed in BF16.
+      const bool rounded = c.model_path.ends_with(".gguf") && !c.model_path.ends_with("F32.gguf");
+      CheckCase(c, runner, rounded ? Numerics::kFast : numerics, 64);
       CheckChunksAndThreads(c, options);
     }
   }
