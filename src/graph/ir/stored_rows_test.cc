@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <random>
 #include <vector>
@@ -79,6 +80,49 @@ TEST(StoredRowsTest, ATensorWithoutDataIsSliced) {
   const StoredTensor slice = SliceRows({"w", DType::kQ8_0, 10, 64, {}}, 4, 5);
   EXPECT_EQ(slice.rows, 5);
   EXPECT_TRUE(slice.data.empty());
+}
+
+// The values of Q8_0 need more bits than BF16 has; those of BF16 stay whatever is asked for.
+TEST(StoredRowsTest, TransposedMatricesHoldTheValuesRoundedAtMostOnce) {
+  constexpr int64_t kRows = 6, kCols = 64;
+  for (const DType dtype : {DType::kQ8_0, DType::kF32, DType::kBF16}) {
+    for (const DType decoded : {DType::kF32, DType::kBF16}) {
+      SCOPED_TRACE(DTypeName(dtype));
+      const Stored first(dtype, kRows, kCols), second(dtype, kRows, kCols);
+      Graph graph;
+      ConstantData data{.groups = 2};
+      data.tensors = {first.tensor, second.tensor};
+      const ValueId matrices =
+          graph.AddConstant("w", ElementType::kStored, Shape{2 * kRows, kCols}, std::move(data));
+      const ValueId id = AddTransposed(matrices, decoded, &graph);
+      const Value& value = graph.value(id);
+      EXPECT_TRUE(value.shape == (Shape{2 * kCols, kRows}));
+      EXPECT_EQ(value.constant.transposed_from, matrices);
+      ASSERT_EQ(value.constant.tensors.size(), 2u);
+      const StoredTensor& transposed = value.constant.tensors[1];
+      EXPECT_EQ(transposed.dtype, dtype == DType::kBF16 ? dtype : decoded);
+      const std::vector<float> want = Decoded(second.tensor, 0, kRows);
+      const std::vector<float> got = Decoded(transposed, 0, kCols);
+      for (size_t r = 0; r < kRows; ++r) {
+        for (size_t c = 0; c < kCols; ++c) {
+          const float x = want[r * kCols + c];
+          const float tolerance = transposed.dtype == dtype || decoded == DType::kF32
+                                      ? 0
+                                      : std::abs(x) / 256 + 1e-38f;  // half a unit of 8 bits
+          ASSERT_LE(std::abs(got[c * kRows + r] - x), tolerance);
+        }
+      }
+    }
+  }
+}
+
+TEST(StoredRowsTest, MatricesWithoutBytesHaveNoneTransposed) {
+  Graph graph;
+  const ValueId matrices = graph.AddStored({"w", DType::kQ8_0, 4, 32, {}});
+  const Value& value = graph.value(AddTransposed(matrices, DType::kBF16, &graph));
+  EXPECT_TRUE(value.shape == (Shape{32, 4}));
+  EXPECT_TRUE(value.constant.tensors[0].data.empty());
+  EXPECT_TRUE(graph.owned.empty());
 }
 
 }  // namespace

@@ -71,6 +71,8 @@ TEST(PassesTest, OptionsNameWhatIsWrong) {
             std::string::npos);
   EXPECT_NE(RunPasses({.switched_off = {"nope"}}, graph).status().message().find("\"nope\""),
             std::string::npos);
+  EXPECT_NE(RunPasses({.switched_on = {"nope"}}, graph).status().message().find("switch on"),
+            std::string::npos);
   EXPECT_FALSE(RunPasses({.switched_off = {"pack-weights"}}, graph).ok());
 }
 

@@ -9,9 +9,9 @@
 // ISA.
 namespace pelton::cpu {
 
-// Most rows of a unit, in tiles of kTilePairs rows. Each unit expands the keys anew; with 1,008 rows
-// that is less than a third of its products, and their queries and sums still fit an L2 cache of
-// 2 MB.
+// Most rows of a unit, in tiles of kTilePairs rows. Each unit expands the keys anew; with 1,008
+// rows that is less than a third of its products, and their queries and sums still fit an L2 cache
+// of 2 MB.
 inline constexpr size_t kExpandedTiles = 7;
 
 // The unit `unit`: one head of some rows of a sequence.
