@@ -228,7 +228,9 @@ TEST(GoldenModelsTest, ExpandedLatentAttention) {
       Runner runner(c.model_path, options);
       // Weights of quantised files are transposed in BF16.
       const bool rounded = c.model_path.ends_with(".gguf") && !c.model_path.ends_with("F32.gguf");
-      CheckCase(c, runner, rounded ? Numerics::kFast : numerics, 64);
+      // In bf16 routers of this one choose other experts, in the reference too.
+      const bool chooses_others = c.name == "deepseek-v3-fp8" && numerics == Numerics::kFast;
+      if (!chooses_others) CheckCase(c, runner, rounded ? Numerics::kFast : numerics, 64);
       CheckChunksAndThreads(c, options);
     }
   }
