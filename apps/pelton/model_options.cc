@@ -9,6 +9,7 @@
 #include "runtime/speculate/model_drafter.h"
 #include "serving/hub/hub.h"
 #include "serving/model/model_store.h"
+#include "serving/tuning/tuning_file.h"
 
 namespace pelton {
 
@@ -180,6 +181,12 @@ void ModelOptions::AddRuntime(std::vector<Option>* options) {
                           "fit, or off [auto]",
                       .group = "resources",
                       .target = &expert_memory});
+  options->push_back({.names = "--tuning",
+                      .value = "FILE",
+                      .help = "kernels that pelton tune chose; auto for its own file, where there "
+                              "is one, or off [auto]",
+                      .group = "resources",
+                      .target = &tuning});
   options->push_back({.names = "--packed-cache-verify",
                       .value = "",
                       .help =
@@ -210,7 +217,25 @@ Result<PassOptions> ModelOptions::Passes() const {
   return options;
 }
 
+namespace {
+
+// Follows what `pelton tune` measured.
+Status FollowTuning(const std::string& tuning) {
+  if (tuning == "off") return OkStatus();
+  if (tuning != "auto") return ApplyTuning(tuning);
+  const Status status = ApplyTuning(DefaultTuningFile());
+  if (!status.ok() && status.code() != StatusCode::kNotFound) {
+    fmt::print(stderr, "pelton: not tuned: {}\n", status.message());
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
 Result<LoadOptions> ModelOptions::Load(size_t max_sequences) const {
+  // Once, before there is a model: kernels must not change while one runs.
+  static const Status tuned = FollowTuning(tuning);
+  RETURN_IF_ERROR(tuned.WithContext("--tuning"));
   const auto in_range = [](const char* name, int64_t value, int64_t low, int64_t high) {
     if (value >= low && value <= high) return OkStatus();
     return InvalidArgument(

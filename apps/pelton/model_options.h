@@ -31,6 +31,7 @@ struct ModelOptions {
   std::string packed_cache_folder;
   bool packed_cache_verify = false;
   std::string expert_memory = "auto";
+  std::string tuning = "auto";
 
   // The model argument and --models.
   void AddModel(std::vector<Option>* options);
