@@ -36,9 +36,9 @@ bool DecodeOnceSupports(bool quantized_x, DType weights) {
 // Below, a sweep of tiles is no faster than vector dot products: measured on Emerald Rapids, 24 to
 // 32 rows are equal, 64 take 0.75 to 0.9 of the time.
 constexpr size_t kLeastTileRows = 48;
-// Without scales between them, products of tiles are added up in tiles: 16 rows take 0.8 of the
-// time there, 64 rows 0.5.
-constexpr size_t kLeastTileRowsOfW8 = 16;
+// Without scales between them, products of tiles are added up in tiles: measured there, 6 rows take
+// 0.9 of the time of vectors, 16 rows 0.55, 32 and more 0.5.
+constexpr size_t kLeastTileRowsOfW8 = 6;
 
 // Fewer rows decode the weights again for every 8 of them, in registers. That takes more loads and
 // less arithmetic, and processors differ: on Zen 4 it is the faster way up to some 96 rows
