@@ -193,6 +193,41 @@ class MeasureTest(unittest.TestCase):
         out = json.loads(pelton("doctor", "--json", "--threads", 1))
         self.assertTrue(out)
 
+    def test_tune_writes_choices_that_others_follow(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "new" / "tuning.json"
+            out = pelton("tune", "--weights", "Q4_0", "--rounds", 1, "--out", file)
+            if "nothing to choose" in out:
+                self.skipTest("this processor has one kernel for everything")
+            self.assertIn("| rows |", out)
+            self.assertIn(f"written to {file}", out)
+            tuning = json.loads(file.read_text())
+            self.assertTrue(tuning["matmul"])
+            self.assertEqual({choice["weights"] for choice in tuning["matmul"]}, {"Q4_0"})
+            # What was found of other formats stays.
+            pelton("tune", "--weights", "Q8_0", "--rounds", 1, "--out", file)
+            both = json.loads(file.read_text())["matmul"]
+            self.assertEqual([c for c in both if c["weights"] == "Q4_0"], tuning["matmul"])
+            self.assertTrue([c for c in both if c["weights"] == "Q8_0"])
+            ask = ["run", MODEL, "--prompt-ids", ids_text(GOLDEN["prompts"][0]["ids"]), "--json",
+                   "--ignore-eos", "--temperature", 0, "--max-tokens", 8]
+            # Every choice gives the same answer, the slowest kernel too.
+            for choice in both:
+                choice["kernel"] = "generic"
+            slow = pathlib.Path(folder) / "slow.json"
+            slow.write_text(json.dumps({**tuning, "matmul": both}))
+            plain = json.loads(pelton(*ask, "--tuning", "off"))["ids"]
+            for followed in [file, slow]:
+                self.assertEqual(json.loads(pelton(*ask, "--tuning", followed))["ids"], plain)
+            slow.write_text(json.dumps({**tuning, "processor": "another"}))
+            self.assertIn("found choices for another", pelton(*ask, "--tuning", slow, code=2).stderr)
+            slow.write_text("{")
+            self.assertIn(str(slow), pelton(*ask, "--tuning", slow, code=2).stderr)
+            missing = pathlib.Path(folder) / "none.json"
+            self.assertIn("no such file", pelton(*ask, "--tuning", missing, code=2).stderr)
+        self.assertIn("expected one of Q4_0", pelton("tune", "--weights", "F32", code=2).stderr)
+        self.assertIn("--rounds", pelton("tune", "--rounds", 0, code=2).stderr)
+
 
 class TextTest(unittest.TestCase):
     def test_tokenize_and_back(self):
