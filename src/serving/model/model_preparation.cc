@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kBlockTokens = 32;
 
-// What the model's keys and values cannot be kept in, and why; empty: they can.
+// What a cache has where q8, or fp8, needs something else; empty: it can be kept so.
 std::string FoundInsteadOfQ8(const KvCacheView& view) {
   if (view.IsLatent() || view.index_dim != 0) {
     return "a cache of latent rows, expected heads with keys and values";
@@ -25,8 +25,7 @@ std::string FoundInsteadOfQ8(const KvCacheView& view) {
 std::string FoundInsteadOfFp8(const KvCacheView& view, bool has_mla) {
   if (!has_mla) {
     return fmt::format(
-        "{}, expected the latent rows of multi-head latent attention (DeepSeek V2 "
-        "to V3.2)",
+        "{}, expected the latent rows of multi-head latent attention (DeepSeek V2 to V3.2)",
         view.IsLatent() ? "keys with compressed entries" : "heads with keys and values");
   }
   if (view.value_dim % kFp8Group == 0 && view.head_dim <= kFp8MaxDim) return "";
