@@ -77,11 +77,11 @@ struct AttentionState {
   const size_t value_dim;
   const size_t padded_value_dim;
   const size_t stored_bytes;  // of a key in the cache, or a value
-  size_t pairs = 0;  // of the tile
-  Range* seen;       // [pairs] keys of the partition
-  float* queries;    // [pairs][key_dim], scaled
-  float* scores;     // [pairs][kPartitionKeys], then weights
-  float* sums;       // [pairs][padded_value_dim] of weighted values
+  size_t pairs = 0;           // of the tile
+  Range* seen;                // [pairs] keys of the partition
+  float* queries;             // [pairs][key_dim], scaled
+  float* scores;              // [pairs][kPartitionKeys], then weights
+  float* sums;                // [pairs][padded_value_dim] of weighted values
   Partition<Element> now;
   Partition<Element> next;
 
