@@ -155,12 +155,13 @@ void ModelOptions::AddRuntime(std::vector<Option>* options) {
                       .target = &kv_memory});
   options->push_back({.names = "--kv-cache-dtype",
                       .value = "TYPE",
-                      .help = "what keys and values are kept in: f32, f16, or q8 for 8 bits and a "
-                              "scale a head, which takes half the memory of f16; auto for f16, or "
-                              "f32 where the numerics are exact [auto]",
+                      .help = "what keys and values are kept in: f32, f16, q8 for 8 bits and a "
+                              "scale a head, or fp8 for the latent rows of DeepSeek V2 to V3.2 in "
+                              "floats of 8 bits; both take about half the memory of f16; auto for "
+                              "f16, or f32 where the numerics are exact [auto]",
                       .group = "resources",
                       .target = &kv_cache_dtype,
-                      .choices = {"auto", "f32", "f16", "q8"}});
+                      .choices = {"auto", "f32", "f16", "q8", "fp8"}});
   options->push_back({.names = "--step-tokens,--ubatch-size",
                       .value = "TOKENS",
                       .help = "most rows of one step; longer prompts run in chunks [512]",
@@ -269,7 +270,8 @@ Result<LoadOptions> ModelOptions::Load(size_t max_sequences) const {
   if (kv_cache_dtype != "auto") {
     options.kv_dtype = kv_cache_dtype == "f32"   ? KvDType::kF32
                        : kv_cache_dtype == "f16" ? KvDType::kF16
-                                                 : KvDType::kQ8;
+                       : kv_cache_dtype == "q8"  ? KvDType::kQ8
+                                                 : KvDType::kFp8;
   }
   if (!kv_memory.empty()) {
     if (kv_tokens != 0) return InvalidArgument("--kv-memory and --kv-tokens: expected one of both");

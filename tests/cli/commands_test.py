@@ -136,9 +136,21 @@ class MeasureTest(unittest.TestCase):
             self.assertNotEqual(of("q8"), of("f16"))
             # A random model is unsteady; a trained one loses less than 0.1 %.
             self.assertAlmostEqual(of("q8") / of("f32"), 1, delta=0.05)
-        done = pelton("run", "tests/data/golden/deepseek-v3-fp8-edge", "x", "--kv-cache-dtype", "q8",
-                      code=2)
-        self.assertIn("--kv-cache-dtype q8: found a cache of latent rows", done.stderr)
+
+    def test_a_cache_that_does_not_fit_the_model_is_refused(self):
+        latent = "tests/data/golden/deepseek-v3-fp8-edge"
+        for model, dtype, words in [
+                (latent, "q8", "found a cache of latent rows, expected heads with keys and values; "
+                               "use f16 or f32"),
+                (latent, "fp8", "found latent rows of 64 + 16 numbers, expected a multiple of 128, "
+                                "and up to 1024 in all; use f16 or f32"),
+                (MODEL, "fp8", "found heads with keys and values, expected the latent rows of "
+                               "multi-head latent attention (DeepSeek V2 to V3.2); use q8, f16 or "
+                               "f32"),
+                ("tests/data/golden/qwen3", "fp8", "; use ")]:
+            done = pelton("run", model, "x", "--kv-cache-dtype", dtype, code=3)
+            self.assertIn(f"{model}: --kv-cache-dtype {dtype}: found ", done.stderr)
+            self.assertIn(words, done.stderr)
 
     def test_perplexity_is_that_of_the_prompts_log_probabilities(self):
         text = "It was the best of times, it was the worst of times. " * 40

@@ -50,6 +50,7 @@ AttentionScratch AttentionScratchOf(const AttentionArgs& a) noexcept {
   }
   const size_t group = a.heads / a.cache.kv_heads;
   const size_t key_dim = a.cache.head_dim;
+  constexpr size_t kBf16 = 2;
   AttentionScratch out{};
   out.pairs = RoundUp(std::min(kTilePairs, std::min(TileRowsOf(a), longest) * group), 16);
   out.padded_value_dim = RoundUp(a.cache.ValueDim(), 16);
@@ -61,6 +62,7 @@ AttentionScratch AttentionScratchOf(const AttentionArgs& a) noexcept {
   out.keys = take(2 * kPartitionKeys, sizeof(void*));
   out.values = take(a.cache.IsLatent() ? 0 : 2 * kPartitionKeys, sizeof(void*));
   out.zeros = take(RoundUp(key_dim, 16), sizeof(float));
+  out.decoded = take(a.cache.dtype == KvDType::kFp8 ? kPartitionKeys * key_dim : 0, kBf16);
   out.seen = take(out.pairs, 2 * sizeof(size_t));
   out.queries = take(out.pairs * key_dim, sizeof(float));
   out.key_block = take(key_dim * kKeyBlock, sizeof(float));
@@ -70,7 +72,7 @@ AttentionScratch AttentionScratchOf(const AttentionArgs& a) noexcept {
   out.maxima = take(out.pairs, sizeof(float));
   out.totals = take(out.pairs, sizeof(float));
   if (TakesTiles(a.cache)) {
-    constexpr size_t kBf16 = 2, kWeightPairs = 32;
+    constexpr size_t kWeightPairs = 32;
     out.query_tiles = take(out.pairs * key_dim, kBf16);
     out.row_tiles = take(kPartitionKeys * key_dim, kBf16);
     out.weight_tiles = take(kWeightPairs * kPartitionKeys, kBf16);
