@@ -387,7 +387,6 @@ int Run(const BenchOptions& options) {
     if (!again.ok()) return Fail(again.status());
   }
   // Below that nobody is ever alone.
-  constexpr double kQuietShare = 0.05;
   if (measured->others_share > kQuietShare) {
     fmt::print(stderr,
                "pelton: the machine was not quiet: others used {:.0f} % of its processors\n",

@@ -40,6 +40,7 @@ const std::vector<Command>& Commands() {
     all.push_back(KeysCommand());
     all.push_back(ConfigCommand());
     all.push_back(DoctorCommand());
+    all.push_back(TuneCommand());
     all.push_back(CompletionCommand());
     return all;
   }();

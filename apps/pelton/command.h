@@ -85,6 +85,7 @@ Command PullCommand();
 Command KeysCommand();
 Command ConfigCommand();
 Command DoctorCommand();
+Command TuneCommand();
 Command CompletionCommand();
 
 }  // namespace pelton

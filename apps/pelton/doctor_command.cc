@@ -13,6 +13,7 @@
 #include "kernels/ops/matmul.h"
 #include "kernels/ops/rms_norm.h"
 #include "serving/model/language_model.h"
+#include "serving/tuning/tuning_file.h"
 
 namespace pelton {
 namespace {
@@ -63,7 +64,14 @@ int Run(const DoctorOptions& options) {
   ThreadPool pool(options.threads == 0 ? UsableCores() : static_cast<size_t>(options.threads));
   const Result<MachineLimits> limits = MeasureMachineLimits(pool, kReadBufferBytes);
   if (!limits.ok()) return Fail(limits.status());
-  const std::vector<std::string> advice = Advice(pool.size());
+  const std::string tuning_file = DefaultTuningFile();
+  const Status tuned = ApplyTuning(tuning_file);
+  std::vector<std::string> advice = Advice(pool.size());
+  if (!tuned.ok()) {
+    advice.push_back(tuned.code() == StatusCode::kNotFound
+                         ? "pelton tune measures which kernels are the fastest here"
+                         : tuned.message());
+  }
   const std::string attention = ChooseImpl(AttentionImpls()).name;
   const std::string rows = ChooseImpl(RmsNormImpls()).name;
   if (options.json) {
@@ -84,6 +92,7 @@ int Run(const DoctorOptions& options) {
                               {"matmul_prompt", MatmulName(512, MatmulRows::kPrompt)},
                               {"attention", attention},
                               {"row_ops", rows}}},
+                            {"tuning_file", tuned.ok() ? tuning_file : ""},
                             {"advice", advice}}
                            .dump(2));
     return kExitOk;
@@ -105,6 +114,7 @@ int Run(const DoctorOptions& options) {
   fmt::print("kernels     matmul {} (1 row), {} (64), {} (prompts); attention {}; row ops {}\n",
              MatmulName(1, MatmulRows::kGenerated), MatmulName(64, MatmulRows::kGenerated),
              MatmulName(512, MatmulRows::kPrompt), attention, rows);
+  if (tuned.ok()) fmt::print("tuned by    {}\n", tuning_file);
   for (const std::string& line : advice) fmt::print("faster      {}\n", line);
   return kExitOk;
 }

@@ -2,6 +2,9 @@
 
 namespace pelton {
 
+// Figures are taken of a quiet machine if others have less than this share of it.
+inline constexpr double kQuietShare = 0.05;
+
 // How busy others keep this machine, from its making on: other processes, and the machines that
 // share the processors with this one.
 class MachineLoad {

@@ -9,6 +9,7 @@
 #include "runtime/speculate/model_drafter.h"
 #include "serving/hub/hub.h"
 #include "serving/model/model_store.h"
+#include "serving/tuning/tuning_file.h"
 
 namespace pelton {
 
@@ -95,6 +96,12 @@ void ModelOptions::AddPlan(std::vector<Option>* options) {
                       .help = "how much the graph is rewritten, 0 (not at all) to 3 [3]",
                       .group = "plan",
                       .target = &fusion_level});
+  options->push_back({.names = "--pass-on",
+                      .value = "NAME",
+                      .help = "run one pass that is for some uses only: expand-latent-attention, "
+                              "for DeepSeek's models and long prompts; may be given again",
+                      .group = "plan",
+                      .target = &passes_on});
   options->push_back({.names = "--pass-off",
                       .value = "NAME",
                       .help = "leave out one pass; may be given again",
@@ -154,12 +161,13 @@ void ModelOptions::AddRuntime(std::vector<Option>* options) {
                       .target = &kv_memory});
   options->push_back({.names = "--kv-cache-dtype",
                       .value = "TYPE",
-                      .help = "what keys and values are kept in: f32, f16, or q8 for 8 bits and a "
-                              "scale a head, which takes half the memory of f16; auto for f16, or "
-                              "f32 where the numerics are exact [auto]",
+                      .help = "what keys and values are kept in: f32, f16, q8 for 8 bits and a "
+                              "scale a head, or fp8 for the latent rows of DeepSeek V2 to V3.2 in "
+                              "floats of 8 bits; both take about half the memory of f16; auto for "
+                              "f16, or f32 where the numerics are exact [auto]",
                       .group = "resources",
                       .target = &kv_cache_dtype,
-                      .choices = {"auto", "f32", "f16", "q8"}});
+                      .choices = {"auto", "f32", "f16", "q8", "fp8"}});
   options->push_back({.names = "--step-tokens,--ubatch-size",
                       .value = "TOKENS",
                       .help = "most rows of one step; longer prompts run in chunks [512]",
@@ -180,6 +188,12 @@ void ModelOptions::AddRuntime(std::vector<Option>* options) {
                           "fit, or off [auto]",
                       .group = "resources",
                       .target = &expert_memory});
+  options->push_back({.names = "--tuning",
+                      .value = "FILE",
+                      .help = "kernels that pelton tune chose; auto for its own file, where there "
+                              "is one, or off [auto]",
+                      .group = "resources",
+                      .target = &tuning});
   options->push_back({.names = "--packed-cache-verify",
                       .value = "",
                       .help =
@@ -205,12 +219,31 @@ Result<PassOptions> ModelOptions::Passes() const {
   PassOptions options{.numerics = numerics == "exact" ? Numerics::kExact : Numerics::kFast,
                       .weights = weights == "w8" ? PackedFormat::kW8 : PackedFormat::kStored,
                       .fusion_level = static_cast<int>(fusion_level),
-                      .switched_off = passes_off};
+                      .switched_off = passes_off,
+                      .switched_on = passes_on};
   RETURN_IF_ERROR(Validate(options));
   return options;
 }
 
+namespace {
+
+// Follows what `pelton tune` measured.
+Status FollowTuning(const std::string& tuning) {
+  if (tuning == "off") return OkStatus();
+  if (tuning != "auto") return ApplyTuning(tuning);
+  const Status status = ApplyTuning(DefaultTuningFile());
+  if (!status.ok() && status.code() != StatusCode::kNotFound) {
+    fmt::print(stderr, "pelton: not tuned: {}\n", status.message());
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
 Result<LoadOptions> ModelOptions::Load(size_t max_sequences) const {
+  // Once, before there is a model: kernels must not change while one runs.
+  static const Status tuned = FollowTuning(tuning);
+  RETURN_IF_ERROR(tuned.WithContext("--tuning"));
   const auto in_range = [](const char* name, int64_t value, int64_t low, int64_t high) {
     if (value >= low && value <= high) return OkStatus();
     return InvalidArgument(
@@ -244,7 +277,8 @@ Result<LoadOptions> ModelOptions::Load(size_t max_sequences) const {
   if (kv_cache_dtype != "auto") {
     options.kv_dtype = kv_cache_dtype == "f32"   ? KvDType::kF32
                        : kv_cache_dtype == "f16" ? KvDType::kF16
-                                                 : KvDType::kQ8;
+                       : kv_cache_dtype == "q8"  ? KvDType::kQ8
+                                                 : KvDType::kFp8;
   }
   if (!kv_memory.empty()) {
     if (kv_tokens != 0) return InvalidArgument("--kv-memory and --kv-tokens: expected one of both");

@@ -23,6 +23,7 @@ struct ModelOptions {
   std::string prefix_cache = "on";
   int64_t fusion_level = 3;
   std::vector<std::string> passes_off;
+  std::vector<std::string> passes_on;
   int64_t threads = 0;
   int64_t context_tokens = 0;
   int64_t kv_tokens = 0;
@@ -31,6 +32,7 @@ struct ModelOptions {
   std::string packed_cache_folder;
   bool packed_cache_verify = false;
   std::string expert_memory = "auto";
+  std::string tuning = "auto";
 
   // The model argument and --models.
   void AddModel(std::vector<Option>* options);

@@ -66,6 +66,22 @@ class Mapping {
   void* data_;
 };
 
+// Random codes with scales of 1, and rotary lanes of 0.
+void FillFp8(const KvCacheView& cache, std::mt19937& rng) {
+  const float scale = 1;
+  const size_t rows = cache.num_blocks * cache.layers * cache.block_tokens;
+  for (size_t row = 0; row < rows; ++row) {
+    std::byte* bytes = cache.data + row * cache.RowBytes();
+    for (size_t i = 0; i < cache.value_dim; i += 4) {
+      const uint32_t codes = static_cast<uint32_t>(rng()) & 0xbfbfbfbf;
+      std::memcpy(bytes + i, &codes, sizeof(codes));
+    }
+    for (size_t g = 0; g < cache.value_dim / kFp8Group; ++g) {
+      std::memcpy(bytes + cache.value_dim + g * sizeof(scale), &scale, sizeof(scale));
+    }
+  }
+}
+
 void RunCase(benchmark::State& state, ThreadPool& pool, const MachineLimits& limits,
              const OpImpl<AttentionArgs>& impl, const Shape& shape) {
   const size_t blocks_each = DivUp(shape.context, kBlockTokens);
@@ -83,8 +99,10 @@ void RunCase(benchmark::State& state, ThreadPool& pool, const MachineLimits& lim
   const Mapping bytes(cache.num_blocks * cache.BlockBytes());
   cache.data = bytes.data();
   std::mt19937 rng(1);
-  // 1.0 to 2.0 in either type.
-  if (shape.dtype == KvDType::kF32) {
+  // 1.0 to 2.0 in f32 and f16, numbers of all sizes in floats of 8 bits.
+  if (shape.dtype == KvDType::kFp8) {
+    FillFp8(cache, rng);
+  } else if (shape.dtype == KvDType::kF32) {
     for (size_t i = 0; i < bytes.size(); i += 4) {
       const uint32_t bits = 0x3f800000 | (rng() >> 9);
       std::memcpy(bytes.data() + i, &bits, sizeof(bits));
@@ -141,8 +159,8 @@ void RunCase(benchmark::State& state, ThreadPool& pool, const MachineLimits& lim
   const double past = static_cast<double>(shape.context - shape.rows);
   const double keys_seen = shape.rows * (past + (shape.rows + 1) / 2.0) * shape.sequences;
   const double operations = 2.0 * keys_seen * static_cast<double>(2 * width + rope_width);
-  const double read = 1.0 * cache.Sides() * shape.context * shape.sequences * shape.kv_heads *
-                      cache.head_dim * KvElementBytes(shape.dtype);
+  const double read =
+      1.0 * cache.Sides() * shape.context * shape.sequences * shape.kv_heads * cache.RowBytes();
   const double iterations = static_cast<double>(state.iterations());
   using benchmark::Counter;
   state.counters["GB/s"] = Counter(read * 1e-9 * iterations, Counter::kIsRate);
@@ -150,6 +168,10 @@ void RunCase(benchmark::State& state, ThreadPool& pool, const MachineLimits& lim
   state.counters["GOP/s"] = Counter(operations * 1e-9 * iterations, Counter::kIsRate);
   state.counters["%peak"] =
       Counter(100 * operations / limits.f32_operations * iterations, Counter::kIsRate);
+}
+
+const char* NameOf(KvDType dtype) {
+  return dtype == KvDType::kF32 ? "f32" : dtype == KvDType::kF16 ? "f16" : "fp8";
 }
 
 void Register(ThreadPool& pool, const MachineLimits& limits) {
@@ -161,18 +183,19 @@ void Register(ThreadPool& pool, const MachineLimits& limits) {
   };
   for (const OpImpl<AttentionArgs>& impl : AttentionImpls()) {
     if ((impl.required_features & ~CpuFeatures()) != 0) continue;
-    for (const KvDType dtype : {KvDType::kF16, KvDType::kF32}) {
+    for (const KvDType dtype : {KvDType::kF16, KvDType::kF32, KvDType::kFp8}) {
       for (const Heads& h : {Heads{9, 3, 64, 0}, Heads{32, 4, 64, 0}, Heads{32, 8, 128, 0},
                              Heads{16, 1, 512, 64}, Heads{128, 1, 512, 64}}) {
+        if (dtype == KvDType::kFp8 && h.rope_dim == 0) continue;
         for (const Work& w : {Work{1, 1, 128}, Work{1, 1, 512}, Work{1, 1, 4096}, Work{1, 1, 16384},
                               Work{1, 16, 512}, Work{512, 1, 512}, Work{512, 1, 2048}}) {
           const Shape shape = {h.heads, h.kv_heads, h.dim,       h.rope_dim,
                                dtype,   w.rows,     w.sequences, w.context};
           const std::string dim =
               h.rope_dim == 0 ? fmt::format("{}", h.dim) : fmt::format("{}+{}", h.dim, h.rope_dim);
-          const std::string name = fmt::format("attention/{}/{}/{}/{}x{}/{}x{}@{}", impl.name,
-                                               dtype == KvDType::kF16 ? "f16" : "f32", h.heads,
-                                               h.kv_heads, dim, w.rows, w.sequences, w.context);
+          const std::string name =
+              fmt::format("attention/{}/{}/{}/{}x{}/{}x{}@{}", impl.name, NameOf(dtype), h.heads,
+                          h.kv_heads, dim, w.rows, w.sequences, w.context);
           benchmark::RegisterBenchmark(name.c_str(),
                                        [&pool, &limits, &impl, shape](benchmark::State& state) {
                                          RunCase(state, pool, limits, impl, shape);

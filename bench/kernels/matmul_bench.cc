@@ -96,7 +96,7 @@ void Register(ThreadPool& pool, const MachineLimits& limits) {
           if ((impl.required_features & ~CpuFeatures()) != 0) continue;
           if (!impl.supports(quantized_x, dtype)) continue;
           for (const size_t rows : {1, 2, 4, 8, 12, 16, 24, 32, 64, 128, 512}) {
-            if (rows < impl.min_rows || (memory && rows > 32)) continue;
+            if (memory && rows > 32) continue;
             const MatmulShape shape = {.dtype = dtype,
                                        .quantized_x = quantized_x,
                                        .rows = rows,

@@ -115,11 +115,15 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="short tests, to try the machinery")
     parser.add_argument("--pelton-option", action="append", default=[], help="passed to pelton")
+    parser.add_argument("--llama-no-repack", action="store_true",
+                        help="llama.cpp with weights as they are in the file, where it fails else")
+    parser.add_argument("--without-openvino", action="store_true",
+                        help="for models that it cannot read")
     parser.add_argument("models", nargs="+", metavar="NAME=PATH")
     arguments = parser.parse_args()
     models = dict(item.split("=", 1) for item in arguments.models)
-    peers = [LlamaCpp(arguments.threads)]
-    if OpenVino.installed():
+    peers = [LlamaCpp(arguments.threads, not arguments.llama_no_repack)]
+    if OpenVino.installed() and not arguments.without_openvino:
         peers.append(OpenVino(arguments.threads))
     engines = [Pelton(arguments.threads, arguments.pelton_option), *peers]
     rounds = []

@@ -43,12 +43,15 @@ class Pelton:
 class LlamaCpp:
     name = "llama.cpp"
 
-    def __init__(self, threads):
+    # repack: whether it may rearrange weights, as it does by default. With AMX it cannot for some
+    # models: llama-bench ends with GGML_ASSERT(*cur_backend_id != -1).
+    def __init__(self, threads, repack=True):
         self.threads = threads
+        self.repack = repack
 
     def _bench(self, model, arguments):
         command = [f"{LLAMA}/llama-bench", "-m", model, *arguments, "-r", 1, "-t", self.threads,
-                   "-o", "json"]
+                   "-o", "json", "--repack", int(self.repack)]
         outcome = run_pinned(command, self.threads)
         rates = {}
         for row in json.loads(outcome.stdout):
@@ -66,7 +69,8 @@ class LlamaCpp:
         context = max(batches) * (SEQUENCE_PROMPT + generated)
         command = [f"{LLAMA}/llama-batched-bench", "-m", model, "-c", context, "-b", 2048,
                    "-npp", SEQUENCE_PROMPT, "-ntg", generated, "-npl", ",".join(map(str, batches)),
-                   "-t", self.threads, "-tb", self.threads, "--output-format", "jsonl"]
+                   "-t", self.threads, "-tb", self.threads, "--output-format", "jsonl",
+                   *([] if self.repack else ["--no-repack"])]
         # About one run in ten exits before its log thread has written the results.
         for _ in range(5):
             outcome = run_pinned(command, self.threads)
@@ -80,7 +84,8 @@ class LlamaCpp:
         raise RuntimeError(f"llama-batched-bench printed no result five times: {command}")
 
     def start(self, model):
-        return run_pinned([f"{LLAMA}/first_token", model, self.threads, PROMPT, 8], self.threads)
+        return run_pinned([f"{LLAMA}/first_token", model, self.threads, PROMPT, 8,
+                           int(self.repack)], self.threads)
 
 
 class OpenVino:

@@ -1,7 +1,8 @@
 // Loads a model with llama.cpp, answers a prompt greedily and prints each piece as soon as it is
 // known: the shortest way from process start to a first token that the library allows, with no
 // warm-up run, no chat template and no option parsing.
-// Usage: first_token MODEL THREADS PROMPT TOKENS
+// Usage: first_token MODEL THREADS PROMPT TOKENS REPACK, where REPACK is 0 for weights as they lie in
+// the file.
 #include <llama.h>
 
 #include <cstdio>
@@ -10,13 +11,15 @@
 #include <vector>
 
 int main(int argc, char** argv) {
-  if (argc != 5) {
-    std::fprintf(stderr, "usage: first_token MODEL THREADS PROMPT TOKENS\n");
+  if (argc != 6) {
+    std::fprintf(stderr, "usage: first_token MODEL THREADS PROMPT TOKENS REPACK\n");
     return 2;
   }
   llama_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
   ggml_backend_load_all();
-  llama_model* model = llama_model_load_from_file(argv[1], llama_model_default_params());
+  llama_model_params model_params = llama_model_default_params();
+  model_params.use_extra_bufts = std::atoi(argv[5]) != 0;
+  llama_model* model = llama_model_load_from_file(argv[1], model_params);
   if (model == nullptr) {
     std::fprintf(stderr, "%s could not be loaded\n", argv[1]);
     return 1;

@@ -6,6 +6,7 @@ pelton_library(NAME kernels_attention LAYER kernels ONE_THREAD
   DEPS base kernels_matmul
   TESTS cpu/attention_test.cc cpu/attention_plain_test.cc cpu/latent_attention_test.cc
         cpu/expanded_attention_test.cc cpu/indexer_test.cc cpu/compressed_test.cc
+        cpu/fp8_cache_test.cc
   TEST_DEPS kernels_rows)
 pelton_isa_kernels(kernels_attention
   FILES cpu/attention.kernel.cc cpu/attention_plain.kernel.cc cpu/compressed.kernel.cc

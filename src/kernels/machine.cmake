@@ -4,3 +4,8 @@ pelton_library(NAME kernels_machine LAYER kernels
   DEPS base
   TESTS machine/machine_limits_test.cc)
 pelton_isa_kernels(kernels_machine FILES machine/peak_loops.kernel.cc ISAS generic avx2 avx512 amx)
+# Which of the implementations that give the same bits is the fastest here.
+pelton_library(NAME kernels_tune LAYER kernels
+  SRCS machine/tune_matmul.cc
+  DEPS base kernels_matmul kernels_weights
+  TESTS machine/tune_matmul_test.cc)

@@ -3,9 +3,9 @@ pelton_library(NAME kernels_matmul_reference LAYER kernels
   SRCS reference/matmul.cc reference/matmul_case.cc
   DEPS base kernels_weights)
 pelton_library(NAME kernels_matmul LAYER kernels ONE_THREAD
-  SRCS cpu/matmul.cc
+  SRCS cpu/matmul.cc cpu/matmul_choices.cc
   DEPS base kernels_amx
-  TESTS cpu/matmul_test.cc
+  TESTS cpu/matmul_test.cc cpu/matmul_choices_test.cc
   TEST_DEPS kernels_matmul_reference kernels_weights base)
 pelton_isa_kernels(kernels_matmul
   FILES cpu/matmul.kernel.cc cpu/matmul_dot_simple.kernel.cc cpu/matmul_dot_five.kernel.cc

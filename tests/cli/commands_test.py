@@ -136,9 +136,21 @@ class MeasureTest(unittest.TestCase):
             self.assertNotEqual(of("q8"), of("f16"))
             # A random model is unsteady; a trained one loses less than 0.1 %.
             self.assertAlmostEqual(of("q8") / of("f32"), 1, delta=0.05)
-        done = pelton("run", "tests/data/golden/deepseek-v3-fp8-edge", "x", "--kv-cache-dtype", "q8",
-                      code=2)
-        self.assertIn("--kv-cache-dtype q8: found a cache of latent rows", done.stderr)
+
+    def test_a_cache_that_does_not_fit_the_model_is_refused(self):
+        latent = "tests/data/golden/deepseek-v3-fp8-edge"
+        for model, dtype, words in [
+                (latent, "q8", "found a cache of latent rows, expected heads with keys and values; "
+                               "use f16 or f32"),
+                (latent, "fp8", "found latent rows of 64 + 16 numbers, expected a multiple of 128, "
+                                "and up to 1024 in all; use f16 or f32"),
+                (MODEL, "fp8", "found heads with keys and values, expected the latent rows of "
+                               "multi-head latent attention (DeepSeek V2 to V3.2); use q8, f16 or "
+                               "f32"),
+                ("tests/data/golden/qwen3", "fp8", "; use ")]:
+            done = pelton("run", model, "x", "--kv-cache-dtype", dtype, code=3)
+            self.assertIn(f"{model}: --kv-cache-dtype {dtype}: found ", done.stderr)
+            self.assertIn(words, done.stderr)
 
     def test_perplexity_is_that_of_the_prompts_log_probabilities(self):
         text = "It was the best of times, it was the worst of times. " * 40
@@ -192,6 +204,41 @@ class MeasureTest(unittest.TestCase):
     def test_doctor_names_the_kernels(self):
         out = json.loads(pelton("doctor", "--json", "--threads", 1))
         self.assertTrue(out)
+
+    def test_tune_writes_choices_that_others_follow(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "new" / "tuning.json"
+            out = pelton("tune", "--weights", "Q4_0", "--rounds", 1, "--out", file)
+            if "nothing to choose" in out:
+                self.skipTest("this processor has one kernel for everything")
+            self.assertIn("| rows |", out)
+            self.assertIn(f"written to {file}", out)
+            tuning = json.loads(file.read_text())
+            self.assertTrue(tuning["matmul"])
+            self.assertEqual({choice["weights"] for choice in tuning["matmul"]}, {"Q4_0"})
+            # What was found of other formats stays.
+            pelton("tune", "--weights", "Q8_0", "--rounds", 1, "--out", file)
+            both = json.loads(file.read_text())["matmul"]
+            self.assertEqual([c for c in both if c["weights"] == "Q4_0"], tuning["matmul"])
+            self.assertTrue([c for c in both if c["weights"] == "Q8_0"])
+            ask = ["run", MODEL, "--prompt-ids", ids_text(GOLDEN["prompts"][0]["ids"]), "--json",
+                   "--ignore-eos", "--temperature", 0, "--max-tokens", 8]
+            # Every choice gives the same answer, the slowest kernel too.
+            for choice in both:
+                choice["kernel"] = "generic"
+            slow = pathlib.Path(folder) / "slow.json"
+            slow.write_text(json.dumps({**tuning, "matmul": both}))
+            plain = json.loads(pelton(*ask, "--tuning", "off"))["ids"]
+            for followed in [file, slow]:
+                self.assertEqual(json.loads(pelton(*ask, "--tuning", followed))["ids"], plain)
+            slow.write_text(json.dumps({**tuning, "processor": "another"}))
+            self.assertIn("found choices for another", pelton(*ask, "--tuning", slow, code=2).stderr)
+            slow.write_text("{")
+            self.assertIn(str(slow), pelton(*ask, "--tuning", slow, code=2).stderr)
+            missing = pathlib.Path(folder) / "none.json"
+            self.assertIn("no such file", pelton(*ask, "--tuning", missing, code=2).stderr)
+        self.assertIn("expected one of Q4_0", pelton("tune", "--weights", "F32", code=2).stderr)
+        self.assertIn("--rounds", pelton("tune", "--rounds", 0, code=2).stderr)
 
 
 class TextTest(unittest.TestCase):

@@ -64,14 +64,18 @@ def write_vocabulary(folder):
                   "merges": []}}), encoding="utf-8")
 
 
-def make_model(folder):
+def make_model(folder, kv_rank=64):
     folder.mkdir()
     write_vocabulary(folder)
-    (folder / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps(CONFIG | {"kv_lora_rank": kv_rank}),
+                                        encoding="utf-8")
     draw = random.Random(1)
     header, data = {}, b""
     tensors = {name + ".weight": shape for name, shape in SHAPES.items()}
     tensors[LAYER + "self_attn.indexer.k_norm.bias"] = [32]
+    tensors[LAYER + "self_attn.kv_a_proj_with_mqa.weight"] = [kv_rank + 16, 64]
+    tensors[LAYER + "self_attn.kv_a_layernorm.weight"] = [kv_rank]
+    tensors[LAYER + "self_attn.kv_b_proj.weight"] = [128, kv_rank]
     for name, shape in tensors.items():
         count = shape[0] * (shape[1] if len(shape) > 1 else 1)
         mean = 1.0 if "norm.weight" in name else 0.0
@@ -167,6 +171,26 @@ class DeepSeekTest(unittest.TestCase):
             message = answer["choices"][0]["message"]
             self.assertEqual(message.get("reasoning_content"), "a" * 8 if thinks else None, fields)
             self.assertEqual(message["content"] or "", "" if thinks else "a" * 8)
+
+    def test_latent_rows_in_floats_of_8_bits(self):
+        model = str(self.folder / "v32_rank_128")
+        make_model(pathlib.Path(model), kv_rank=128)
+
+        def ask(*arguments):
+            done = subprocess.run([PELTON, *arguments], check=True, capture_output=True,
+                                  encoding="utf-8", timeout=120)
+            return json.loads(done.stdout)
+
+        # One layer of 128 + 16 numbers, and the indexer's 32 in f16.
+        for dtype, size in [("f16", 2 * 144 + 64), ("fp8", 128 + 4 + 2 * 16 + 64)]:
+            use = ask("inspect", model, "--memory", "--json", "--kv-cache-dtype", dtype)
+            self.assertEqual(use["kv_bytes_per_token"], size)
+        prompt = ",".join(str(i * 7 % 256) for i in range(60))
+        answers = {tokens: ask("run", model, "--prompt-ids", prompt, "--json", "--max-tokens", "24",
+                               "--ignore-eos", "--temperature", "0", "--kv-cache-dtype", "fp8",
+                               "--step-tokens", str(tokens))["ids"] for tokens in (1, 7, 512)}
+        self.assertEqual(answers[1], answers[512])
+        self.assertEqual(answers[7], answers[512])
 
     def test_calls_can_be_forced(self):
         units, kinds = ["c", "f \"x\""], [1, True, None, {"a": [2]}]

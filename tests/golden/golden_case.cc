@@ -117,7 +117,8 @@ Runner::Runner(const std::string& model_path, const RunnerOptions& options)
   Result<PackedStore> weights = PackedStore::Pack(*graph, pool_, [](const StoredTensor&) {});
   PELTON_CHECK(weights.ok(), weights.status().message().c_str());
   const bool exact = options.passes.numerics == Numerics::kExact;
-  KvCacheView view = CacheGeometryOf(files_->config, exact ? KvDType::kF32 : KvDType::kF16);
+  KvCacheView view = CacheGeometryOf(
+      files_->config, options.kv_dtype.value_or(exact ? KvDType::kF32 : KvDType::kF16));
   view.block_tokens = block_tokens_ = 32;
   view.num_blocks = (options.max_context + block_tokens_ - 1) / block_tokens_;
   Result<Arena> cache = Arena::Allocate(view.num_blocks * view.BlockBytes(), "cache");

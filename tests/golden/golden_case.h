@@ -50,7 +50,8 @@ struct RunnerOptions {
   size_t max_step_tokens = 256;
   size_t max_context = 512;
   bool need_invariant = true;
-  bool as_prompts = true;  // what is appended; else as if the model had generated it
+  std::optional<KvDType> kv_dtype = {};  // empty: f16, or f32 where the numerics are exact
+  bool as_prompts = true;                // what is appended; else as if the model had generated it
 };
 
 // A model on the executor alone: one sequence, its cache blocks in a scrambled order.

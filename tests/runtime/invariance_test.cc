@@ -5,10 +5,13 @@
 
 #include <bit>
 #include <cstdint>
+#include <cstdlib>
+#include <filesystem>
 #include <optional>
 #include <random>
 
 #include "golden_case.h"
+#include "latent_checkpoint.h"
 #include "model_engine.h"
 #include "runtime/engine/run_to_completion.h"
 
@@ -137,6 +140,19 @@ void CompareInCompany(std::mt19937& rng, int round, ModelEngineOptions options,
   }
 }
 
+// A folder for a model that a test makes.
+struct ModelFolder {
+  ModelFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "pelton_model_XXXXXX").string();
+    PELTON_CHECK(::mkdtemp(pattern.data()) != nullptr, "a folder can be made");
+    path = pattern;
+  }
+  ~ModelFolder() { std::filesystem::remove_all(path); }
+  ModelFolder(const ModelFolder&) = delete;
+  ModelFolder& operator=(const ModelFolder&) = delete;
+  std::string path;
+};
+
 class InvarianceTest : public testing::TestWithParam<PassOptions> {};
 
 TEST_P(InvarianceTest, ResultsDoNotDependOnWhatRunsBeside) {
@@ -190,6 +206,24 @@ TEST_P(InvarianceTest, NorWhereTheCacheHolds8Bits) {
   }
   EXPECT_GT(seen.preemptions, 0u);
   EXPECT_GT(seen.cached, 0u);
+}
+
+TEST_P(InvarianceTest, NorWhereLatentRowsAreInFloatsOf8Bits) {
+  std::mt19937 rng(20261130);
+  for (const bool indexer : {false, true}) {
+    Seen seen;
+    const ModelFolder folder;
+    golden::WriteLatentCheckpoint(folder.path, indexer);
+    const ModelEngineOptions options{
+        .path = folder.path, .passes = GetParam(), .kv_dtype = KvDType::kFp8};
+    const std::vector<Asked> asked = RandomRequests(rng, 24, VocabOf(options.path));
+    const std::vector<RequestResult> want = RunAlone(options, asked);
+    for (int round = 0; round < 4; ++round) {
+      CompareInCompany(rng, round, options, asked, want, seen);
+    }
+    EXPECT_GT(seen.preemptions, 0u);
+    EXPECT_GT(seen.cached, 0u);
+  }
 }
 
 // The same with guesses of the model's own layer: they change when a token comes, never which.

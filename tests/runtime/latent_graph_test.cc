@@ -1,6 +1,7 @@
 // A model's attention over a latent cache, dense and of the positions that an indexer chooses, from
 // graph to kernels: at every fusion level and however a sequence is cut, the result is that of the
 // formula.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -15,7 +16,7 @@
 namespace pelton {
 namespace {
 
-constexpr size_t kHeads = 3, kLatent = 40, kRope = 8, kVocab = 50, kContext = 70;
+constexpr size_t kHeads = 3, kLatent = 128, kRope = 8, kVocab = 50, kContext = 70;
 constexpr size_t kIndexHeads = 4, kIndexDim = 12;
 constexpr size_t kKeyCols = kLatent + kRope, kIndexAt = kHeads * kKeyCols + kKeyCols;
 constexpr size_t kWidth = kIndexAt + kIndexHeads * kIndexDim + kIndexHeads + kIndexDim;
@@ -163,7 +164,7 @@ std::vector<double> Formula(const std::vector<float>& table, const std::vector<f
 // [ids, heads * latent], the ids run in steps of `chunk`.
 std::vector<float> Attend(const std::vector<float>& table, const std::vector<float>& norm,
                           const std::vector<int32_t>& ids, size_t top, int fusion_level,
-                          size_t chunk) {
+                          size_t chunk, KvDType dtype = KvDType::kF32) {
   Graph graph = BuildGraph(table, norm, top);
   EXPECT_TRUE(RunPasses({.numerics = Numerics::kExact, .fusion_level = fusion_level}, graph).ok());
   const OpKind kind = top == 0 ? OpKind::kAttention : OpKind::kSparseAttention;
@@ -172,7 +173,7 @@ std::vector<float> Attend(const std::vector<float>& table, const std::vector<flo
   EXPECT_EQ(fused, fusion_level >= 1);
   ThreadPool pool(2);
   KvCacheView view{.data = nullptr,
-                   .dtype = KvDType::kF32,
+                   .dtype = dtype,
                    .num_blocks = DivUp(kContext, size_t{16}),
                    .layers = 2,
                    .kv_heads = 1,
@@ -238,6 +239,34 @@ TEST(LatentGraphTest, WithAnIndexerEveryLevelAndChunkGivesTheFormula) {
   for (const size_t top : {1, 16, 100}) {
     SCOPED_TRACE(top);
     CheckEveryLevelAndChunk(top);
+  }
+}
+
+// The same with latent rows in floats of 8 bits, up to their rounding.
+TEST(LatentGraphTest, InFloatsOf8BitsEveryLevelAndChunkIsNear) {
+  std::mt19937 rng(2);
+  std::normal_distribution<float> normal;
+  std::vector<float> table(kVocab * kWidth), norm(kLatent);
+  for (float& x : table) x = normal(rng);
+  for (float& x : norm) x = normal(rng);
+  std::vector<int32_t> ids(kContext);
+  for (int32_t& id : ids) id = static_cast<int32_t>(rng() % kVocab);
+  for (const size_t top : {0, 16}) {
+    const std::vector<double> want = Formula(table, norm, ids, top);
+    for (int level = 0; level <= 3; ++level) {
+      SCOPED_TRACE(fmt::format("top {} level {}", top, level));
+      const std::vector<float> whole =
+          Attend(table, norm, ids, top, level, kContext, KvDType::kFp8);
+      double error = 0, size = 0;
+      for (size_t i = 0; i < want.size(); ++i) {
+        error += (whole[i] - want[i]) * (whole[i] - want[i]);
+        size += want[i] * want[i];
+      }
+      EXPECT_LT(std::sqrt(error / size), 0.05);
+      for (const size_t chunk : {1, 7}) {
+        EXPECT_EQ(Attend(table, norm, ids, top, level, chunk, KvDType::kFp8), whole);
+      }
+    }
   }
 }
 

@@ -19,8 +19,8 @@ constexpr Pass kPasses[] = {
     {"remove-dead-code", "drop results that nobody reads", 1, false, false, RemoveDeadCode},
     {"recognize-attention", "scores, softmax and mix in one op", 1, false, true,
      RecognizeAttention},
-    {"expand-latent-attention", "keys and values of heads for rows of prompts", 1, true, true,
-     ExpandLatentAttention},
+    {"expand-latent-attention", "keys and values of heads for rows of prompts", 1, false, false,
+     ExpandLatentAttention, PackedFormat::kStored, true},
     {"fuse-rope-and-cache-write", "rotate k on its way into the cache", 1, false, true,
      FuseRopeAndCacheWrite},
     {"select-rows-early", "run the last layer for rows whose logits are wanted", 3, false, true,
@@ -86,7 +86,8 @@ Result<std::vector<PassReport>> RunPasses(const PassOptions& options, Graph& gra
       return std::find(names.begin(), names.end(), pass.name) != names.end();
     };
     const bool on = lists(options.switched_on);
-    if (lists(options.switched_off) || pass.fusion_level > options.fusion_level ||
+    if (lists(options.switched_off) || (pass.on_request && !on) ||
+        pass.fusion_level > options.fusion_level ||
         (pass.fast_only && !on && options.numerics != Numerics::kFast) ||
         (pass.weights != PackedFormat::kStored && pass.weights != options.weights)) {
       continue;

@@ -22,7 +22,8 @@ struct PassOptions {
   PackedFormat weights = PackedFormat::kStored;
   int fusion_level = 3;                   // 0..3, which passes may run
   std::vector<std::string> switched_off;  // names of passes to leave out
-  std::vector<std::string> switched_on;   // of those to run in both numerics, paying or not
+  // Names of passes to run in both numerics, paying or not, and where they are not asked for too.
+  std::vector<std::string> switched_on;
 };
 
 // InvalidArgument naming the option and the values that it may have.
@@ -37,6 +38,7 @@ struct Pass {
   bool must_pay;          // undone when the cost model says that the graph got slower
   bool (*run)(Graph& graph);
   PackedFormat weights = PackedFormat::kStored;  // W8: only where that is asked for
+  bool on_request = false;                       // left out unless it is switched on
 };
 
 // All passes in the order in which they run.

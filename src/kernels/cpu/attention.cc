@@ -57,6 +57,7 @@ AttentionScratch AttentionScratchOf(const AttentionArgs& a) noexcept {
 
 AttentionScratch TileScratchOf(const AttentionArgs& a, size_t pairs, size_t tiles) noexcept {
   const size_t key_dim = a.cache.head_dim;
+  constexpr size_t kBf16 = 2;
   AttentionScratch out{};
   out.pairs = RoundUp(pairs, 16);
   out.padded_value_dim = RoundUp(a.cache.ValueDim(), 16);
@@ -68,11 +69,12 @@ AttentionScratch TileScratchOf(const AttentionArgs& a, size_t pairs, size_t tile
   out.keys = take(2 * kPartitionKeys, sizeof(void*));
   out.values = take(a.ValuesAreInKeys() ? 0 : 2 * kPartitionKeys, sizeof(void*));
   out.zeros = take(std::max(RoundUp(key_dim, 16), out.padded_value_dim), sizeof(float));
+  out.decoded = take(a.cache.dtype == KvDType::kFp8 ? kPartitionKeys * key_dim : 0, kBf16);
   out.seen = take(out.pairs, 2 * sizeof(size_t));
   out.key_block = take(key_dim * kKeyBlock, sizeof(float));
   out.value_block = take(kKeyBlock * out.padded_value_dim, sizeof(float));
   out.scores = take(out.pairs * kPartitionKeys, sizeof(float));
-  constexpr size_t kBf16 = 2, kWeightPairs = 32;
+  constexpr size_t kWeightPairs = 32;
   const bool on_tiles = TakesTiles(a.cache);
   if (on_tiles) {
     out.row_tiles = take(kPartitionKeys * key_dim, kBf16);

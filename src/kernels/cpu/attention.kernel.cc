@@ -48,8 +48,8 @@ class VectorProducts {
     if (direct_) {
       for (size_t key = whole.begin; key < whole.end; key += kLanes) {
         PrefetchVector(s_.now.k_rows, key + kLanes);
-        DotKeysOfRows(s_.pairs, s_.queries, s_.now.k_rows + key, s_.next.k_rows + key, s_.key_dim,
-                      s_.scores + key, kPartitionKeys);
+        DotKeysOfRows(s_.pairs, s_.queries, s_.now.k_rows + key, s_.next.k_rows + key,
+                      s_.stored_bytes, s_.key_dim, s_.scores + key, kPartitionKeys);
       }
       return;
     }
@@ -83,7 +83,8 @@ class VectorProducts {
     float* sums = s_.sums + pair * s_.padded_value_dim;
     if (direct_) {
       MulAddRows(rows, vectors, weights, kPartitionKeys,
-                 ScatteredRows<Element>{s_.now.v_rows + keys.begin, s_.next.v_rows + keys.begin, 0},
+                 ScatteredRows<Element>{s_.now.v_rows + keys.begin, s_.next.v_rows + keys.begin,
+                                        s_.stored_bytes, 0},
                  n, true, sums, s_.padded_value_dim);
     } else {
       MulAddRows(

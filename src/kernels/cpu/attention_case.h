@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numeric>
 
@@ -144,7 +145,36 @@ class AttentionCase {
     return rows + p % shape_.block_tokens * cache_.RowBytes();
   }
 
+  // A row of KvDType::kFp8. What is not finite is the scale's.
+  void SetFp8Row(std::byte* row, const std::vector<float>& values) const {
+    std::byte* scales = row + shape_.dim;
+    std::byte* rest = scales + shape_.dim / kFp8Group * sizeof(float);
+    for (size_t g = 0; g < shape_.dim / kFp8Group; ++g) {
+      const float* x = &values[g * kFp8Group];
+      float largest = 0;
+      for (size_t i = 0; i < kFp8Group; ++i) {
+        largest = std::abs(x[i]) <= largest ? largest : std::abs(x[i]);
+      }
+      const float scale =
+          std::isfinite(largest) ? std::exp2(std::ceil(std::log2(largest / 448))) : largest;
+      std::memcpy(scales + g * sizeof(scale), &scale, sizeof(scale));
+      for (size_t i = 0; i < kFp8Group; ++i) {
+        const float y = std::isfinite(scale) ? std::abs(x[i] / scale) : 1.0f;
+        // Units of 2^(exponent - 3), of which a code with this exponent has 8 to 15.
+        const int exponent = std::max(y == 0 ? -6 : std::ilogb(y), -6);
+        const long units = std::lrint(std::ldexp(y, 3 - exponent));
+        row[g * kFp8Group + i] =
+            static_cast<std::byte>((std::signbit(x[i]) ? 0x80 : 0) | ((exponent + 6) * 8 + units));
+      }
+    }
+    for (size_t d = shape_.dim; d < values.size(); ++d) {
+      const auto half = static_cast<uint16_t>(std::bit_cast<uint32_t>(values[d]) >> 16);
+      std::memcpy(rest + (d - shape_.dim) * sizeof(half), &half, sizeof(half));
+    }
+  }
+
   void SetRow(std::byte* row, const std::vector<float>& values) {
+    if (shape_.dtype == KvDType::kFp8) return SetFp8Row(row, values);
     if (shape_.dtype == KvDType::kQ8) {
       float largest = 0;
       for (const float x : values) largest = std::abs(x) <= largest ? largest : std::abs(x);

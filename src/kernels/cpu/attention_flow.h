@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/cpu/attention_state.h"
+#include "kernels/cpu/fp8_row.h"
 
 // Compiled once per ISA; no std containers or algorithms here.
 namespace pelton::cpu::KERNEL_ISA {
@@ -18,6 +19,9 @@ class TileAttention {
   TileAttention(const AttentionArgs& args, const AttentionScratch& layout, std::byte* scratch)
       : s_(args, layout, scratch), products_(s_, layout, scratch) {
     __builtin_memset(scratch + layout.zeros, 0, kRowHeader<Element> * sizeof(Element));
+    if constexpr (kIsDecoded<Element>) {
+      decoded_ = reinterpret_cast<Element*>(scratch + layout.decoded);
+    }
     zeros_ = reinterpret_cast<Element*>(scratch + layout.zeros) + kRowHeader<Element>;
     maxima_ = reinterpret_cast<float*>(scratch + layout.maxima);
     totals_ = reinterpret_cast<float*>(scratch + layout.totals);
@@ -37,6 +41,7 @@ class TileAttention {
       s_.now = s_.next;
       s_.next = free;
       FindRows(s_.now.origin + kPartitionKeys, s_.next);
+      if constexpr (kIsDecoded<Element>) DecodeRows();
       RunPartition();
     }
     Finish();
@@ -157,6 +162,7 @@ class TileAttention {
   // The same for places in the list of the tile's only row.
   void FindListedRows(Partition<Element>& partition) const {
     const size_t block_tokens = s_.args.cache.block_tokens;
+    const size_t stride = s_.args.cache.RowBytes() / sizeof(Element);
     const size_t row = static_cast<size_t>(tile_->sequence->first_row) + tile_->first_row;
     const int32_t* positions = s_.args.positions + row * s_.args.top + partition.origin;
     for (size_t key = partition.keys.begin; key < partition.keys.end; ++key) {
@@ -165,7 +171,15 @@ class TileAttention {
       // Keys and values are in one row.
       partition.k_rows[key] =
           reinterpret_cast<const Element*>(s_.args.cache.K(block, s_.args.layer, 0)) +
-          position % block_tokens * s_.key_dim;
+          position % block_tokens * stride;
+    }
+  }
+  // Of the partition that is worked on; each row once for all pairs, and for scores and values.
+  void DecodeRows() {
+    for (size_t key = s_.now.keys.begin; key < s_.now.keys.end; ++key) {
+      Element* row = decoded_ + key * s_.key_dim;
+      DecodeFp8Row(s_.args.cache, reinterpret_cast<const std::byte*>(s_.now.k_rows[key]), row);
+      s_.now.k_rows[key] = row;
     }
   }
   void SetZeros(Partition<Element>& partition, size_t key) const {
@@ -264,9 +278,10 @@ class TileAttention {
 
   AttentionState<Element> s_;
   Products<Element> products_;
-  Element* zeros_;  // for keys that do not exist
-  float* maxima_;   // [pairs] largest score so far
-  float* totals_;   // [pairs] sum of weights so far
+  Element* zeros_;              // for keys that do not exist
+  Element* decoded_ = nullptr;  // [kPartitionKeys][key_dim], where rows are decoded
+  float* maxima_;               // [pairs] largest score so far
+  float* totals_;               // [pairs] sum of weights so far
 
   const AttentionTile* tile_ = nullptr;
   size_t heads_ = 0;
@@ -298,6 +313,8 @@ void RunAttention(const AttentionArgs& a, size_t begin, size_t end, std::byte* s
       return RunAttentionUnits<F16, Products>(a, begin, end, scratch);
     case KvDType::kQ8:
       return RunAttentionUnits<Code8, Products>(a, begin, end, scratch);
+    case KvDType::kFp8:
+      return RunAttentionUnits<Bf16, Products>(a, begin, end, scratch);
   }
 }
 

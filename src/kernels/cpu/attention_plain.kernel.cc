@@ -1,4 +1,5 @@
 // Compiled once per ISA by pelton_isa_kernels(); include no std containers or algorithms here.
+#include "kernels/cpu/fp8_row.h"
 #include "kernels/cpu/row_output.h"
 #include "kernels/ops/attention.h"
 
@@ -52,6 +53,27 @@ void ForEachPiece(const Args& a, const PlainUnit& unit, size_t kv_head, bool val
   }
 }
 
+// A row of the cache as Element: where it lies, or decoded.
+template <typename Element>
+class RowReader {
+ public:
+  explicit RowReader(const KvCacheView&) {}
+  const Element* Read(const Element* stored) const { return stored; }
+};
+template <>
+class RowReader<Bf16> {
+ public:
+  explicit RowReader(const KvCacheView& cache) : cache_(cache) {}
+  const Bf16* Read(const Bf16* stored) {
+    DecodeFp8Row(cache_, reinterpret_cast<const std::byte*>(stored), row_);
+    return row_;
+  }
+
+ private:
+  const KvCacheView& cache_;
+  alignas(64) Bf16 row_[kFp8MaxDim];
+};
+
 template <typename Element>
 float Dot(const float* q, const Element* k, size_t dim) {
   F32 sum = Zero();
@@ -65,6 +87,7 @@ template <typename Element>
 void Scores(const KvScoresArgs& a, size_t begin, size_t end) {
   const size_t dim = a.cache.ValueDim(), rest = a.cache.head_dim - dim;
   const size_t group = a.heads / a.cache.kv_heads;
+  RowReader<Element> reader(a.cache);
   for (size_t u = begin; u < end; ++u) {
     const PlainUnit unit(a, u);
     const float* q = a.q + unit.row * a.q_stride + unit.head * dim;
@@ -74,7 +97,7 @@ void Scores(const KvScoresArgs& a, size_t begin, size_t end) {
     ForEachPiece<Element>(a, unit, unit.head / group, false,
                           [&](size_t j, size_t count, const Element* keys, size_t stride) {
                             for (size_t i = 0; i < count; ++i) {
-                              const Element* key = keys + i * stride;
+                              const Element* key = reader.Read(keys + i * stride);
                               float score = Dot(q, key, dim);
                               if (rest != 0) score += Dot(q_rope, key + dim, rest);
                               scores[j + i] = score * RowScale(key);
@@ -101,6 +124,7 @@ void AddScaled(float weight, const Element* v, size_t dim, float* out) {
 template <typename Element>
 void Mix(const KvMixArgs& a, size_t begin, size_t end) {
   const size_t dim = a.cache.ValueDim(), group = a.heads / a.cache.kv_heads;
+  RowReader<Element> reader(a.cache);
   for (size_t u = begin; u < end; ++u) {
     const PlainUnit unit(a, u);
     const float* weights = a.weights + u * a.weights_stride;
@@ -109,7 +133,7 @@ void Mix(const KvMixArgs& a, size_t begin, size_t end) {
     ForEachPiece<Element>(a, unit, unit.head / group, true,
                           [&](size_t j, size_t count, const Element* values, size_t stride) {
                             for (size_t i = 0; i < count; ++i) {
-                              const Element* value = values + i * stride;
+                              const Element* value = reader.Read(values + i * stride);
                               AddScaled(weights[j + i] * RowScale(value), value, dim, out);
                             }
                           });
@@ -126,6 +150,8 @@ void KvScores(const KvScoresArgs& a, size_t begin, size_t end, std::byte*) noexc
       return Scores<F16>(a, begin, end);
     case KvDType::kQ8:
       return Scores<Code8>(a, begin, end);
+    case KvDType::kFp8:
+      return Scores<Bf16>(a, begin, end);
   }
 }
 
@@ -137,6 +163,8 @@ void KvMix(const KvMixArgs& a, size_t begin, size_t end, std::byte*) noexcept {
       return Mix<F16>(a, begin, end);
     case KvDType::kQ8:
       return Mix<Code8>(a, begin, end);
+    case KvDType::kFp8:
+      return Mix<Bf16>(a, begin, end);
   }
 }
 

@@ -24,12 +24,19 @@ inline Range Intersect(Range a, Range b) {
 }
 inline Range Shift(Range a, size_t origin) { return {a.begin - origin, a.end - origin}; }
 
+// Whether rows of the cache become rows of Element before they are used: those of KvDType::kFp8,
+// which hold no bf16 but where rotary lanes lie.
+template <typename Element>
+inline constexpr bool kIsDecoded = false;
+template <>
+inline constexpr bool kIsDecoded<Bf16> = true;
+
 // Up to kPartitionKeys keys and values of one KV head.
 template <typename Element>
 struct Partition {
   size_t origin;           // position of its first key, a multiple of kPartitionKeys
   Range keys;              // those that some pair of the tile sees, counted from origin
-  const Element** k_rows;  // [kPartitionKeys]
+  const Element** k_rows;  // [kPartitionKeys]; to be decoded, of the next partition: as stored
   const Element** v_rows;  // [kPartitionKeys]; k_rows where values are in keys
 };
 
@@ -41,7 +48,8 @@ struct AttentionState {
       : args(a),
         key_dim(a.cache.head_dim),
         value_dim(a.cache.ValueDim()),
-        padded_value_dim(layout.padded_value_dim) {
+        padded_value_dim(layout.padded_value_dim),
+        stored_bytes(kIsDecoded<Element> ? a.cache.RowBytes() : key_dim * sizeof(Element)) {
     const auto k_rows = reinterpret_cast<const Element**>(scratch + layout.keys);
     const auto v_rows =
         a.ValuesAreInKeys() ? k_rows : reinterpret_cast<const Element**>(scratch + layout.values);
@@ -67,11 +75,12 @@ struct AttentionState {
   const size_t key_dim;
   const size_t value_dim;
   const size_t padded_value_dim;
-  size_t pairs = 0;  // of the tile
-  Range* seen;       // [pairs] keys of the partition
-  float* queries;    // [pairs][key_dim], scaled
-  float* scores;     // [pairs][kPartitionKeys], then weights
-  float* sums;       // [pairs][padded_value_dim] of weighted values
+  const size_t stored_bytes;  // of a key in the cache, or a value
+  size_t pairs = 0;           // of the tile
+  Range* seen;                // [pairs] keys of the partition
+  float* queries;             // [pairs][key_dim], scaled
+  float* scores;              // [pairs][kPartitionKeys], then weights
+  float* sums;                // [pairs][padded_value_dim] of weighted values
   Partition<Element> now;
   Partition<Element> next;
   // Another tile met this partition before and left in the scratch memory what Products makes of
@@ -83,7 +92,7 @@ struct AttentionState {
   void PrefetchRows(const Element* const* rows, Range keys) const {
     for (size_t key = keys.begin; key < keys.end; ++key) {
       const auto* row = reinterpret_cast<const std::byte*>(rows[key]);
-      for (size_t i = 0; i < key_dim * sizeof(Element); i += 64) PrefetchFar(row + i);
+      for (size_t i = 0; i < stored_bytes; i += 64) PrefetchFar(row + i);
     }
   }
 };

@@ -73,9 +73,10 @@ AttentionShape RandomShapeOverLatents(std::mt19937& rng) {
   AttentionShape shape;
   shape.kv_heads = 1;
   shape.heads = pick({1, 2, 3, 8, 16});
-  shape.dim = pick({8, 32, 40, 128, 512});
+  shape.dim = pick({8, 32, 40, 128, 256, 512});
   shape.rope_dim = pick({4, 8, 32, 64});
   shape.dtype = rng() % 2 == 0 ? KvDType::kF32 : KvDType::kF16;
+  if (shape.dim % kFp8Group == 0 && rng() % 3 != 0) shape.dtype = KvDType::kFp8;
   shape.block_tokens = pick({1, 5, 16, 32, 64, 1000});
   const size_t sequences = 1 + rng() % 3;
   for (size_t s = 0; s < sequences; ++s) {
@@ -102,8 +103,8 @@ void Randomise(std::mt19937& rng, AttentionArgs& args) {
 std::string Describe(const AttentionShape& shape, const AttentionArgs& args) {
   std::string out = "heads " + std::to_string(shape.heads) + "/" + std::to_string(shape.kv_heads) +
                     " dim " + std::to_string(shape.dim) + "+" + std::to_string(shape.rope_dim) +
-                    " block " + std::to_string(shape.block_tokens) + " bytes " +
-                    std::to_string(KvElementBytes(shape.dtype)) + " window " +
+                    " block " + std::to_string(shape.block_tokens) + " dtype " +
+                    std::to_string(static_cast<int>(shape.dtype)) + " window " +
                     std::to_string(args.window) + " cap " + std::to_string(args.soft_cap) +
                     (args.sinks != nullptr ? " sinks" : "");
   for (const auto& [count, context] : shape.sequences) {
@@ -350,11 +351,14 @@ TEST(AttentionTest, BitsDoNotDependOnUnitsChunksOrNeighbours) {
 TEST(AttentionTest, UnseenKeysAreNotTouchedAndSeenNansAreKept) {
   std::mt19937 rng(9);
   const float inf = std::numeric_limits<float>::infinity();
-  for (const auto& [dtype, rope_dim] : {std::pair(KvDType::kF32, 0), std::pair(KvDType::kF16, 0),
-                                        std::pair(KvDType::kQ8, 0), std::pair(KvDType::kF32, 8)}) {
+  for (const auto& [dtype, rope_dim] :
+       {std::pair(KvDType::kF32, 0), std::pair(KvDType::kF16, 0), std::pair(KvDType::kQ8, 0),
+        std::pair(KvDType::kF32, 8), std::pair(KvDType::kFp8, 8)}) {
+    const size_t dim = dtype == KvDType::kQ8 ? 64 : dtype == KvDType::kFp8 ? 128 : 40;
+
     AttentionCase c(rng, {.heads = 3,
                           .kv_heads = 1,
-                          .dim = dtype == KvDType::kQ8 ? size_t{64} : size_t{40},
+                          .dim = dim,
                           .dtype = dtype,
                           .rope_dim = static_cast<size_t>(rope_dim),
                           .sequences = {{20, 300}}});

@@ -38,6 +38,7 @@ struct AttentionScratch {
   size_t keys;         // const void* [2][kPartitionKeys]: K rows of this and the next partition
   size_t values;       // const void* [2][kPartitionKeys]: V rows of the same, unless they are K's
   size_t zeros;        // [key dim, or padded_value_dim] elements of value 0, for missing keys
+  size_t decoded;      // bf16 [kPartitionKeys][key dim]: rows of KvDType::kFp8
   size_t seen;         // size_t [pairs][2]: keys of the partition that a pair sees
   size_t key_block;    // f32 [key dim][kKeyBlock]
   size_t value_block;  // f32 [kKeyBlock][padded_value_dim]

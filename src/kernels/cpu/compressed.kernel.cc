@@ -181,12 +181,13 @@ class Attender {
     // Whole vectors of keys are multiplied; what the last one repeats is not read.
     for (size_t i = count_; i % kLanes != 0; ++i) keys_[i] = keys_[count_ - 1];
     for (size_t i = 0; i < count_; i += kLanes) {
-      DotKeysOfRows(heads_, queries_, keys_ + i, keys_ + i, dim_, scores_ + i,
-                    kCompressedPartition);
+      DotKeysOfRows(heads_, queries_, keys_ + i, keys_ + i, dim_ * sizeof(Element), dim_,
+                    scores_ + i, kCompressedPartition);
     }
     for (size_t h = 0; h < heads_; ++h) Weigh(h, scores_ + h * kCompressedPartition);
     MulAddRows(heads_, dim_ / kLanes, scores_, kCompressedPartition,
-               ScatteredRows<Element>{keys_, keys_, 0}, count_, true, sums_, dim_);
+               ScatteredRows<Element>{keys_, keys_, dim_ * sizeof(Element), 0}, count_, true, sums_,
+               dim_);
     count_ = 0;
   }
 
@@ -240,7 +241,8 @@ void CompressWrite(const CompressWriteArgs& a, size_t begin, size_t end, std::by
     case KvDType::kF16:
       return WriteRows<F16>(a, begin, end);
     case KvDType::kQ8:
-      return;  // such caches have no entries and no index
+    case KvDType::kFp8:
+      return;  // such caches have no entries
   }
 }
 
@@ -254,7 +256,8 @@ void Compress(const CompressArgs& a, size_t begin, size_t end, std::byte* scratc
     case KvDType::kF16:
       return run(Compressor<F16>(a, scratch));
     case KvDType::kQ8:
-      return;  // such caches have no entries and no index
+    case KvDType::kFp8:
+      return;  // such caches have no entries
   }
 }
 
@@ -269,7 +272,8 @@ void CompressedAttention(const CompressedAttentionArgs& a, size_t begin, size_t 
     case KvDType::kF16:
       return run(Attender<F16>(a, scratch));
     case KvDType::kQ8:
-      return;  // such caches have no entries and no index
+    case KvDType::kFp8:
+      return;  // such caches have no entries
   }
 }
 

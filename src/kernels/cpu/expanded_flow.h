@@ -2,6 +2,7 @@
 
 #include "kernels/cpu/attention_flow.h"
 #include "kernels/cpu/expanded_tiles.h"
+#include "kernels/cpu/fp8_row.h"
 
 // Compiled once per ISA; no std containers or algorithms here.
 namespace pelton::cpu::KERNEL_ISA {
@@ -83,6 +84,11 @@ class ExpandedHead {
     const size_t count = partition_.keys.end;
     for (size_t key = 0; key < count; ++key) {
       const Element* row = RowAt(unit, partition_.origin + key);
+      [[maybe_unused]] alignas(64) Element decoded[kIsDecoded<Element> ? kFp8MaxDim : 1];
+      if constexpr (kIsDecoded<Element>) {
+        DecodeFp8Row(a_.cache, reinterpret_cast<const std::byte*>(row), decoded);
+        row = decoded;
+      }
       Widen(row, rank_, latent_ + key * rank_);
       Widen(row + rank_, rope_, keys_ + key * key_dim_ + (key_dim_ - rope_));
     }
@@ -150,6 +156,8 @@ void RunExpanded(const ExpandedAttentionArgs& a, size_t begin, size_t end, std::
       return RunExpandedUnits<float, Products, Session>(a, begin, end, scratch);
     case KvDType::kF16:
       return RunExpandedUnits<F16, Products, Session>(a, begin, end, scratch);
+    case KvDType::kFp8:
+      return RunExpandedUnits<Bf16, Products, Session>(a, begin, end, scratch);
     case KvDType::kQ8:  // no latent cache
       return;
   }

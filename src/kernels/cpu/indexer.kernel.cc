@@ -95,24 +95,26 @@ void Scores(const IndexScoresArgs& a, size_t begin, size_t end, std::byte* scrat
 }  // namespace
 
 void IndexWrite(const IndexWriteArgs& a, size_t begin, size_t end, std::byte*) noexcept {
-  switch (a.cache.dtype) {
+  switch (a.cache.IndexDType()) {
     case KvDType::kF32:
       return WriteKeys<float>(a, begin, end);
     case KvDType::kF16:
       return WriteKeys<F16>(a, begin, end);
     case KvDType::kQ8:
-      return;  // such caches have no index
+    case KvDType::kFp8:
+      return;  // no index is of these
   }
 }
 
 void IndexScores(const IndexScoresArgs& a, size_t begin, size_t end, std::byte* scratch) noexcept {
-  switch (a.cache.dtype) {
+  switch (a.cache.IndexDType()) {
     case KvDType::kF32:
       return Scores<float>(a, begin, end, scratch);
     case KvDType::kF16:
       return Scores<F16>(a, begin, end, scratch);
     case KvDType::kQ8:
-      return;  // such caches have no index
+    case KvDType::kFp8:
+      return;  // no index is of these
   }
 }
 

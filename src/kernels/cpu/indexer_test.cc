@@ -32,7 +32,7 @@ IndexShape RandomIndexShape(std::mt19937& rng) {
   };
   IndexShape shape{.heads = pick({1, 2, 7, 16, 64}),
                    .dim = pick({4, 8, 20, 32, 128}),
-                   .dtype = rng() % 2 == 0 ? KvDType::kF32 : KvDType::kF16,
+                   .dtype = std::vector{KvDType::kF32, KvDType::kF16, KvDType::kFp8}[rng() % 3],
                    .block_tokens = pick({1, 16, 32, 100}),
                    .contexts = {}};
   for (size_t s = 0; s < 1 + rng() % 3; ++s) {
@@ -80,9 +80,9 @@ class IndexCase {
             .num_blocks = blocks,
             .layers = 3,
             .kv_heads = 1,
-            .head_dim = 6,
+            .head_dim = kFp8Group + 2,
             .block_tokens = shape.block_tokens,
-            .value_dim = 4,
+            .value_dim = kFp8Group,
             .index_dim = shape.dim};
   }
   size_t QCols() const { return s_.heads * s_.dim; }
@@ -288,16 +288,17 @@ AttentionShape SparseShape(std::mt19937& rng) {
   AttentionShape shape;
   shape.heads = std::vector<size_t>{1, 5, 16, 150}[rng() % 4];
   shape.kv_heads = 1;
-  shape.dim = std::vector<size_t>{8, 40, 64}[rng() % 3];
+  shape.dim = std::vector<size_t>{8, 40, 64, 128, 256}[rng() % 5];
   shape.rope_dim = std::vector<size_t>{4, 8, 32}[rng() % 3];
   shape.dtype = rng() % 2 == 0 ? KvDType::kF32 : KvDType::kF16;
+  if (shape.dim % kFp8Group == 0) shape.dtype = KvDType::kFp8;
   shape.block_tokens = std::vector<size_t>{1, 16, 32}[rng() % 3];
   shape.sequences = {{3, 3}, {1, 290}, {20, 70}};
   return shape;
 }
 
 TEST(SparseAttentionTest, MatchesReferenceAndDoesNotDependOnNeighbours) {
-  for (uint32_t seed = 1; seed <= 12; ++seed) {
+  for (uint32_t seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937 rng(seed);
     AttentionCase c(rng, SparseShape(rng));
@@ -355,7 +356,7 @@ TEST(SparseAttentionTest, OfPromptsIsNearReference) {
     SCOPED_TRACE(seed);
     std::mt19937 rng(seed);
     AttentionShape shape = SparseShape(rng);
-    shape.dim = 64;
+    shape.dim = shape.dtype == KvDType::kFp8 ? 128 : 64;
     shape.rope_dim = 32;
     AttentionCase c(rng, shape);
     const std::vector<int32_t> positions = RandomPositions(rng, c.spans(), 40);

@@ -41,6 +41,7 @@ inline LatentShape RandomLatentShape(std::mt19937& rng) {
                     .value = pick({8, 24, 32}),
                     .dtype = rng() % 2 == 0 ? KvDType::kF32 : KvDType::kF16,
                     .block_tokens = pick({1, 16, 32, 100})};
+  if (shape.latent % kFp8Group == 0 && rng() % 2 == 0) shape.dtype = KvDType::kFp8;
   for (size_t s = 0; s < 1 + rng() % 3; ++s) {
     shape.contexts.push_back(static_cast<int32_t>(pick({1, 7, 40, 90, 257, 300})));
   }
@@ -61,6 +62,12 @@ class LatentCase {
     // What an f16 cache keeps exactly: the two forms see the same numbers.
     for (std::vector<float>* values : {&c_, &k_rope_}) {
       for (float& x : *values) x = HalfToFloat(reference::RoundToHalf(x));
+    }
+    if (s_.dtype == KvDType::kFp8) {
+      // Quarters up to 3.75, which have 4 significant bits, and 8.
+      for (std::vector<float>* values : {&c_, &k_rope_}) {
+        for (float& x : *values) x = std::clamp(std::nearbyint(4 * x), -15.0f, 15.0f) / 4;
+      }
     }
     q_nope_ = RandomValues(rng, tokens_ * s_.heads * s_.nope);
     q_rope_ = RandomValues(rng, tokens_ * s_.heads * s_.rope);

@@ -154,9 +154,8 @@ size_t BytesOfPanel(const PanelFormat& format, DType dtype, size_t cols) {
          GroupHeaderBytes(format, rest) + codes;
 }
 
-}  // namespace
-
-void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scratch) noexcept {
+void RunRows(const MatmulArgs& args, size_t begin, size_t end, std::byte* scratch,
+             bool decode_once) {
   const bool gated = args.gate != GateActivation::kNone;
   const DType dtype = args.weights.dtype;
   const PanelFormat format = *PanelFormatOf(dtype);
@@ -193,8 +192,9 @@ void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scra
       for (size_t pair = 0; pair < pairs; ++pair) {
         const std::byte* panels = args.weights.data + (unit * pairs + pair) * pair_bytes;
         if (args.x_quantized != nullptr) {
-          const DotRows dot_rows = {x.Values(row), QuantizedRows::RowBytes(cols), factors,
-                                    factor_stride, rows};
+          const DotRows dot_rows = {x.Values(row), QuantizedRows::RowBytes(cols),
+                                    factors,       factor_stride,
+                                    rows,          decode_once};
           DotFor(dtype)(panels, cols, dot_rows, y + 32 * pair, y_stride, piece);
           continue;
         }
@@ -207,5 +207,18 @@ void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scra
     }
   }
 }
+
+}  // namespace
+
+void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scratch) noexcept {
+  RunRows(args, begin, end, scratch, false);
+}
+
+#if defined(__AVX512VNNI__) && !defined(KERNEL_TILES)
+void RunMatmulDecodeOnce(const MatmulArgs& args, size_t begin, size_t end,
+                         std::byte* scratch) noexcept {
+  RunRows(args, begin, end, scratch, true);
+}
+#endif
 
 }  // namespace pelton::cpu::KERNEL_ISA

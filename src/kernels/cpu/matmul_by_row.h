@@ -9,6 +9,20 @@
 
 namespace pelton::cpu::KERNEL_ISA {
 
+inline constexpr bool kSumsHaveTerms = true;
+
+// A piece of a pair of panels: quads [columns / 4][2 panels] of codes, 16 KiB, half an L1 cache.
+inline constexpr size_t kByRowPieceBlocks = 16;
+inline constexpr size_t kPieceQuadBytes = 128;
+
+// Copies `blocks` blocks of one panel's codes to its place in a piece, through `prepare`.
+template <typename Prepare>
+void CopyPiece(const std::byte* codes, size_t blocks, std::byte* out, Prepare prepare) {
+  for (size_t q = 0; q < blocks * 8; ++q) {
+    StoreQuad(out + q * kPieceQuadBytes, prepare(LoadQuad(codes + q * 64)));
+  }
+}
+
 // One panel and R rows: a block of codes stays in registers while every row uses it, and the panel
 // is one stream.
 template <int R>

@@ -11,7 +11,7 @@ void DotPanelPairByRow(const std::byte* panels, size_t cols, const DotRows& rows
   const size_t blocks = (cols + kBlockCols - 1) / kBlockCols;
   const size_t panel_bytes = kRowScaleBytes + blocks * kByRowBlockBytes;
   SumPairByRow(panels, panel_bytes, blocks, rows, y, y_stride, scratch);
-  ScaleSums(panels, panel_bytes, rows, y, y_stride);
+  ScaleSums<kSumsHaveTerms>(panels, panel_bytes, rows, y, y_stride);
 }
 
 }  // namespace pelton::cpu::KERNEL_ISA

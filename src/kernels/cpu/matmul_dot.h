@@ -225,7 +225,7 @@ void DotPanelPair(const std::byte* panels, size_t cols, const DotRows& rows, flo
   const size_t blocks = (cols + kBlockCols - 1) / kBlockCols;
   using C = PanelCodes<kDType>;
   constexpr size_t kFew = C::kMinimum || C::kSubs == 2 ? kDotFewRowsScaled : kDotFewRows;
-  if (rows.count <= kFew || rows.count <= kDotChunkedRows) {
+  if (rows.count <= kFew || (kDotChunked && !rows.decode_once)) {
     // In chunks of nearly equal size: a short one would wait for its own latencies.
     const size_t most = rows.count <= kFew ? kFew : kDotChunkRows;
     const size_t chunks = (rows.count + most - 1) / most;

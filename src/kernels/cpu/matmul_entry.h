@@ -13,7 +13,10 @@ void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scra
 }
 namespace avx512 {
 void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scratch) noexcept;
-}
+// With weights that are decoded once for many rows of 8 bits.
+void RunMatmulDecodeOnce(const MatmulArgs& args, size_t begin, size_t end,
+                         std::byte* scratch) noexcept;
+}  // namespace avx512
 // With the integer dot products of AMX; activations of 8 bits only.
 namespace amx {
 void RunMatmul(const MatmulArgs& args, size_t begin, size_t end, std::byte* scratch) noexcept;

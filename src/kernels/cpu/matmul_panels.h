@@ -20,6 +20,9 @@ struct DotRows {
   const float* factors;
   size_t factor_stride;
   size_t count;
+  // Whether many rows sweep pieces of weights that are decoded once. Else they pass the panel in
+  // chunks that decode it again, where the instruction set has registers for that.
+  bool decode_once = false;
 };
 
 struct FmaRows {

@@ -23,19 +23,21 @@ struct DenseRows {
   const float* data;
   size_t stride;
 };
-// Rows anywhere. As each is read, the row of the same number in `next` is brought towards the
-// processor.
+// Rows anywhere. As each is read, the row of the same number in `next`, of next_bytes, is brought
+// towards the processor.
 template <typename Element>
 struct ScatteredRows {
   F32 operator()(size_t k, size_t c) const {
     const size_t i = first + c * F32::kLanes;
-    if (i * sizeof(Element) % 64 == 0) PrefetchFar(next[k] + i);
+    const size_t byte = i * sizeof(Element);
+    if (byte % 64 == 0 && byte < next_bytes) PrefetchFar(next[k] + i);
     return Load(rows[k] + i);
   }
   void Skip(size_t vectors) { first += vectors * F32::kLanes; }
 
   const Element* const* rows;
   const Element* const* next;
+  size_t next_bytes;
   size_t first;
 };
 
@@ -129,10 +131,11 @@ inline void TransposeKeys(const Element* const* keys, size_t dim, size_t stride,
 }
 
 // out[r][l] = q[r][0] keys[l][0] + ... + q[r][dim - 1] keys[l][dim - 1], added in that order, for
-// r < kRows and one vector of keys; brings `next` towards the processor. Requires: dim % 8 == 0.
+// r < kRows and one vector of keys; brings next_bytes of each of `next` towards the processor.
+// Requires: dim % 8 == 0.
 template <size_t kRows, typename Element>
-void DotKeys(const float* q, const Element* const* keys, const Element* const* next, size_t dim,
-             float* out, size_t out_stride) {
+void DotKeys(const float* q, const Element* const* keys, const Element* const* next,
+             size_t next_bytes, size_t dim, float* out, size_t out_stride) {
   // Lines of `next` for 8 elements of all keys: each step asks for as many, the next rows of a
   // group of F32::kLanes.
   constexpr size_t kLineElements = 64 / sizeof(Element);
@@ -142,8 +145,10 @@ void DotKeys(const float* q, const Element* const* keys, const Element* const* n
   for (size_t r = 0; r < kRows; ++r) sums[r] = Zero();
   for (size_t d = 0; d < dim; d += 8) {
     const size_t line = d / kLineElements * kLineElements;
+    if (line * sizeof(Element) < next_bytes) {
 #pragma GCC unroll 8
-    for (size_t i = 0; i < kLines; ++i) PrefetchFar(next[(d - line) / 8 * kLines + i] + line);
+      for (size_t i = 0; i < kLines; ++i) PrefetchFar(next[(d - line) / 8 * kLines + i] + line);
+    }
     F32 columns[8];
     Transpose8(keys, d, columns);
 #pragma GCC unroll 8
@@ -160,24 +165,25 @@ void DotKeys(const float* q, const Element* const* keys, const Element* const* n
 // The same for `rows` <= kDirectRows rows.
 template <typename Element>
 void DotKeysOfRows(size_t rows, const float* q, const Element* const* keys,
-                   const Element* const* next, size_t dim, float* out, size_t out_stride) {
+                   const Element* const* next, size_t next_bytes, size_t dim, float* out,
+                   size_t out_stride) {
   switch (rows) {
     case 1:
-      return DotKeys<1>(q, keys, next, dim, out, out_stride);
+      return DotKeys<1>(q, keys, next, next_bytes, dim, out, out_stride);
     case 2:
-      return DotKeys<2>(q, keys, next, dim, out, out_stride);
+      return DotKeys<2>(q, keys, next, next_bytes, dim, out, out_stride);
     case 3:
-      return DotKeys<3>(q, keys, next, dim, out, out_stride);
+      return DotKeys<3>(q, keys, next, next_bytes, dim, out, out_stride);
     case 4:
-      return DotKeys<4>(q, keys, next, dim, out, out_stride);
+      return DotKeys<4>(q, keys, next, next_bytes, dim, out, out_stride);
     case 5:
-      return DotKeys<5>(q, keys, next, dim, out, out_stride);
+      return DotKeys<5>(q, keys, next, next_bytes, dim, out, out_stride);
     case 6:
-      return DotKeys<6>(q, keys, next, dim, out, out_stride);
+      return DotKeys<6>(q, keys, next, next_bytes, dim, out, out_stride);
     case 7:
-      return DotKeys<7>(q, keys, next, dim, out, out_stride);
+      return DotKeys<7>(q, keys, next, next_bytes, dim, out, out_stride);
     default:
-      return DotKeys<8>(q, keys, next, dim, out, out_stride);
+      return DotKeys<8>(q, keys, next, next_bytes, dim, out, out_stride);
   }
 }
 

@@ -1,6 +1,7 @@
 // Compiled once per ISA by pelton_isa_kernels(); include no std containers or algorithms here.
 #include "kernels/ops/rope.h"
 
+#include "kernels/cpu/fp8_row.h"
 #include "kernels/cpu/row_output.h"
 
 namespace pelton::cpu::KERNEL_ISA {
@@ -111,6 +112,13 @@ void WriteKv(const KvWriteArgs& a, size_t begin, size_t end) {
   }
 }
 
+void WriteFp8(const KvWriteArgs& a, size_t begin, size_t end) {
+  for (size_t row = begin; row < end; ++row) {
+    EncodeFp8Row(a.cache, a.k + row * a.k_stride, a.v + row * a.v_stride,
+                 CacheToken(a, row).K<std::byte>(0));
+  }
+}
+
 // Rotates a head into the cache.
 template <typename Element>
 void RotateInto(const RopeArgs& a, const float* x, const float* table, Element* out) {
@@ -151,6 +159,8 @@ void KvWrite(const KvWriteArgs& a, size_t begin, size_t end, std::byte*) noexcep
       return WriteKv<F16>(a, begin, end);
     case KvDType::kQ8:
       return WriteKv<Code8>(a, begin, end);
+    case KvDType::kFp8:
+      return WriteFp8(a, begin, end);
   }
 }
 
@@ -162,6 +172,8 @@ void RopeKvWrite(const RopeKvWriteArgs& a, size_t begin, size_t end, std::byte*)
       return RotateAndWriteKv<F16>(a, begin, end);
     case KvDType::kQ8:
       return RotateAndWriteKv<Code8>(a, begin, end);
+    case KvDType::kFp8:
+      return;  // such caches are latent, whose rows KvWrite writes
   }
 }
 

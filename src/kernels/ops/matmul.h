@@ -76,7 +76,8 @@ enum class MatmulRows : uint8_t {
   kPrompt,
 };
 
-// The first implementation that the features, the row count and `rows` allow.
+// What SetMatmulChoices (matmul_choices.h) chose, else the first implementation that the features,
+// the row count and `rows` allow.
 const MatmulImpl& ChooseMatmul(const MatmulArgs& args, MatmulRows rows);
 
 // Scratch of whichever implementation is chosen for up to args.rows rows.

@@ -20,6 +20,19 @@ double CacheElement(const KvCacheView& cache, const SequenceSpan& sequence, size
     return static_cast<double>(scale) *
            static_cast<double>(reinterpret_cast<const int8_t*>(row)[sizeof(scale) + d]);
   }
+  if (cache.dtype == KvDType::kFp8) {
+    const std::byte* row = rows + offset * cache.RowBytes();
+    const std::byte* scales = row + cache.value_dim;
+    if (d >= cache.value_dim) {
+      uint16_t bits;
+      const size_t first = cache.value_dim / kFp8Group * sizeof(float);
+      std::memcpy(&bits, scales + first + (d - cache.value_dim) * sizeof(bits), sizeof(bits));
+      return BFloat16ToFloat(bits);
+    }
+    float scale;
+    std::memcpy(&scale, scales + d / kFp8Group * sizeof(scale), sizeof(scale));
+    return static_cast<double>(scale) * Float8ToFloat(std::to_integer<uint8_t>(row[d]));
+  }
   const size_t i = offset * cache.head_dim + d;
   if (cache.dtype == KvDType::kF32) return reinterpret_cast<const float*>(rows)[i];
   return HalfToFloat(reinterpret_cast<const uint16_t*>(rows)[i]);

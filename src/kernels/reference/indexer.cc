@@ -15,7 +15,7 @@ double KeyElement(const IndexScoresArgs& a, const SequenceSpan& sequence, size_t
   const auto block = static_cast<size_t>(sequence.block_table[position / block_tokens]);
   const std::byte* keys = a.cache.Index(block, a.layer);
   const size_t i = position % block_tokens * a.cache.index_dim + d;
-  if (a.cache.dtype == KvDType::kF32) return reinterpret_cast<const float*>(keys)[i];
+  if (a.cache.IndexDType() == KvDType::kF32) return reinterpret_cast<const float*>(keys)[i];
   return HalfToFloat(reinterpret_cast<const uint16_t*>(keys)[i]);
 }
 

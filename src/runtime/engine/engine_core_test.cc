@@ -449,13 +449,13 @@ TEST(EngineCore, ASteadyDecodeStepDoesNotAllocate) {
   fixture.RunAll();
 }
 
-// An engine whose draft model is as often right as `habit` says, and takes `pass_ns`.
+// An engine whose draft model is right at a share of the positions, and takes `pass_ns`.
 struct DraftRun {
   CoreFixture fixture;
   RequestResult result;
   int64_t took_ns;
 
-  DraftRun(CoreFixture::Drafts drafts, size_t guesser_habit, int64_t pass_ns)
+  DraftRun(CoreFixture::Drafts drafts, double agreement, int64_t pass_ns)
       : fixture({.num_blocks = 256,
                  .drafts = drafts,
                  .limits = {.max_tokens = 64,
@@ -467,7 +467,8 @@ struct DraftRun {
     fixture.executor->loud_habit = true;
     fixture.executor->after_run = [this] { fixture.clock.Advance(10'000'000); };
     if (fixture.guesser != nullptr) {
-      fixture.guesser->habit = guesser_habit;
+      fixture.guesser->habit = 7;
+      fixture.guesser->agreement = agreement;
       fixture.guesser->after_run = [this, pass_ns] { fixture.clock.Advance(pass_ns); };
     }
     Request request;
@@ -487,7 +488,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, EngineCoreDraftTest,
 
 TEST_P(EngineCoreDraftTest, IsAsFastAsItIsRight) {
   const DraftRun plain(CoreFixture::Drafts::kNone, 0, 0);
-  const DraftRun right(GetParam(), 7, 500'000);
+  const DraftRun right(GetParam(), 1, 500'000);
   const DraftRun wrong(GetParam(), 0, 500'000);
   for (const DraftRun* run : {&right, &wrong}) {
     ASSERT_EQ(run->result.output.size(), plain.result.output.size());
@@ -505,6 +506,38 @@ TEST_P(EngineCoreDraftTest, IsAsFastAsItIsRight) {
   EXPECT_EQ(right.fixture.guesser->num_missing, 0u) << "it read all that it guesses from";
   EXPECT_GE(ratio(wrong), 0.97);
   EXPECT_EQ(wrong.result.finish.accepted_drafts, 0u);
+}
+
+// With k guesses a step, each right with probability a, a step has 1 + a + ... + a^k tokens: (1 -
+// a^(k + 1)) / (1 - a). It takes as long as one without guesses and k passes, c of a step each, so
+// that it is faster by (1 - a^(k + 1)) / ((1 - a) (1 + c k)). Source: Leviathan et al. 2023, Fast
+// inference from transformers via speculative decoding, theorem 3.8.
+double PredictedSpeedup(double a, double c, size_t k) {
+  double tokens = 1, probability = 1;
+  for (size_t i = 0; i < k; ++i) tokens += probability *= a;
+  return tokens / (1 + c * static_cast<double>(k));
+}
+
+// How many guesses pay is found while it decodes, and what was guessed beyond is lost.
+TEST_P(EngineCoreDraftTest, IsAsFastAsPredictedWhenHalfRight) {
+  const DraftRun plain(CoreFixture::Drafts::kNone, 0, 0);
+  // Passes of 5, 10, 20 and 60 % of a step. The last costs more than half a token.
+  for (const int64_t pass_ns : {500'000, 1'000'000, 2'000'000, 6'000'000}) {
+    SCOPED_TRACE(pass_ns);
+    const DraftRun half(GetParam(), 0.5, pass_ns);
+    ASSERT_EQ(half.result.output.size(), plain.result.output.size());
+    for (size_t i = 0; i < plain.result.output.size(); ++i) {
+      EXPECT_EQ(half.result.output[i].id, plain.result.output[i].id) << i;
+    }
+    double predicted = 1;
+    for (size_t k = 1; k <= 3; ++k) {
+      predicted = std::max(predicted,
+                           PredictedSpeedup(0.5, static_cast<double>(pass_ns) / 10'000'000.0, k));
+    }
+    const double speedup = static_cast<double>(plain.took_ns) / static_cast<double>(half.took_ns);
+    EXPECT_NEAR(speedup / predicted, 1, 0.04);
+    EXPECT_GE(speedup, 0.97);
+  }
 }
 
 TEST_P(EngineCoreDraftTest, ReadsPromptsThatOnlyFillTheCache) {

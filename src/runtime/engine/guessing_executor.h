@@ -14,10 +14,22 @@ namespace pelton {
 // wrong.
 class TestGuesser : public StepExecutor {
  public:
-  size_t habit = 0;  // as the main model's; 0: guesses are wrong
+  size_t habit = 0;      // as the main model's; 0: guesses are wrong
+  double agreement = 1;  // the share of positions at which they are the habit's; any, by itself
   std::function<void()> after_run;
   size_t num_passes = 0;
   size_t num_missing = 0;  // rows before others that were never written
+
+ protected:
+  // What the guess for the token of `position + 1` is.
+  size_t GuessAfter(size_t position, size_t wrong) const {
+    if (habit == 0) return wrong;
+    // Whether it agrees looks random, and is the same for a position that is guessed twice.
+    auto hash = static_cast<uint32_t>(position) * 0x9e3779b1u;
+    hash = (hash ^ (hash >> 15)) * 0x85ebca77u;
+    hash ^= hash >> 13;
+    return static_cast<double>(hash) < agreement * 0x1p32 ? position % habit : wrong;
+  }
 };
 
 // A further layer of the main model for tests, over the same cache, whose last layer is its own: K
@@ -105,7 +117,7 @@ class GuessingExecutor final : public TestGuesser {
   void Guess(size_t position, size_t logit_row) {
     const std::span<float> row = std::span(logits_).subspan(logit_row * vocab_size_, vocab_size_);
     std::fill(row.begin(), row.end(), 0.0f);
-    row[habit > 0 ? (position + 1) % habit : vocab_size_ - 1] = 1;
+    row[GuessAfter(position + 1, vocab_size_ - 1)] = 1;
     output_[logit_row] = -1;  // marks the rows that go on from its own output
   }
 

@@ -51,7 +51,7 @@ class ReadingExecutor final : public TestGuesser {
           const std::span<float> logits =
               std::span(logits_).subspan(next_logit_row++ * vocab_size_, vocab_size_);
           std::ranges::fill(logits, 0.0f);
-          logits[habit > 0 ? position % habit : vocab_size_ - 1] = 1;
+          logits[GuessAfter(position, vocab_size_ - 1)] = 1;
         }
       }
     }

@@ -49,9 +49,9 @@ Content ContentOf(size_t i) {
 
 std::string PathOf(const char* name) { return testing::TempDir() + "/" + name; }
 
-std::string Written(size_t blocks = kBlocks) {
+std::string Written(size_t blocks = kBlocks, const BlockFileScope& scope = Scope()) {
   const std::string path = PathOf("blocks.kv");
-  Result<BlockFileWriter> writer = BlockFileWriter::Create(path, Scope(), blocks);
+  Result<BlockFileWriter> writer = BlockFileWriter::Create(path, scope, blocks);
   EXPECT_TRUE(writer.ok()) << writer.status().message();
   for (size_t i = 0; i < blocks; ++i) {
     const Content content = ContentOf(i);
@@ -148,6 +148,16 @@ TEST(BlockFileTest, FilesOfOthersAreNone) {
   other.geometry.value_dim = 6;
   ASSERT_EQ(other.geometry.BlockBytes(), Scope().geometry.BlockBytes());
   EXPECT_FALSE(Open(bytes, other).ok()) << "a latent cache";
+  // 265 numbers of 16 bits, and 512 in floats of 8 bits with scales and one of 16 bits.
+  BlockFileScope wide = Scope(), fp8 = Scope();
+  wide.geometry.head_dim = wide.geometry.value_dim = 265;
+  fp8.geometry.dtype = KvDType::kFp8;
+  fp8.geometry.head_dim = 513;
+  fp8.geometry.value_dim = 512;
+  ASSERT_EQ(wide.geometry.BlockBytes(), fp8.geometry.BlockBytes());
+  const std::string none = Written(0, wide);
+  EXPECT_TRUE(Open(none, wide).ok());
+  EXPECT_FALSE(Open(none, fp8).ok()) << "rows as long, of another type";
 }
 
 TEST(BlockFileTest, FilesOfLatentCachesAreOfTheirValueSize) {

@@ -19,14 +19,15 @@ constexpr size_t kHugePageBytes = size_t{2} << 20;
 // Bytes of all blocks, or empty if they do not fit a size_t.
 std::optional<size_t> TotalBytes(const KvCacheView& geometry) {
   if (geometry.head_dim == 0) return 0;
-  std::optional<size_t> bytes = CheckedMul(geometry.head_dim, KvElementBytes(geometry.dtype));
-  if (bytes) bytes = CheckedAdd(*bytes, geometry.RowBytes() - *bytes);
+  // No row takes more than this.
+  std::optional<size_t> bytes = CheckedMul(geometry.head_dim, sizeof(double));
+  if (bytes) bytes = geometry.RowBytes();
   for (const size_t factor : {geometry.Sides(), geometry.kv_heads}) {
     if (bytes) bytes = CheckedMul(*bytes, factor);
   }
   if (bytes == size_t{0}) return bytes;
   const std::optional<size_t> index =
-      CheckedMul(geometry.index_dim, KvElementBytes(geometry.dtype));
+      CheckedMul(geometry.index_dim, KvElementBytes(geometry.IndexDType()));
   bytes = bytes && index ? CheckedAdd(*bytes, *index) : std::nullopt;
   for (const size_t factor : {geometry.layers, geometry.block_tokens, geometry.num_blocks}) {
     if (bytes) bytes = CheckedMul(*bytes, factor);
@@ -57,7 +58,7 @@ Result<std::unique_ptr<BlockPool>> BlockPool::Create(const KvCacheView& geometry
   const std::optional<size_t> bytes = TotalBytes(geometry);
   const bool rows_fit = geometry.IsLatent()
                             ? geometry.kv_heads == 1 && geometry.value_dim <= geometry.head_dim
-                            : geometry.index_dim == 0;
+                            : geometry.index_dim == 0 && geometry.dtype != KvDType::kFp8;
   if (bytes == size_t{0} || !rows_fit ||
       geometry.num_blocks > std::numeric_limits<int32_t>::max()) {
     return InvalidArgument(fmt::format(

@@ -97,6 +97,29 @@ TEST(BlockPool, BlocksHaveKeysOfAnIndexerBehindALayersRows) {
   }
 }
 
+TEST(BlockPool, ZeroesFloatsOf8BitsTheirScalesAndKeysBesideThem) {
+  KvCacheView geometry = Geometry(2);
+  geometry.dtype = KvDType::kFp8;
+  geometry.head_dim = 130;
+  geometry.value_dim = 128;
+  geometry.index_dim = 3;
+  const auto pool = BlockPool::Create(geometry).value();
+  const KvCacheView view = pool->view();
+  const size_t row_bytes = 128 + 4 + 2 * 2, index_bytes = 3 * 2;
+  ASSERT_EQ(view.LayerBytes(), 8 * (row_bytes + index_bytes));
+  std::fill_n(view.data, 2 * view.BlockBytes(), std::byte(1));
+  pool->ZeroFrom(0, 6);
+  for (size_t i = 0; i < 2 * view.BlockBytes(); ++i) {
+    const size_t in_layer = i % view.LayerBytes(), rows = 8 * row_bytes;
+    const size_t token = in_layer < rows ? in_layer / row_bytes : (in_layer - rows) / index_bytes;
+    const bool zeroed = i < view.BlockBytes() && token >= 6;
+    ASSERT_EQ(view.data[i], std::byte(zeroed ? 0 : 1)) << "byte " << i;
+  }
+  geometry.value_dim = geometry.index_dim = 0;
+  EXPECT_EQ(BlockPool::Create(geometry).status().code(), StatusCode::kInvalidArgument)
+      << "of latent rows alone";
+}
+
 TEST(BlockPool, RefusesLatentRowsThatAreNotOneKey) {
   KvCacheView geometry = Geometry(3);
   geometry.index_dim = 2;

@@ -74,7 +74,9 @@ TEST(PrefixHash, EveryPartOfTheScopeCounts) {
   };
   EXPECT_TRUE(differs([](PrefixScope& s) { s.model_fingerprint = "model2"; }));
   EXPECT_TRUE(differs([](PrefixScope& s) { s.salt = ""; }));
-  EXPECT_TRUE(differs([](PrefixScope& s) { s.geometry.dtype = KvDType::kF32; }));
+  for (const KvDType dtype : {KvDType::kF32, KvDType::kQ8, KvDType::kFp8}) {
+    EXPECT_TRUE(differs([&](PrefixScope& s) { s.geometry.dtype = dtype; }));
+  }
   EXPECT_TRUE(differs([](PrefixScope& s) { ++s.geometry.layers; }));
   EXPECT_TRUE(differs([](PrefixScope& s) { ++s.geometry.kv_heads; }));
   EXPECT_TRUE(differs([](PrefixScope& s) { ++s.geometry.head_dim; }));

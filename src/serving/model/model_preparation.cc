@@ -13,22 +13,42 @@ namespace {
 
 constexpr size_t kBlockTokens = 32;
 
-// Whether the model's keys and values can be kept so.
-Status CheckKvDType(KvDType dtype, const ModelFiles& files) {
-  if (dtype != KvDType::kQ8) return OkStatus();
-  const KvCacheView view = CacheGeometryOf(files.config, dtype);
+// What a cache has where q8, or fp8, needs something else; empty: it can be kept so.
+std::string FoundInsteadOfQ8(const KvCacheView& view) {
   if (view.IsLatent() || view.index_dim != 0) {
-    return InvalidArgument(
-        fmt::format("{}: --kv-cache-dtype q8: found a cache of latent rows, expected heads with "
-                    "keys and values",
-                    files.path));
+    return "a cache of latent rows, expected heads with keys and values";
   }
-  if (view.head_dim % kQ8DimMultiple != 0 || view.head_dim > kQ8MaxDim) {
-    return InvalidArgument(fmt::format(
-        "{}: --kv-cache-dtype q8: found heads of {}, expected a multiple of {} up to {}",
-        files.path, view.head_dim, kQ8DimMultiple, kQ8MaxDim));
+  if (view.head_dim % kQ8DimMultiple == 0 && view.head_dim <= kQ8MaxDim) return "";
+  return fmt::format("heads of {}, expected a multiple of {} up to {}", view.head_dim,
+                     kQ8DimMultiple, kQ8MaxDim);
+}
+std::string FoundInsteadOfFp8(const KvCacheView& view, bool has_mla) {
+  if (!has_mla) {
+    return fmt::format(
+        "{}, expected the latent rows of multi-head latent attention (DeepSeek V2 to V3.2)",
+        view.IsLatent() ? "keys with compressed entries" : "heads with keys and values");
   }
-  return OkStatus();
+  if (view.value_dim % kFp8Group == 0 && view.head_dim <= kFp8MaxDim) return "";
+  return fmt::format(
+      "latent rows of {} + {} numbers, expected a multiple of {}, and up to {} in all",
+      view.value_dim, view.head_dim - view.value_dim, kFp8Group, kFp8MaxDim);
+}
+
+// Refuses what the model's keys and values cannot be kept in, and names what they can.
+Status CheckKvDType(KvDType dtype, const ModelFiles& files) {
+  if (dtype != KvDType::kQ8 && dtype != KvDType::kFp8) return OkStatus();
+  const KvCacheView view = CacheGeometryOf(files.config, dtype);
+  const std::string no_q8 = FoundInsteadOfQ8(view);
+  const std::string no_fp8 = FoundInsteadOfFp8(view, files.config.mla.has_value());
+  const bool q8 = dtype == KvDType::kQ8;
+  const std::string& found = q8 ? no_q8 : no_fp8;
+  if (found.empty()) return OkStatus();
+  const bool other_fits = (q8 ? no_fp8 : no_q8).empty();
+  return Unimplemented(fmt::format("{}: --kv-cache-dtype {}: found {}; use {}f16 or f32",
+                                   files.path, q8 ? "q8" : "fp8", found,
+                                   !other_fits ? ""
+                                   : q8        ? "fp8, "
+                                               : "q8, "));
 }
 
 size_t Mib(size_t bytes) { return DivUp(bytes, size_t{1} << 20); }

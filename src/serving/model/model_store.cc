@@ -79,12 +79,14 @@ Result<std::string> ResolveModel(const std::string& model, const std::string& st
   return NotFound(std::move(message));
 }
 
-std::string DefaultModelsFolder() {
+std::string UserCacheFolder() {
   const char* cache = std::getenv("XDG_CACHE_HOME");  // NOLINT(concurrency-mt-unsafe)
-  if (cache != nullptr && cache[0] == '/') return std::string(cache) + "/pelton/models";
+  if (cache != nullptr && cache[0] == '/') return std::string(cache) + "/pelton";
   const char* home = std::getenv("HOME");  // NOLINT(concurrency-mt-unsafe)
-  return std::string(home != nullptr ? home : ".") + "/.cache/pelton/models";
+  return std::string(home != nullptr ? home : ".") + "/.cache/pelton";
 }
+
+std::string DefaultModelsFolder() { return UserCacheFolder() + "/models"; }
 
 bool IsStoreName(std::string_view name) {
   return !name.empty() && name.size() <= 200 && name[0] != '.' &&

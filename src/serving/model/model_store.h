@@ -24,8 +24,9 @@ std::vector<StoredModel> ListStore(const std::string& folder);
 // ("smollm2" is the embedded default model). NotFound, naming both places and the nearest name.
 Result<std::string> ResolveModel(const std::string& model, const std::string& store_folder);
 
-// The user's own store: $XDG_CACHE_HOME/pelton/models. No thread may change the environment
-// meanwhile.
+// The user's own files, $XDG_CACHE_HOME/pelton, and the store in it, models. No thread may change
+// the environment meanwhile.
+std::string UserCacheFolder();
 std::string DefaultModelsFolder();
 
 // Whether a name may become a file's in the store: 1 to 200 letters, digits and "._-", not

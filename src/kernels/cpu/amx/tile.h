@@ -60,4 +60,10 @@ inline void TileDotI8() {
   asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kA), "i"(kB));
 }
 
+// The same with b in uint8.
+template <int kSum, int kA, int kB>
+inline void TileDotI8U8() {
+  asm volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kA), "i"(kB));
+}
+
 }  // namespace pelton::cpu::KERNEL_ISA

@@ -56,8 +56,9 @@ inline void TileStore(void* to, size_t stride_bytes) {
   }
 }
 
-template <int kSum, int kA, int kB>
-inline void TileDotI8() {
+// sum += a . b with a in int8 and b in B.
+template <int kSum, int kA, int kB, typename B>
+inline void EmulatedDotI8() {
   const EmulatedTile& a = TileAt(kA);
   const EmulatedTile& b = TileAt(kB);
   for (size_t m = 0; m < emulated_config.rows[kSum]; ++m) {
@@ -65,12 +66,19 @@ inline void TileDotI8() {
     __builtin_memcpy(sums, TileAt(kSum).rows[m], 64);
     for (size_t k = 0; k < emulated_config.row_bytes[kA]; ++k) {
       for (size_t n = 0; n < 16; ++n) {
-        sums[n] +=
-            static_cast<int8_t>(a.rows[m][k]) * static_cast<int8_t>(b.rows[k / 4][4 * n + k % 4]);
+        sums[n] += static_cast<int8_t>(a.rows[m][k]) * static_cast<B>(b.rows[k / 4][4 * n + k % 4]);
       }
     }
     __builtin_memcpy(TileAt(kSum).rows[m], sums, 64);
   }
+}
+template <int kSum, int kA, int kB>
+inline void TileDotI8() {
+  EmulatedDotI8<kSum, kA, kB, int8_t>();
+}
+template <int kSum, int kA, int kB>
+inline void TileDotI8U8() {
+  EmulatedDotI8<kSum, kA, kB, uint8_t>();
 }
 
 // Subnormals count as zero.

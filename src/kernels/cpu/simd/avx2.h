@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cpu/simd/bf16.h"
 #include "kernels/cpu/simd/code8.h"
 #include "kernels/cpu/simd/f16.h"
 
@@ -110,6 +111,16 @@ inline void StorePartial(F32 a, F16* p, size_t count) {
   F16 lanes[F32::kLanes];
   Store(a, lanes);
   for (size_t i = 0; i < count; ++i) p[i] = lanes[i];
+}
+
+inline F32 Load(const Bf16* p) {
+  const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16))};
+}
+inline F32 LoadPartial(const Bf16* p, size_t count) {
+  Bf16 lanes[F32::kLanes] = {};
+  for (size_t i = 0; i < count; ++i) lanes[i] = p[i];
+  return Load(lanes);
 }
 
 inline F32 Load(const Code8* p) {

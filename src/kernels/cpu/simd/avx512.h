@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cpu/simd/bf16.h"
 #include "kernels/cpu/simd/code8.h"
 #include "kernels/cpu/simd/f16.h"
 
@@ -103,6 +104,18 @@ inline void StorePartial(F32 a, F16* p, size_t count) {
   _mm256_mask_storeu_epi16(p, internal::FirstLanes(count), internal::ToHalves(a));
 }
 
+namespace internal {
+inline F32 FromBf16(__m256i halves) {
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16))};
+}
+}  // namespace internal
+inline F32 Load(const Bf16* p) {
+  return internal::FromBf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline F32 LoadPartial(const Bf16* p, size_t count) {
+  return internal::FromBf16(_mm256_maskz_loadu_epi16(internal::FirstLanes(count), p));
+}
+
 inline F32 Load(const Code8* p) {
   return {_mm512_cvtepi32_ps(
       _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
@@ -160,6 +173,18 @@ inline void Transpose8(const F16* const* rows, size_t first, F32 (&out)[8]) {
     const __m512i halves = _mm512_permutexvar_epi16(split, words[i]);
     out[2 * i] = {_mm512_cvtph_ps(_mm512_castsi512_si256(halves))};
     out[2 * i + 1] = {_mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1))};
+  }
+}
+
+inline void Transpose8(const Bf16* const* rows, size_t first, F32 (&out)[8]) {
+  __m512i words[4];
+  internal::TransposeWords(rows, first, words);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    // A word holds two; where a float has its upper half, the other's bits are cleared.
+    const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xffff0000));
+    out[2 * i] = {_mm512_castsi512_ps(_mm512_slli_epi32(words[i], 16))};
+    out[2 * i + 1] = {_mm512_castsi512_ps(_mm512_and_si512(words[i], upper))};
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/cpu/simd/bf16.h"
 #include "kernels/cpu/simd/code8.h"
 #include "kernels/cpu/simd/f16.h"
 
@@ -140,6 +141,13 @@ inline void StorePartial(F32 a, F16* p, size_t count) {
   }
 }
 inline void Store(F32 a, F16* p) { StorePartial(a, p, F32::kLanes); }
+
+inline F32 LoadPartial(const Bf16* p, size_t count) {
+  F32::Bits bits = {0, 0, 0, 0};
+  for (size_t i = 0; i < count; ++i) bits[i] = static_cast<int32_t>(uint32_t{p[i].bits} << 16);
+  return internal::FromBits(bits);
+}
+inline F32 Load(const Bf16* p) { return LoadPartial(p, F32::kLanes); }
 
 // Codes as numbers.
 inline F32 LoadPartial(const Code8* p, size_t count) {

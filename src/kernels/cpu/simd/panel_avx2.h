@@ -29,7 +29,7 @@ inline constexpr int kFmaTilePanels = 1;
 inline constexpr size_t kDotFewRows = 1;
 inline constexpr size_t kDotFewRowsScaled = 1;
 inline constexpr size_t kDotChunkRows = kDotFewRowsScaled;
-inline constexpr size_t kDotChunkedRows = 0;  // none
+inline constexpr bool kDotChunked = false;
 inline constexpr int kFmaFewRows = 4;
 // vpmaddubsw adds two products of u8 and s8 in 16 bits, which 255 * 127 * 2 overflows. Codes of 8
 // bits are therefore taken as signed numbers, 128 less: |w| * sign(w) x stays within 128 * 127 * 2.

@@ -25,12 +25,12 @@ inline constexpr int kFmaTilePanels = 2;
 // formats with a minimum or two scales per block, which need more registers, fewer.
 inline constexpr size_t kDotFewRows = 12;
 inline constexpr size_t kDotFewRowsScaled = 8;
-// More rows, up to kDotChunkedRows, pass a panel in chunks like these: it is in a cache by then.
-// Measured on Zen 4, one thread: 16 rows take 0.6 of the time that register tiles over a decoded
-// piece do, 32 rows 0.8, 64 rows 0.9 to 0.95, and 80 % of the peak is reached, which is all that
-// integers, products and sums together allow. Larger numbers decode their weights once only.
+// More rows may pass a panel in chunks like these: it is in a cache by then. Measured on Zen 4, one
+// thread: 16 rows take 0.6 of the time that register tiles over a decoded piece do, 32 rows 0.8, 64
+// rows 0.9 to 0.95, and 80 % of the peak is reached, which is all that integers, products and sums
+// together allow.
 inline constexpr size_t kDotChunkRows = 8;
-inline constexpr size_t kDotChunkedRows = 96;
+inline constexpr bool kDotChunked = true;
 inline constexpr int kFmaFewRows = 8;
 inline constexpr int kWideBias = 0;
 

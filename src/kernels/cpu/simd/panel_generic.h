@@ -32,7 +32,7 @@ inline constexpr int kFmaTilePanels = 1;
 inline constexpr size_t kDotFewRows = 1;
 inline constexpr size_t kDotFewRowsScaled = 1;
 inline constexpr size_t kDotChunkRows = kDotFewRowsScaled;
-inline constexpr size_t kDotChunkedRows = 0;  // none
+inline constexpr bool kDotChunked = false;
 inline constexpr int kFmaFewRows = 1;
 inline constexpr int kWideBias = 0;
 
