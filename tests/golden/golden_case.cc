@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -54,12 +55,28 @@ Case LoadCase(const fs::path& json_path, const fs::path& tensors_path, const std
   // Null: other choices in every prompt, whose measured errors say more than no tolerance. They are
   // as large as logits here, so that equal best tokens are counted too.
   const double coarse = advised_coarse.is_null() ? 0 : advised_coarse.get<double>();
-  if (advised_coarse.is_null()) result.coarse_agreement = measured["argmax_agreement"];
+  result.logits_are_no_bound = advised_coarse.is_null();
+  const auto others_of = [&](size_t prompt) {
+    return measured.contains("rows_with_other_choices") &&
+           measured["rows_with_other_choices"][prompt] > 0;
+  };
+  size_t rows = 0;
+  bool others = false;
+  for (size_t i = 0; i < json["prompts"].size(); ++i) {
+    rows += json["prompts"][i]["logits_positions"].size();
+    others = others || others_of(i);
+  }
+  if (others) {
+    // One row more that agreed and one that did not, as 13 of 13 does not mean all.
+    const auto counted = static_cast<double>(rows);
+    const double share = (measured["argmax_agreement"].get<double>() * counted + 1) / (counted + 2);
+    result.coarse_agreement = share - std::sqrt(share * (1 - share) / (counted + 2));
+  }
   for (const Json& p : json["prompts"]) {
     Prompt prompt{.name = p["name"], .coarse_tolerance = coarse};
     const size_t index = result.prompts.size();
-    if (measured.contains("rows_with_other_choices") &&
-        measured["rows_with_other_choices"][index] > 0) {
+    if (others_of(index)) {
+      prompt.other_choices = true;
       prompt.coarse_tolerance =
           std::max(coarse, 2 * measured["max_abs_error"][index].get<double>());
     }

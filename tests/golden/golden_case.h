@@ -23,6 +23,8 @@ struct Prompt {
   std::vector<size_t> logits_positions;
   std::vector<float> logits;      // [logits_positions, vocab]
   std::vector<int32_t> best_ids;  // [ids] the best token behind each, with coarse_agreement
+  // The reference's own bfloat16 chose other experts or keys in some of its rows.
+  bool other_choices = false;
   std::vector<int32_t> greedy_ids;
   std::vector<float> greedy_margins;
   // Of coarser arithmetic. Where a router chooses otherwise, logits move by whole units though
@@ -36,9 +38,11 @@ struct Case {
   std::vector<Prompt> prompts;
   size_t max_context = 512;  // that the model is opened for
   double float32_tolerance = 0;
-  // The share of equal best tokens that coarser arithmetic must reach: the reference's own in
-  // bfloat16, where its logits are no bound; else 0.
+  // The share of equal best tokens that coarser arithmetic must reach where rows with other choices
+  // make logits no bound: the reference's own in bfloat16, estimated from the few rows that it
+  // counted, less the standard error; 0 for cases without such rows.
   double coarse_agreement = 0;
+  bool logits_are_no_bound = false;  // in any prompt
 };
 
 // The model of a folder and of each GGUF file in it, with their results.

@@ -9,6 +9,7 @@
 #include <functional>
 #include <tuple>
 
+#include "base/cpu_features.h"
 #include "golden_case.h"
 
 namespace pelton::golden {
@@ -95,8 +96,8 @@ int32_t Best(std::span<const float> row) {
 
 // The share of positions of all prompts and their greedy continuations with the reference's best
 // token. Where an indexer chooses another key or a router another expert, logits of a tiny model
-// are anything, though nothing is wrong. For deepseek-v32-dsa the bound is 0.69; with f16 keys 0.99
-// is reached, by a model that attends to all positions 0.21.
+// are anything, though nothing is wrong. For deepseek-v32-dsa the bound is 0.54; with f16 keys 0.99
+// is reached, with bf16 tiles 0.67, by a model that attends to all positions 0.21.
 double Agreement(const Case& c, Runner& runner) {
   const size_t vocab = runner.vocab();
   size_t equal = 0, all = 0;
@@ -115,10 +116,14 @@ double Agreement(const Case& c, Runner& runner) {
 }
 
 // Checks prompt logits within the case's tolerance, of exact or of coarser arithmetic, and the
-// recorded greedy path token by token wherever its margin exceeds twice that.
-void CheckCase(const Case& c, Runner& runner, Numerics numerics, size_t chunk) {
+// recorded greedy path token by token wherever its margin exceeds twice that. `on_tiles`: rows may
+// be computed in bf16, as in the reference's run that chose other experts or keys; prompts with
+// such rows count equal best tokens instead.
+void CheckCase(const Case& c, Runner& runner, Numerics numerics, size_t chunk,
+               bool on_tiles = false) {
   const size_t vocab = runner.vocab();
   for (const Prompt& prompt : c.prompts) {
+    if (on_tiles && prompt.other_choices) continue;
     SCOPED_TRACE(c.name + " " + prompt.name);
     const double tolerance =
         numerics == Numerics::kExact ? c.float32_tolerance : prompt.coarse_tolerance;
@@ -142,10 +147,13 @@ void CheckCase(const Case& c, Runner& runner, Numerics numerics, size_t chunk) {
       last = next;
     }
   }
-  if (numerics == Numerics::kFast && c.coarse_agreement > 0) {
+  if (numerics == Numerics::kFast && c.coarse_agreement > 0 &&
+      (c.logits_are_no_bound || on_tiles)) {
     EXPECT_GE(Agreement(c, runner), c.coarse_agreement) << c.name;
   }
 }
+
+bool HasTiles() { return (CpuFeatures() & kCpuAmx) != 0; }
 
 TEST(GoldenModelsTest, ExactNumericsAtEveryFusionLevel) {
   size_t checked = 0;
@@ -167,7 +175,7 @@ TEST(GoldenModelsTest, FastNumericsStaysNear) {
       Runner runner(c.model_path, {.passes = {.numerics = Numerics::kFast},
                                    .max_context = c.max_context,
                                    .as_prompts = as_prompts});
-      CheckCase(c, runner, Numerics::kFast, 256);
+      CheckCase(c, runner, Numerics::kFast, 256, as_prompts && HasTiles());
     }
   }
 }
@@ -178,7 +186,7 @@ TEST(GoldenModelsTest, FastNumericsOfOtherArithmetic) {
     Runner runner(c.model_path, {.passes = {.numerics = Numerics::kFast},
                                  .max_context = c.max_context,
                                  .need_invariant = false});
-    CheckCase(c, runner, Numerics::kFast, 256);
+    CheckCase(c, runner, Numerics::kFast, 256, HasTiles());
   }
 }
 
@@ -228,9 +236,13 @@ TEST(GoldenModelsTest, ExpandedLatentAttention) {
       Runner runner(c.model_path, options);
       // Weights of quantised files are transposed in BF16.
       const bool rounded = c.model_path.ends_with(".gguf") && !c.model_path.ends_with("F32.gguf");
-      // In bf16 routers of this one choose other experts, in the reference too.
-      const bool chooses_others = c.name == "deepseek-v3-fp8" && numerics == Numerics::kFast;
-      if (!chooses_others) CheckCase(c, runner, rounded ? Numerics::kFast : numerics, 64);
+      // Fast numerics compute these rows in bf16 where there are tiles.
+      const bool on_tiles = HasTiles() && numerics == Numerics::kFast;
+      // There a router of this one chooses another expert behind a prompt that it chose as in f32
+      // for.
+      if (!on_tiles || c.name != "deepseek-v3-fp8") {
+        CheckCase(c, runner, rounded ? Numerics::kFast : numerics, 64, on_tiles);
+      }
       CheckChunksAndThreads(c, options);
     }
   }
