@@ -22,9 +22,9 @@ function(pelton_isa_kernels target)
     target_link_libraries(${obj} PRIVATE pelton_options)
     # Kernels are optimised in every build type. One arithmetic serves every row count, so
     # contraction of a*b+c is never left to the compiler. GCC 12's AVX-512 headers trip
-    # -Wmaybe-uninitialized (GCC bug 105593).
+    # -Wmaybe-uninitialized and -Wuninitialized (GCC bug 105593).
     target_compile_options(${obj} PRIVATE ${PELTON_ISA_FLAGS_${isa}} -O3 -fno-exceptions
-      -ffp-contract=off -fno-math-errno $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+      -ffp-contract=off -fno-math-errno "$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-uninitialized>")
     target_compile_definitions(${obj} PRIVATE KERNEL_ISA=${isa}
       KERNEL_SIMD_HEADER="kernels/cpu/simd/${isa}.h")
     if(isa MATCHES "^amx")  # matrix products on tiles, the processor's or emulated ones

@@ -325,7 +325,9 @@ TEST(Fp8CacheTest, WhatIsNoNumberMakesItsGroupNan) {
   latent[200] = kInfinity;
   ReadRow(RowOf(latent, {1, 1, 1, 1}), 256, 4, [&](size_t d, float got) {
     // As keys, every score has the NaN in it; as values, those of the group.
-    if (d >= 128 && d < 256) ASSERT_TRUE(std::isnan(got)) << d;
+    if (d >= 128 && d < 256) {
+      ASSERT_TRUE(std::isnan(got)) << d;
+    }
   });
 }
 
