@@ -216,6 +216,7 @@ TEST(Fp8CacheTest, EveryImplWritesTheBytesOfTheDefinitionAndNoOthers) {
     std::mt19937 rng(3);
     const std::vector<std::vector<float>> latents = HardLatents(rng, cols);
     std::vector<std::vector<float>> rests;
+    rests.reserve(latents.size());
     for (size_t t = 0; t < latents.size(); ++t) rests.push_back(RandomValues(rng, rope));
     const float odd[] = {std::nanf(""), kInfinity, -std::numeric_limits<float>::max(),
                          0x1.01p0f,     0x1.03p0f, 1e-40f,
