@@ -1,8 +1,8 @@
 // Loads a model with llama.cpp, answers a prompt greedily and prints each piece as soon as it is
 // known: the shortest way from process start to a first token that the library allows, with no
 // warm-up run, no chat template and no option parsing.
-// Usage: first_token MODEL THREADS PROMPT TOKENS REPACK, where REPACK is 0 for weights as they lie in
-// the file.
+// Usage: first_token MODEL THREADS PROMPT TOKENS REPACK, where REPACK is 0 for weights as they lie
+// in the file.
 #include <llama.h>
 
 #include <cstdio>
