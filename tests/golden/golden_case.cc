@@ -67,10 +67,11 @@ Case LoadCase(const fs::path& json_path, const fs::path& tensors_path, const std
     others = others || others_of(i);
   }
   if (others) {
+    result.coarse_agreement = measured["argmax_agreement"];
     // One row more that agreed and one that did not, as 13 of 13 does not mean all.
     const auto counted = static_cast<double>(rows);
-    const double share = (measured["argmax_agreement"].get<double>() * counted + 1) / (counted + 2);
-    result.coarse_agreement = share - std::sqrt(share * (1 - share) / (counted + 2));
+    const double share = (result.coarse_agreement * counted + 1) / (counted + 2);
+    result.tile_agreement = share - std::sqrt(share * (1 - share) / (counted + 2));
   }
   for (const Json& p : json["prompts"]) {
     Prompt prompt{.name = p["name"], .coarse_tolerance = coarse};

@@ -38,10 +38,12 @@ struct Case {
   std::vector<Prompt> prompts;
   size_t max_context = 512;  // that the model is opened for
   double float32_tolerance = 0;
-  // The share of equal best tokens that coarser arithmetic must reach where rows with other choices
-  // make logits no bound: the reference's own in bfloat16, estimated from the few rows that it
-  // counted, less the standard error; 0 for cases without such rows.
+  // The share of equal best tokens that the reference's own bfloat16 reached, where rows with other
+  // choices move logits by whole units; 0 for cases without such rows.
   double coarse_agreement = 0;
+  // What bfloat16 of others must reach: the same, estimated from the few rows that the reference
+  // counted, less the standard error.
+  double tile_agreement = 0;
   bool logits_are_no_bound = false;  // in any prompt
 };
 

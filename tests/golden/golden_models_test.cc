@@ -96,8 +96,9 @@ int32_t Best(std::span<const float> row) {
 
 // The share of positions of all prompts and their greedy continuations with the reference's best
 // token. Where an indexer chooses another key or a router another expert, logits of a tiny model
-// are anything, though nothing is wrong. For deepseek-v32-dsa the bound is 0.54; with f16 keys 0.99
-// is reached, with bf16 tiles 0.67, by a model that attends to all positions 0.21.
+// are anything, though nothing is wrong. For deepseek-v32-dsa the bound is 0.69, and 0.54 with bf16
+// tiles; with f16 keys 0.99 is reached, with tiles 0.67, by a model that attends to all positions
+// 0.21.
 double Agreement(const Case& c, Runner& runner) {
   const size_t vocab = runner.vocab();
   size_t equal = 0, all = 0;
@@ -117,25 +118,26 @@ double Agreement(const Case& c, Runner& runner) {
 
 // Checks prompt logits within the case's tolerance, of exact or of coarser arithmetic, and the
 // recorded greedy path token by token wherever its margin exceeds twice that. `on_tiles`: rows may
-// be computed in bf16, as in the reference's run that chose other experts or keys; prompts with
-// such rows count equal best tokens instead.
+// be computed in bf16, as in the reference's run that chose other experts or keys. Of a prompt with
+// such rows one of the recorded ones may then be one of them, and equal best tokens are counted
+// too.
 void CheckCase(const Case& c, Runner& runner, Numerics numerics, size_t chunk,
                bool on_tiles = false) {
   const size_t vocab = runner.vocab();
   for (const Prompt& prompt : c.prompts) {
-    if (on_tiles && prompt.other_choices) continue;
     SCOPED_TRACE(c.name + " " + prompt.name);
     const double tolerance =
         numerics == Numerics::kExact ? c.float32_tolerance : prompt.coarse_tolerance;
     runner.Reset();
     std::vector<float> logits = runner.Append(prompt.ids, chunk);
     ASSERT_EQ(prompt.logits.size(), prompt.logits_positions.size() * vocab);
+    int others = on_tiles && prompt.other_choices ? 1 : 0;
     for (size_t r = 0; r < prompt.logits_positions.size(); ++r) {
       const size_t position = prompt.logits_positions[r];
-      EXPECT_LE(MaxError(std::span(logits).subspan(position * vocab, vocab),
-                         std::span(prompt.logits).subspan(r * vocab, vocab)),
-                tolerance)
-          << "position " << position;
+      const double error = MaxError(std::span(logits).subspan(position * vocab, vocab),
+                                    std::span(prompt.logits).subspan(r * vocab, vocab));
+      if (!(error <= tolerance) && std::isfinite(error) && others-- > 0) continue;
+      EXPECT_LE(error, tolerance) << "position " << position;
     }
     std::span<const float> last = std::span(logits).last(vocab);
     std::vector<float> next;
@@ -149,7 +151,7 @@ void CheckCase(const Case& c, Runner& runner, Numerics numerics, size_t chunk,
   }
   if (numerics == Numerics::kFast && c.coarse_agreement > 0 &&
       (c.logits_are_no_bound || on_tiles)) {
-    EXPECT_GE(Agreement(c, runner), c.coarse_agreement) << c.name;
+    EXPECT_GE(Agreement(c, runner), on_tiles ? c.tile_agreement : c.coarse_agreement) << c.name;
   }
 }
 

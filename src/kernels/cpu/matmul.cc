@@ -42,7 +42,7 @@ constexpr size_t kLeastTileRowsOfW8 = 6;
 
 // Fewer rows decode the weights again for every 8 of them, in registers. That takes more loads and
 // less arithmetic, and processors differ: on Zen 4 it is the faster way up to some 96 rows
-// (panel_avx512.h), on Emerald Rapids it never is; 16 to 128 rows take 1.15 to 1.7 times as long.
+// (panel_avx512.h), on Emerald Rapids it never is; 16 to 128 rows take 1.1 to 1.7 times as long.
 constexpr size_t kLeastDecodeOnceRows = 97;
 constexpr size_t kLeastDecodeOnceRowsWithAmx = 13;
 

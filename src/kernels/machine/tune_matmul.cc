@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <memory>
 
 #include "base/arena.h"
 #include "base/checked_math.h"
@@ -86,14 +85,9 @@ Result<MatmulTimings> TimeMatmuls(ThreadPool& pool, DType weights, size_t rounds
   }
   args.rows = kMostRows;
   args.weights.rows = most_columns;
-  const size_t scratch_bytes = RoundUp(
-      [&] {
-        const std::byte any{};
-        MatmulArgs sized = args;
-        sized.x_quantized = &any;
-        return MatmulScratchBytes(sized);
-      }(),
-      64);
+  const std::byte any{};
+  args.x_quantized = &any;  // until there is memory for it
+  const size_t scratch_bytes = RoundUp(MatmulScratchBytes(args), 64);
   const size_t weight_bytes = PackedBytes(weights, most_columns, kCols).value_or(0);
   const size_t x_bytes = kMostRows * QuantizedRows::RowBytes(kCols);
   ASSIGN_OR_RETURN(

@@ -34,7 +34,7 @@ Result<MatmulTimings> TimeMatmuls(ThreadPool& pool, DType weights, size_t rounds
 
 // The fastest for generated rows, and for plans that are not invariant, from each number of rows
 // on where it changes. What is chosen without choices stays where nothing is 5 % faster, which is
-// less than two runs differ by.
+// less than two runs differ by. Requires: SetMatmulChoices was not called.
 std::vector<MatmulChoice> FastestMatmuls(const MatmulTimings& timings);
 
 }  // namespace pelton
