@@ -10,7 +10,7 @@
 #include "command.h"
 #include "kernels/machine/machine_limits.h"
 #include "kernels/ops/attention.h"
-#include "kernels/ops/matmul.h"
+#include "kernels/ops/matmul_choices.h"
 #include "kernels/ops/rms_norm.h"
 #include "serving/model/language_model.h"
 #include "serving/tuning/tuning_file.h"
@@ -26,12 +26,7 @@ struct DoctorOptions {
 };
 
 std::string MatmulName(size_t rows, MatmulRows kind) {
-  MatmulArgs args{};
-  std::byte none{};
-  args.x_quantized = &none;
-  args.rows = rows;
-  args.weights = {.data = nullptr, .dtype = DType::kQ8_0, .rows = 1024, .cols = 1024};
-  return ChooseMatmul(args, kind).name;
+  return ChooseQuantizedMatmul(DType::kQ8_0, rows, kind).name;
 }
 
 std::vector<std::string> Advice(size_t threads) {

@@ -153,43 +153,39 @@ struct ModelFolder {
   std::string path;
 };
 
-class InvarianceTest : public testing::TestWithParam<PassOptions> {};
+class InvarianceTest : public testing::TestWithParam<PassOptions> {
+ protected:
+  // Random requests to each model alone and in company; the test saw what it is about.
+  static void CompareModels(uint32_t seed, const std::vector<std::string>& models,
+                            const PassOptions& passes) {
+    std::mt19937 rng(seed);
+    Seen seen;
+    for (const std::string& model : models) {
+      const ModelEngineOptions options{.path = model, .passes = passes};
+      const std::vector<Asked> asked = RandomRequests(rng, 24, VocabOf(model));
+      const std::vector<RequestResult> want = RunAlone(options, asked);
+      for (int round = 0; round < 6; ++round) {
+        CompareInCompany(rng, round, options, asked, want, seen);
+      }
+    }
+    EXPECT_GT(seen.preemptions, 0u);
+    EXPECT_GT(seen.cached, 0u);
+  }
+};
 
 TEST_P(InvarianceTest, ResultsDoNotDependOnWhatRunsBeside) {
-  std::mt19937 rng(20261125);
-  Seen seen;
-  for (const std::string& model : Models()) {
-    const ModelEngineOptions options{.path = model, .passes = GetParam()};
-    const std::vector<Asked> asked = RandomRequests(rng, 24, VocabOf(model));
-    const std::vector<RequestResult> want = RunAlone(options, asked);
-    for (int round = 0; round < 6; ++round) {
-      CompareInCompany(rng, round, options, asked, want, seen);
-    }
-  }
-  // The test saw what it is about.
-  EXPECT_GT(seen.preemptions, 0u);
-  EXPECT_GT(seen.cached, 0u);
+  CompareModels(20261125, Models(), GetParam());
 }
 
 // The same where prompts make keys and values of latent rows for each head.
 TEST_P(InvarianceTest, NorWithExpandedLatentAttention) {
-  std::mt19937 rng(20261130);
-  Seen seen;
   std::vector<std::string> models = {"tests/data/golden/deepseek-v3-fp8-edge"};
   if (const std::optional<std::string> full = golden::FullSet()) {
     models.push_back(*full + "/models/deepseek-v3-bf16");
   }
-  for (const std::string& model : models) {
-    ModelEngineOptions options{.path = model, .passes = GetParam()};
-    options.passes.switched_on = {"expand-latent-attention"};
-    const std::vector<Asked> asked = RandomRequests(rng, 24, VocabOf(model));
-    const std::vector<RequestResult> want = RunAlone(options, asked);
-    for (int round = 0; round < 6; ++round) {
-      CompareInCompany(rng, round, options, asked, want, seen);
-    }
-  }
-  EXPECT_GT(seen.preemptions, 0u);
-  EXPECT_GT(seen.cached, 0u);
+  PassOptions passes = GetParam();
+  passes.switched_on = {"expand-latent-attention"};
+  CompareModels(20261130, models, passes);
 }
 
 // The same with keys and values in 8 bits.

@@ -72,6 +72,15 @@ Status SetMatmulChoices(const std::vector<MatmulChoice>& choices) {
   return OkStatus();
 }
 
+const MatmulImpl& ChooseQuantizedMatmul(DType weights, size_t rows, MatmulRows kind) {
+  const std::byte any{};
+  MatmulArgs args{};
+  args.x_quantized = &any;
+  args.weights.dtype = weights;
+  args.rows = rows;
+  return ChooseMatmul(args, kind);
+}
+
 const MatmulImpl* ChosenMatmul(DType weights, MatmulRows kind, size_t rows) {
   if (kind == MatmulRows::kPrompt) return nullptr;
   const MatmulImpl* chosen = nullptr;

@@ -12,12 +12,7 @@ class MatmulChoices : public testing::Test {
   void TearDown() override { EXPECT_TRUE(SetMatmulChoices({}).ok()); }
 
   static std::string Chosen(DType weights, MatmulRows kind, size_t rows) {
-    const std::byte none{};
-    MatmulArgs args{};
-    args.x_quantized = &none;
-    args.weights.dtype = weights;
-    args.rows = rows;
-    return ChooseMatmul(args, kind).name;
+    return ChooseQuantizedMatmul(weights, rows, kind).name;
   }
 };
 

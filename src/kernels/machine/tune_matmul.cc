@@ -49,15 +49,6 @@ double Median(std::vector<double> values) {
   return *middle;
 }
 
-const MatmulImpl* WithoutChoices(DType weights, MatmulRows kind, size_t rows) {
-  const std::byte none{};
-  MatmulArgs args{};
-  args.x_quantized = &none;
-  args.weights.dtype = weights;
-  args.rows = rows;
-  return &ChooseMatmul(args, kind);
-}
-
 }  // namespace
 
 std::vector<DType> TunableWeights() {
@@ -136,7 +127,7 @@ std::vector<MatmulChoice> FastestMatmuls(const MatmulTimings& timings) {
   for (const MatmulRows kind : {MatmulRows::kGenerated, MatmulRows::kAny}) {
     const MatmulImpl* last = nullptr;
     for (const MatmulTimings::OfRows& of : timings.rows) {
-      const MatmulImpl* best = WithoutChoices(timings.weights, kind, of.rows);
+      const MatmulImpl* best = &ChooseQuantizedMatmul(timings.weights, of.rows, kind);
       const auto found = std::ranges::find(timings.impls, best);
       double least =
           found == timings.impls.end()

@@ -26,12 +26,7 @@ class FastestMatmul : public testing::Test {
   }
   size_t Generic() const { return timings_.impls.size() - 1; }
   std::string Default(size_t rows, MatmulRows kind) const {
-    const std::byte none{};
-    MatmulArgs args{};
-    args.x_quantized = &none;
-    args.weights.dtype = timings_.weights;
-    args.rows = rows;
-    return ChooseMatmul(args, kind).name;
+    return ChooseQuantizedMatmul(timings_.weights, rows, kind).name;
   }
   std::vector<MatmulChoice> Of(MatmulRows kind) const {
     std::vector<MatmulChoice> choices = FastestMatmuls(timings_);

@@ -33,4 +33,7 @@ Status CheckMatmulChoices(const std::vector<MatmulChoice>& choices);
 // generated rows do not change by it.
 Status SetMatmulChoices(const std::vector<MatmulChoice>& choices);
 
+// What ChooseMatmul gives so many rows of 8 bits.
+const MatmulImpl& ChooseQuantizedMatmul(DType weights, size_t rows, MatmulRows kind);
+
 }  // namespace pelton

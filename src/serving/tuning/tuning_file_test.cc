@@ -20,12 +20,7 @@ class TuningFile : public testing::Test {
     std::ofstream(Path()) << text;
   }
   static std::string Chosen() {
-    const std::byte none{};
-    MatmulArgs args{};
-    args.x_quantized = &none;
-    args.weights.dtype = DType::kQ8_0;
-    args.rows = 5;
-    return ChooseMatmul(args, MatmulRows::kGenerated).name;
+    return ChooseQuantizedMatmul(DType::kQ8_0, 5, MatmulRows::kGenerated).name;
   }
 
   const std::string folder_;
