@@ -242,14 +242,17 @@ class PackedFileTest(unittest.TestCase):
             seconds = time.monotonic() - begin
             if "pelton_expert_cache" not in server.ask("/metrics")[1].decode():
                 return text, f"{seconds:.2f} s"
-            hits, misses, evicted, resident = [
+            hits, foreseen, misses, fetched, evicted, resident = [
                 server.metric(f"pelton_expert_cache_{name}") for name in
-                ["hits_total", "misses_total", "evicted_bytes_total", "resident_bytes"]]
-            self.assertGreater(hits, misses / 10)
+                ["hits_total", "foreseen_total", "misses_total", "fetched_bytes_total",
+                 "evicted_bytes_total", "resident_bytes"]]
+            self.assertGreater(hits + foreseen, misses / 10)
             self.assertGreater(evicted, 0)
-            return text, (f"{seconds:.2f} s, {hits / (hits + misses):.0%} of {hits + misses:.0f} uses "
-                          f"of experts found in {resident / MIB:.0f} MiB, {evicted / MIB:.0f} MiB "
-                          "evicted")
+            self.assertEqual(foreseen > 0, "foresee-experts" not in options)
+            uses = hits + foreseen + misses
+            return text, (f"{seconds:.2f} s, of {uses:.0f} uses of experts {hits / uses:.0%} found in "
+                          f"{resident / MIB:.0f} MiB and {foreseen / uses:.0%} foreseen, "
+                          f"{fetched / MIB:.0f} MiB asked for")
         finally:
             self.assertEqual(server.end(), 0)
 
@@ -280,13 +283,18 @@ class PackedFileTest(unittest.TestCase):
             self.assertEqual(answer(model, "--packed-cache-dir", self.cache, before=join), (plain, ""))
             packing = time.monotonic() - begin
             # So much, and not what is left: how many uses are found should not depend on the machine.
-            text, counted = self.serve(model, "--expert-memory", "44MiB", before=join)
+            memories = ["--expert-memory", "44MiB"]
+            text, counted = self.serve(model, *memories, before=join)
+            self.assertEqual(text, plain_text)
+            text, unforeseen = self.serve(model, *memories, "--pass-off", "foresee-experts",
+                                          before=join)
             self.assertEqual(text, plain_text)
         finally:
             os.rmdir(group)
         report("M3", f"weights of {size / MIB:.0f} MiB in a control group of {memory / MIB:.0f}: exact; "
-                     f"{packing:.1f} s with packing; an answer of 64 tokens in {counted}, "
-                     f"with all of them in memory {all_in_memory}")
+                     f"{packing:.1f} s with packing; an answer of 64 tokens in {counted}; "
+                     f"without foreseeing in {unforeseen}; with all of them in memory "
+                     f"{all_in_memory}")
         self.assertGreaterEqual(size, 1.5 * memory)
 
 

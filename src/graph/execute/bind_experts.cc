@@ -67,18 +67,35 @@ class HeadMatmulOp final : public BoundOp {
   bool generated_;
 };
 
+// What is foreseen of the next layer's choices: i32 [rows, top].
+struct Foreseen {
+  const int32_t* ids;  // null: nothing
+  Dim rows;
+  size_t top;
+};
+
 // Sorts pairs by expert, and has the experts brought into memory that are read next.
 class CachedExpertOrderOp final : public BoundOp {
  public:
   CachedExpertOrderOp(std::unique_ptr<BoundOp> order, ExpertCache& cache, size_t layer,
-                      const int32_t* starts)
-      : order_(std::move(order)), cache_(cache), layer_(layer), starts_(starts) {}
+                      const int32_t* starts, const Foreseen& foreseen)
+      : order_(std::move(order)),
+        cache_(cache),
+        layer_(layer),
+        starts_(starts),
+        foreseen_(foreseen) {}
 
-  size_t Prepare(const StepState& step) override { return order_->Prepare(step); }
+  size_t Prepare(const StepState& step) override {
+    if (foreseen_.ids != nullptr) {
+      next_ = {foreseen_.ids, step.sizes.Of(foreseen_.rows) * foreseen_.top};
+    }
+    return order_->Prepare(step);
+  }
   void Run(size_t begin, size_t end, std::byte* scratch) const noexcept override {
     // One unit, and so one thread.
     order_->Run(begin, end, scratch);
     cache_.Use(layer_, starts_);
+    if (!next_.empty()) cache_.Foresee(layer_ + 1, next_);
   }
   size_t ScratchBytes() const override { return order_->ScratchBytes(); }
   const char* impl_name() const override { return order_->impl_name(); }
@@ -88,6 +105,8 @@ class CachedExpertOrderOp final : public BoundOp {
   ExpertCache& cache_;
   const size_t layer_;
   const int32_t* const starts_;
+  const Foreseen foreseen_;
+  std::span<const int32_t> next_;
 };
 
 }  // namespace
@@ -95,8 +114,10 @@ class CachedExpertOrderOp final : public BoundOp {
 std::unique_ptr<BoundOp> Binder::WithExpertCache(std::unique_ptr<BoundOp> order) const {
   ExpertCache* const cache = c_.weights.experts();
   if (cache == nullptr) return order;
-  return std::make_unique<CachedExpertOrderOp>(std::move(order), *cache,
-                                               c_.weights.ExpertLayer(Out(1)), I32(Out(1)));
+  Foreseen foreseen{};
+  if (Present(In(1))) foreseen = {I32(In(1)), ValueOf(In(1)).shape.rows(), Cols(In(1))};
+  return std::make_unique<CachedExpertOrderOp>(
+      std::move(order), *cache, c_.weights.ExpertLayer(Out(1)), I32(Out(1)), foreseen);
 }
 
 std::unique_ptr<BoundOp> Binder::Route() const {

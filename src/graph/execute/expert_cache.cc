@@ -13,9 +13,13 @@ ExpertCache::ExpertCache(std::vector<std::vector<ExpertPanels>> layers,
       first_(1),
       most_bytes_(most_bytes),
       hits_(metrics.AddCounter("pelton_expert_cache_hits_total", "",
-                               "Uses of experts that were in memory")),
+                               "Uses of experts that were in memory from earlier uses")),
+      foreseen_(metrics.AddCounter("pelton_expert_cache_foreseen_total", "",
+                                   "Uses of experts that were asked for a layer ahead")),
       misses_(metrics.AddCounter("pelton_expert_cache_misses_total", "",
                                  "Uses of experts that were asked for from the file")),
+      fetched_bytes_(metrics.AddCounter("pelton_expert_cache_fetched_bytes_total", "",
+                                        "Bytes of experts that were asked for from the file")),
       evicted_bytes_(metrics.AddCounter("pelton_expert_cache_evicted_bytes_total", "",
                                         "Bytes of experts that left memory for others")),
       resident_gauge_(metrics.AddGauge("pelton_expert_cache_resident_bytes", "",
@@ -56,43 +60,76 @@ void ExpertCache::Advise(uint32_t entry, int advice) const noexcept {
 void ExpertCache::Evict(uint32_t entry) noexcept {
   const size_t bytes = bytes_[entries_[entry].layer];
   Remove(entry);
-  entries_[entry].resident = false;
+  entries_[entry].resident = entries_[entry].foreseen = false;
   Advise(entry, MADV_DONTNEED);
   resident_bytes_ -= bytes;
   evicted_bytes_.Add(bytes);
 }
 
+bool ExpertCache::MakeRoom(size_t wanted) noexcept {
+  while (resident_bytes_ + wanted > most_bytes_) {
+    if (oldest_ == kNone || entries_[oldest_].used == uses_) return false;
+    Evict(oldest_);
+  }
+  return true;
+}
+
+void ExpertCache::Fetch(uint32_t entry) noexcept {
+  const size_t bytes = bytes_[entries_[entry].layer];
+  entries_[entry].resident = true;
+  Append(entry);
+  Advise(entry, MADV_WILLNEED);
+  resident_bytes_ += bytes;
+  fetched_bytes_.Add(bytes);
+}
+
 void ExpertCache::Use(size_t layer, const int32_t* starts) noexcept {
-  ++calls_;
+  ++uses_;
   const size_t before = resident_bytes_;
   const uint32_t first = first_[layer];
   const uint32_t count = first_[layer + 1] - first;
-  size_t hits = 0, misses = 0;
+  size_t hits = 0, foreseen = 0, misses = 0;
   for (uint32_t e = 0; e < count; ++e) {
     if (starts[e] == starts[e + 1]) continue;
     Entry& entry = entries_[first + e];
-    entry.used = calls_;
-    ++(entry.resident ? hits : misses);
+    entry.used = uses_;
+    ++(!entry.resident ? misses : entry.foreseen ? foreseen : hits);
+    entry.foreseen = false;
     if (!entry.resident) continue;
     Remove(first + e);
     Append(first + e);
   }
   // Room first, so that there is never more in memory than there has to be.
-  const size_t wanted = misses * bytes_[layer];
-  while (oldest_ != kNone && entries_[oldest_].used != calls_ &&
-         resident_bytes_ + wanted > most_bytes_) {
-    Evict(oldest_);
-  }
+  MakeRoom(misses * bytes_[layer]);
   for (uint32_t e = 0; misses > 0 && e < count; ++e) {
     Entry& entry = entries_[first + e];
-    if (entry.used != calls_ || entry.resident) continue;
-    entry.resident = true;
-    Append(first + e);
-    Advise(first + e, MADV_WILLNEED);
-    resident_bytes_ += bytes_[layer];
+    if (entry.used == uses_ && !entry.resident) Fetch(first + e);
   }
   hits_.Add(hits);
+  foreseen_.Add(foreseen);
   misses_.Add(misses);
+  resident_gauge_.Add(static_cast<int64_t>(resident_bytes_) - static_cast<int64_t>(before));
+}
+
+void ExpertCache::Foresee(size_t layer, std::span<const int32_t> ids) noexcept {
+  const size_t before = resident_bytes_;
+  const uint32_t first = first_[layer];
+  // What is there already must not make room for the rest.
+  for (const int32_t id : ids) {
+    const uint32_t e = first + static_cast<uint32_t>(id);
+    if (!entries_[e].resident || entries_[e].used == uses_) continue;
+    entries_[e].used = uses_;
+    Remove(e);
+    Append(e);
+  }
+  for (const int32_t id : ids) {
+    const uint32_t e = first + static_cast<uint32_t>(id);
+    if (entries_[e].resident) continue;
+    if (!MakeRoom(bytes_[layer])) break;
+    entries_[e].used = uses_;
+    entries_[e].foreseen = true;
+    Fetch(e);
+  }
   resident_gauge_.Add(static_cast<int64_t>(resident_bytes_) - static_cast<int64_t>(before));
 }
 

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/metrics.h"
@@ -34,6 +35,12 @@ class ExpertCache {
   // step that needs more than there is room for has it until the next call. No allocation.
   void Use(size_t layer, const int32_t* starts) noexcept;
 
+  // The experts [ids] of a layer, numbers of which may be repeated, will probably be used by its
+  // next Use: those that are not in memory are asked for as far as there is room beside those of
+  // the last Use and of this guess, first ones first. No allocation. Requires: every id is in
+  // [0, num_experts of the layer).
+  void Foresee(size_t layer, std::span<const int32_t> ids) noexcept;
+
   size_t resident_bytes() const { return resident_bytes_; }
   bool IsResident(size_t layer, size_t expert) const {
     return entries_[first_[layer] + expert].resident;
@@ -45,12 +52,17 @@ class ExpertCache {
     uint32_t older = kNone, newer = kNone;
     uint32_t layer = 0;
     bool resident = false;
-    uint64_t used = 0;  // the last call that used it
+    bool foreseen = false;  // asked for by Foresee and not used since
+    uint64_t used = 0;      // the last Use that used it, or that a guess came after
   };
 
   void Append(uint32_t entry) noexcept;
   void Remove(uint32_t entry) noexcept;
   void Evict(uint32_t entry) noexcept;
+  // Evicts what was used the longest ago until `wanted` bytes have room; whether they have. What
+  // the last Use and guesses since named stays.
+  bool MakeRoom(size_t wanted) noexcept;
+  void Fetch(uint32_t entry) noexcept;
   void Advise(uint32_t entry, int advice) const noexcept;
 
   std::vector<std::vector<ExpertPanels>> layers_;
@@ -60,9 +72,11 @@ class ExpertCache {
   uint32_t oldest_ = kNone, newest_ = kNone;
   const size_t most_bytes_;
   size_t resident_bytes_ = 0;
-  uint64_t calls_ = 0;
+  uint64_t uses_ = 0;
   Counter& hits_;
+  Counter& foreseen_;
   Counter& misses_;
+  Counter& fetched_bytes_;
   Counter& evicted_bytes_;
   Gauge& resident_gauge_;
 };

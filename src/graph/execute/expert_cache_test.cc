@@ -77,6 +77,38 @@ TEST_F(ExpertCacheTest, AStepMayNeedMoreThanThereIsRoomFor) {
   EXPECT_EQ(metrics_.AddGauge("pelton_expert_cache_resident_bytes", "", "").value(), 0);
 }
 
+TEST_F(ExpertCacheTest, WhatIsForeseenIsAskedForWhereThereIsRoom) {
+  Make(4 * kExpert);
+  Use(0, {0, 1});
+  cache_->Foresee(1, std::vector<int32_t>{2, 0, 2, 1});
+  EXPECT_EQ(Resident(), "11001010") << "the layer in use stays, and there is room for two";
+  Use(1, {2, 3});
+  EXPECT_EQ(Resident(), "01001011") << "expert 0 of layer 0 was used the longest ago";
+  EXPECT_EQ(Count("foreseen"), 1u);
+  EXPECT_EQ(Count("misses"), 3u);
+  EXPECT_EQ(Count("hits"), 0u);
+  Use(1, {2});
+  EXPECT_EQ(Count("foreseen"), 1u);
+  EXPECT_EQ(Count("hits"), 1u) << "the second use of what was foreseen";
+  EXPECT_EQ(Count("fetched_bytes"), 5 * kExpert);
+}
+
+TEST_F(ExpertCacheTest, WhatIsForeseenAndThereDoesNotLeave) {
+  Make(3 * kExpert);
+  Use(1, {0, 1});
+  Use(0, {3});
+  cache_->Foresee(1, std::vector<int32_t>{0, 2});
+  EXPECT_EQ(Resident(), "00011010") << "expert 1 made room, not 0, which is as old";
+  Use(1, {0});
+  EXPECT_EQ(Count("hits"), 1u);
+  EXPECT_EQ(Count("foreseen"), 0u);
+  // A guess that was wrong leaves as everything does.
+  Use(0, {0, 1});
+  EXPECT_EQ(Resident(), "11001000");
+  cache_->Foresee(1, std::vector<int32_t>{1, 2, 3});
+  EXPECT_EQ(Resident(), "11000100");
+}
+
 TEST_F(ExpertCacheTest, OnlyPagesOfEvictedExpertsLeave) {
   std::fill(std::begin(memory_), std::end(memory_), std::byte{1});
   Make(kExpert);

@@ -494,6 +494,9 @@ std::vector<TypeAndShape> Infer(const Node& node, InputChecks& in) {
       in.Expect(in[0].type == ElementType::kI32 && in[0].shape.rank() == 2 &&
                     in[0].shape.rows() == Dim(1, Symbol::kTokens) && in[0].shape.cols().constant(),
                 0, "i32 rows of choices");
+      in.Expect(!in.Has(1) || (in[1].type == ElementType::kI32 && in[1].shape.rank() == 2 &&
+                               in[1].shape.cols().constant()),
+                1, "i32 rows of choices");
       in.ExpectAttribute(node.Int("experts") > 0, "experts", "at least 1");
       return {{ElementType::kI32, {Dim(in[0].shape.cols().factor, Symbol::kTokens)}},
               {ElementType::kI32, {node.Int("experts") + 1}}};

@@ -40,7 +40,7 @@ constexpr OpSchema kOps[] = {
     {OpKind::kStreamMerge, "stream_merge", 2, 2, 1, "streams"},
     {OpKind::kStreamMix, "stream_mix", 3, 3, 1, "streams"},
     {OpKind::kRoute, "route", 1, 3, 2, "top groups top_groups scoring normalise by"},
-    {OpKind::kExpertOrder, "expert_order", 1, 1, 2, "experts"},
+    {OpKind::kExpertOrder, "expert_order", 1, 2, 2, "experts"},
     {OpKind::kExpertRows, "expert_rows", 2, 2, 1, "top"},
     {OpKind::kExpertMatmul, "expert_matmul", 3, 4, 1, "experts"},
     {OpKind::kExpertSum, "expert_sum", 3, 3, 1, ""},

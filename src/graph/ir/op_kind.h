@@ -47,7 +47,8 @@ enum class OpKind : uint8_t {
   // Mixture of experts (kernels/ops/experts.h); K experts of each token:
   kRoute,         // (logits, bias?, choices?) {top, groups, top_groups, scoring, normalise, by}
                   // -> (ids i32[T, K], weights)
-  kExpertOrder,   // (ids) {experts} -> (order i32[K*T], starts i32[experts + 1])
+  kExpertOrder,   // (ids, foreseen?) {experts} -> (order i32[K*T], starts i32[experts + 1]);
+                  // foreseen: a guess of what the next layer's router will choose
   kExpertRows,    // (x, order) {top} -> x's rows for each pair of a token and a choice, in order
   kExpertMatmul,  // (rows, weight, starts) {experts}: by the expert that the rows belong to
   kExpertSum,     // (rows, order, weights): each token's, weighted

@@ -36,6 +36,8 @@ constexpr Pass kPasses[] = {
     {"fold-quantize", "ops give their result quantised themselves", 2, true, true, FoldQuantize},
     {"pack-weights", "lay weights out in panels", 0, false, false, PackWeights},
     {"remove-unread", "drop results that fused ops left behind", 1, false, false, RemoveDeadCode},
+    {"foresee-experts", "guess the next layer's experts, to read them early", 0, false, false,
+     ForeseeExperts, PackedFormat::kStored, true},
 };
 
 double Predicted(const GraphCost& decode, const GraphCost& prefill) {

@@ -73,5 +73,6 @@ bool AssignPrecision(Graph& graph);
 bool FoldQuantize(Graph& graph);
 bool PackWeights(Graph& graph);
 bool UseW8Weights(Graph& graph);
+bool ForeseeExperts(Graph& graph);
 
 }  // namespace pelton

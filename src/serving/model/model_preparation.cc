@@ -119,6 +119,12 @@ size_t ChooseExpertBytes(const LoadOptions& options, size_t experts, size_t othe
   return (available - others) / 2;
 }
 
+// Reading experts early is of use only where they are read at all.
+void Foresee(const LoadOptions& options, Graph& graph) {
+  const std::vector<std::string>& off = options.passes.switched_off;
+  if (std::ranges::find(off, "foresee-experts") == off.end()) ForeseeExperts(graph);
+}
+
 Result<Speculation> ChooseSpeculation(const LoadOptions& options, const ModelFiles& files) {
   const bool draft = !options.draft_model.empty();
   if (options.speculate == Speculation::kAuto) {
@@ -224,6 +230,10 @@ Result<Preparation> Prepare(const ModelFiles& files, const std::optional<ModelFi
     out.draft_expert_bytes =
         static_cast<size_t>(static_cast<double>(memory.expert_bytes) *
                             static_cast<double>(draft_experts) / static_cast<double>(experts));
+    Foresee(options, out.graph);
+    if (out.draft_graph) Foresee(options, *out.draft_graph);
+    memory.arena_bytes = ArenaBytesFor(out.graph, out.limits);
+    if (out.draft_graph) memory.arena_bytes += ArenaBytesFor(*out.draft_graph, out.draft_limits);
   }
   size_t block_bytes = GeometryFor(config, dtype, mtp, kBlockTokens).BlockBytes();
   if (speculate == Speculation::kDraft) {
