@@ -37,7 +37,7 @@ extern "C" {
 #endif
 
 // Grows with every addition to this header. The library's own is pelton_abi_version().
-#define PELTON_ABI_VERSION 2
+#define PELTON_ABI_VERSION 3
 
 // As a size: up to the NUL.
 #define PELTON_WHOLE ((size_t)-1)
@@ -91,6 +91,9 @@ typedef struct pelton_model_options {
   int32_t invariant;        // 0: the fastest kernels, whose results may depend on the batch
   int32_t prefix_cache;     // 0: prompts with a common start share nothing
   const char* draft_model;  // a smaller model with the same vocabulary, which guesses; NULL: none
+  const char* weights;  // in memory: "stored" as in the file, or "w8" for 8 bits, faster prompts
+  const char* kv_cache_dtype;       // "f32", "f16", "q8", "fp8", "auto"
+  const char* packed_cache_folder;  // keeps packed weights for later calls; NULL: none
 } pelton_model_options;
 
 static inline void pelton_model_options_init(pelton_model_options* options) {
@@ -103,6 +106,8 @@ static inline void pelton_model_options_init(pelton_model_options* options) {
   options->speculate = "auto";
   options->invariant = 1;
   options->prefix_cache = 1;
+  options->weights = "stored";
+  options->kv_cache_dtype = "auto";
 }
 
 // Opens a language model or an encoder and makes it ready: a GGUF file, a folder as Hugging Face

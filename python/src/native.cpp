@@ -215,7 +215,8 @@ class Model {
         uint32_t context_tokens, uint32_t kv_tokens, uint32_t step_tokens, uint32_t max_sequences,
         uint32_t max_queued, const std::string& numerics, bool invariant,
         const std::string& speculate, const std::optional<std::string>& draft_model,
-        bool prefix_cache) {
+        bool prefix_cache, const std::string& weights, const std::string& kv_cache_dtype,
+        const std::optional<std::string>& packed_cache_folder) {
     pelton_model_options options;
     pelton_model_options_init(&options);
     options.models_folder = OrNull(models_folder);
@@ -230,6 +231,9 @@ class Model {
     options.speculate = speculate.c_str();
     options.draft_model = OrNull(draft_model);
     options.prefix_cache = prefix_cache ? 1 : 0;
+    options.weights = weights.c_str();
+    options.kv_cache_dtype = kv_cache_dtype.c_str();
+    options.packed_cache_folder = OrNull(packed_cache_folder);
     const nb::gil_scoped_release released;
     Check(pelton_open(model.c_str(), &options, &handle_));
   }
@@ -490,10 +494,12 @@ NB_MODULE(_native, module) {
   nb::class_<Model>(module, "Model")
       .def(nb::init<const std::string&, const std::optional<std::string>&, uint32_t, uint32_t,
                     uint32_t, uint32_t, uint32_t, uint32_t, const std::string&, bool,
-                    const std::string&, const std::optional<std::string>&, bool>(),
+                    const std::string&, const std::optional<std::string>&, bool, const std::string&,
+                    const std::string&, const std::optional<std::string>&>(),
            "model"_a, nb::kw_only(), "models_folder"_a.none(), "threads"_a, "context_tokens"_a,
            "kv_tokens"_a, "step_tokens"_a, "max_sequences"_a, "max_queued"_a, "numerics"_a,
-           "invariant"_a, "speculate"_a, "draft_model"_a.none(), "prefix_cache"_a)
+           "invariant"_a, "speculate"_a, "draft_model"_a.none(), "prefix_cache"_a, "weights"_a,
+           "kv_cache_dtype"_a, "packed_cache_folder"_a.none())
       .def("close", &Model::Close)
       .def("info", &Model::GetInfo)
       .def("tokenize", &Model::Tokenize, "text"_a, "add_special"_a, "parse_special"_a)

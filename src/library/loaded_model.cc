@@ -20,6 +20,21 @@ Status Unexpected(std::string_view name, std::string_view found, std::string_vie
       fmt::format("{}: found \"{}\", expected {}", name, found.substr(0, 40), expected));
 }
 
+Status ReadKvDType(std::string_view found, std::optional<KvDType>* dtype) {
+  if (found == "f32") {
+    *dtype = KvDType::kF32;
+  } else if (found == "f16") {
+    *dtype = KvDType::kF16;
+  } else if (found == "q8") {
+    *dtype = KvDType::kQ8;
+  } else if (found == "fp8") {
+    *dtype = KvDType::kFp8;
+  } else if (found != "auto") {
+    return Unexpected("kv_cache_dtype", found, "\"f32\", \"f16\", \"q8\", \"fp8\" or \"auto\"");
+  }
+  return OkStatus();
+}
+
 Result<LoadOptions> ReadOptions(const pelton_model_options& given) {
   constexpr uint32_t kMostTokens = uint32_t{1} << 30;
   RETURN_IF_ERROR(CheckRange("threads", given.threads, 0, 1024));
@@ -46,6 +61,16 @@ Result<LoadOptions> ReadOptions(const pelton_model_options& given) {
     options.speculate = Speculation::kOff;
   } else if (speculate != "auto") {
     return Unexpected("speculate", speculate, "\"ngram\", \"mtp\", \"draft\", \"off\" or \"auto\"");
+  }
+  const std::string_view weights = given.weights == nullptr ? "stored" : given.weights;
+  if (weights != "stored" && weights != "w8") {
+    return Unexpected("weights", weights, "\"stored\" or \"w8\"");
+  }
+  options.passes.weights = weights == "w8" ? PackedFormat::kW8 : PackedFormat::kStored;
+  RETURN_IF_ERROR(ReadKvDType(given.kv_cache_dtype == nullptr ? "auto" : given.kv_cache_dtype,
+                              &options.kv_dtype));
+  if (given.packed_cache_folder != nullptr) {
+    options.packed_cache_folder = given.packed_cache_folder;
   }
   options.threads = given.threads;
   options.context_tokens = given.context_tokens;

@@ -118,7 +118,8 @@ TEST(Pelton, SaysWhatItIs) {
 // Fields are added at the end of their struct, and none moves.
 TEST(Pelton, KeepsTheLayoutOfItsVersions) {
   EXPECT_EQ(offsetof(pelton_model_options, draft_model), 64u) << "the size in version 1";
-  EXPECT_EQ(sizeof(pelton_model_options), 72u);
+  EXPECT_EQ(offsetof(pelton_model_options, weights), 72u) << "the size in version 2";
+  EXPECT_EQ(sizeof(pelton_model_options), 96u);
   EXPECT_EQ(sizeof(pelton_model_info), 88u);
   EXPECT_EQ(sizeof(pelton_generate_options), 240u);
   EXPECT_EQ(sizeof(pelton_embed_options), 24u);
@@ -160,6 +161,8 @@ TEST(Pelton, RefusesModelOptionsByName) {
   refused("numerics", [](auto& o) { o.numerics = "rough"; });
   refused("speculate", [](auto& o) { o.speculate = "on"; });
   refused("draft-model", [](auto& o) { o.speculate = "draft"; });
+  refused("weights", [](auto& o) { o.weights = "w4"; });
+  refused("kv_cache_dtype", [](auto& o) { o.kv_cache_dtype = "bf16"; });
   refused("threads", [](auto& o) { o.threads = 1u << 31; });
   refused("max_sequences", [](auto& o) { o.max_sequences = 0; });
   refused("max_queued", [](auto& o) { o.max_queued = 0; });

@@ -12,6 +12,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -66,6 +67,19 @@ class GenerateTest(ModelTest):
                                "--json", "--numerics", "exact", "--temperature", 0, "--max-tokens",
                                length, "--ignore-eos")
             self.assertEqual((output.token_ids, output.text), (program["ids"], program["text"]))
+
+    def test_formats_of_weights_and_cache_are_those_of_the_program(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for fields, options in [({"weights": "w8"}, ["--weights", "w8"]),
+                                    ({"kv_cache_dtype": "f32", "packed_cache_folder": folder},
+                                     ["--kv-cache-dtype", "f32"])]:
+                with pelton.LLM(MODEL, **fields) as llm:
+                    output = llm.generate([5, 6, 7], temperature=0, max_tokens=8, ignore_eos=True)
+                program, = command("run", MODEL, "--prompt-ids", "5,6,7", "--json", "--temperature", 0,
+                                   "--max-tokens", 8, "--ignore-eos", *options)
+                self.assertEqual(output.token_ids, program["ids"])
+            self.assertEqual(len([name for name in os.listdir(folder) if name.endswith(".packed")]),
+                             1, os.listdir(folder))
 
     def test_a_batch_gives_what_each_prompt_gives_alone(self):
         prompts = ["of the", "and", [81, 72, 264], "in a way", "of the"] * 4

@@ -34,7 +34,8 @@ class LLM:
                  kv_tokens: int = 0, step_tokens: int = 512, max_sequences: int = 32,
                  max_queued: int = 1 << 20, numerics: str = "fast", invariant: bool = True,
                  speculate: str = "auto", draft_model: str | os.PathLike[str] | None = None,
-                 prefix_cache: bool = True,
+                 prefix_cache: bool = True, weights: str = "stored", kv_cache_dtype: str = "auto",
+                 packed_cache_folder: str | os.PathLike[str] | None = None,
                  models_folder: str | os.PathLike[str] | None = None) -> None:
         """Opens the model, which takes up to some seconds.
 
@@ -43,7 +44,9 @@ class LLM:
         half the memory. step_tokens: most rows of one step. numerics: "fast" or "exact". invariant:
         False for the fastest kernels, whose results may depend on the batch. speculate: "ngram",
         "mtp", "draft", "off", "auto". draft_model: a smaller model with the same vocabulary, which
-        guesses next tokens. models_folder: the store.
+        guesses next tokens. weights: in memory, "stored" as in the file, or "w8" for 8 bits and
+        faster prompts. kv_cache_dtype: "f32", "f16", "q8", "fp8", "auto". packed_cache_folder: keeps
+        packed weights, which later calls map. models_folder: the store.
         """
         self._model = _native.Model(
             os.fspath(model), models_folder=None if models_folder is None else os.fspath(models_folder),
@@ -51,7 +54,9 @@ class LLM:
             step_tokens=step_tokens, max_sequences=max_sequences, max_queued=max_queued,
             numerics=numerics, invariant=invariant, speculate=speculate,
             draft_model=None if draft_model is None else os.fspath(draft_model),
-            prefix_cache=prefix_cache)
+            prefix_cache=prefix_cache, weights=weights, kv_cache_dtype=kv_cache_dtype,
+            packed_cache_folder=None if packed_cache_folder is None
+            else os.fspath(packed_cache_folder))
 
     def close(self) -> None:
         """Ends all requests and frees the model. Any number of times."""

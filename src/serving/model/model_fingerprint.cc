@@ -1,7 +1,9 @@
 #include "serving/model/model_fingerprint.h"
 
+#include <dlfcn.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <link.h>
 #include <openssl/evp.h>
 #include <sys/stat.h>
 
@@ -57,6 +59,17 @@ std::string StampOf(const std::string& path) {
                      info.st_ino);
 }
 
+// The file that this code was loaded from: the program, or the library in another one.
+std::string OwnFile() {
+  Dl_info info{};
+  void* map = nullptr;
+  if (::dladdr1(reinterpret_cast<const void*>(&StampOf), &info, &map, RTLD_DL_LINKMAP) != 0) {
+    const std::string name = static_cast<const link_map*>(map)->l_name;
+    if (!name.empty()) return name;  // it is empty for the program
+  }
+  return "/proc/self/exe";
+}
+
 std::set<std::string> FilesOf(const WeightSource& weights) {
   std::set<std::string> files;
   for (const TensorInfo& tensor : weights.tensors()) files.insert(weights.FileOf(tensor));
@@ -105,7 +118,7 @@ ModelFingerprint FingerprintOf(const WeightSource& weights, const PassOptions& p
   Sha256 sha;
   sha.AddText("pelton kv store 1");
   // Another build may round differently.
-  sha.AddText(StampOf("/proc/self/exe"));
+  sha.AddText(StampOf(OwnFile()));
   sha.AddText(fmt::format("{} {} {} {} {} {} {}", CpuFeatures(), static_cast<int>(passes.numerics),
                           static_cast<int>(passes.weights), passes.fusion_level,
                           fmt::join(passes.switched_off, ","), fmt::join(passes.switched_on, ","),
@@ -121,6 +134,8 @@ PackedIdentity PackedIdentityOf(const ModelFiles& files, const PassOptions& pass
   const std::set<std::string> paths = FilesOf(files.weights);
   Sha256 name;
   name.AddText("pelton packed weights");
+  // A program and a library of one build do not replace each other's.
+  name.AddText(OwnFile());
   for (const std::string& path : paths) {
     std::error_code error;
     const std::filesystem::path whole = std::filesystem::weakly_canonical(path, error);
@@ -134,7 +149,7 @@ PackedIdentity PackedIdentityOf(const ModelFiles& files, const PassOptions& pass
   Sha256 key;
   key.Add(digest.data(), digest.size());
   // Another build may fold or lay out weights differently.
-  key.AddText(StampOf("/proc/self/exe"));
+  key.AddText(StampOf(OwnFile()));
   for (const std::string& path : paths) key.AddText(StampOf(path));
   key.AddText(StampOf(files.config.file));
   return {.file_name = fmt::format("{}-{:02x}.packed", StemOf(*paths.begin()),
