@@ -30,6 +30,10 @@ function(pelton_library)
     pelton_check_deps(${A_NAME}_test ${A_LAYER} ${A_TEST_DEPS})
     add_executable(${A_NAME}_test ${A_TESTS})
     target_link_libraries(${A_NAME}_test PRIVATE ${A_NAME} ${A_TEST_DEPS} ${A_LIBS} GTest::gtest_main)
+    if(PELTON_SANITIZE MATCHES "address")
+      # Optimising what the sanitizer adds to a test takes longer than the test runs.
+      target_compile_options(${A_NAME}_test PRIVATE -O0)
+    endif()
     add_test(NAME ${A_NAME}_test COMMAND ${A_NAME}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     # The run-time libraries of sanitizers start threads of their own, and a unity build links what no
     # test calls.
