@@ -10,9 +10,8 @@ namespace pelton {
 namespace cpu {
 namespace {
 
-// Work is counted in multiply-adds. A byte that comes from memory takes as long as about two of
-// them on one thread (measured on Emerald Rapids: 30 G/s and 12 GB/s), a barrier as long as some
-// ten thousand.
+// Work is counted in multiply-adds. A byte of keys and values takes as long as about two of them on
+// one thread (Emerald Rapids: 30 G/s and 12 GB/s), a barrier as long as a hundred thousand.
 constexpr double kByteWork = 2;
 constexpr double kBarrierWork = 1e5;
 // What a split must gain to be worth its states and their merge.
@@ -207,8 +206,13 @@ AttentionSplit ChooseAttentionSplit(const AttentionArgs& args, size_t workers,
   if (workers < 2 || states.empty() || !cpu::HasParts(args)) return {};
   AttentionArgs split = args;
   split.split = SplitAttention(args, workers);
-  const double with = cpu::MostWorkOfPortions(split) + cpu::kBarrierWork;
-  if (cpu::MostWorkOfUnits(args, workers) < cpu::kLeastGain * with) return {};
+  const double without = cpu::MostWorkOfUnits(args, workers);
+  const auto gains = [&](double with) {
+    return without > cpu::kLeastGain * (with + cpu::kBarrierWork);
+  };
+  // Most steps end here, where not even equal portions would gain.
+  if (!gains(split.split.work / static_cast<double>(workers))) return {};
+  if (!gains(cpu::MostWorkOfPortions(split))) return {};
   if (AttentionStateBytes(split) > states.size()) return {};
   split.split.states = reinterpret_cast<float*>(states.data());
   return split.split;
