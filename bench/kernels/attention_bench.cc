@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <memory>
 #include <random>
 #include <string>
@@ -21,13 +22,14 @@
 #include "kernels/ops/attention.h"
 
 // Attention over the paged cache, as a share of what this machine can do at most. Rows are named
-//   implementation / type of the cache / H/G heads x D / rows x sequences @ context
+//   implementation / type of the cache / H/G heads x D / rows x sequences @ context [/ split]
 // where D of a latent cache is value+rest, with the counters GB/s and %read (keys and values read
-// once per KV head) and GOP/s and %peak (a multiply-add per visible key and element of keys and of
-// values; the peak is that of f32). The peaks are measured
-// with as many threads before the first row. Cases of one row per sequence cycle through enough
-// layers to read from memory. --threads=N sets the number of threads; as
-// many as processors otherwise.
+// once per KV head), GOP/s and %peak (a multiply-add per visible key and element of keys and of
+// values; the peak is that of f32) and busiest_us (processor time of the thread that has the most
+// to do, without waiting at barriers). The peaks are measured with as many threads before the first
+// row. Cases of one row per sequence cycle through enough layers to read from memory. With `split`
+// each thread takes a portion of the keys, without it heads. --threads=N sets the number of
+// threads; as many as processors otherwise.
 
 namespace pelton {
 namespace {
@@ -41,6 +43,7 @@ struct Shape {
   size_t rows;  // new rows per sequence
   size_t sequences;
   size_t context;
+  bool split;
 };
 
 constexpr size_t kBlockTokens = 32;
@@ -64,6 +67,16 @@ class Mapping {
  private:
   size_t bytes_;
   void* data_;
+};
+
+// Processor time of the calling thread.
+double ThreadSeconds() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
+struct alignas(64) WorkerTime {
+  double seconds = 0;
 };
 
 // Random codes with scales of 1, and rotary lanes of 0.
@@ -145,15 +158,30 @@ void RunCase(benchmark::State& state, ThreadPool& pool, const MachineLimits& lim
   for (size_t i = 0; i < pool.size(); ++i) {
     scratch.push_back(std::make_unique<Mapping>(AttentionScratchBytes(args)));
   }
-  const size_t units = AttentionUnits(args);
+  if (shape.split) args.split = SplitAttention(args, pool.size());
+  const Mapping states(shape.split ? AttentionStateBytes(args) + 1 : 1);
+  args.split.states = reinterpret_cast<float*>(states.data());
+  std::vector<WorkerTime> times(pool.size());
+  const auto run_share = [&](const AttentionArgs& a, size_t worker) {
+    const size_t units = AttentionUnits(a);
+    const double start = ThreadSeconds();
+    impl.run(a, units * worker / pool.size(), units * (worker + 1) / pool.size(),
+             scratch[worker]->data());
+    times[worker].seconds += ThreadSeconds() - start;
+  };
   const auto step = [&] {
+    AttentionArgs merge = args;
+    merge.split.merge = true;
     pool.Run([&](size_t worker) {
-      impl.run(args, units * worker / pool.size(), units * (worker + 1) / pool.size(),
-               scratch[worker]->data());
+      run_share(args, worker);
+      if (!shape.split) return;
+      pool.Barrier();
+      run_share(merge, worker);
     });
     args.layer = (args.layer + 1) % cache.layers;
   };
   step();
+  times.assign(pool.size(), {});
   for (auto _ : state) step();
 
   const double past = static_cast<double>(shape.context - shape.rows);
@@ -162,7 +190,11 @@ void RunCase(benchmark::State& state, ThreadPool& pool, const MachineLimits& lim
   const double read =
       1.0 * cache.Sides() * shape.context * shape.sequences * shape.kv_heads * cache.RowBytes();
   const double iterations = static_cast<double>(state.iterations());
+  const double longest = std::max_element(times.begin(), times.end(), [](auto& a, auto& b) {
+                           return a.seconds < b.seconds;
+                         })->seconds;
   using benchmark::Counter;
+  state.counters["busiest_us"] = longest * 1e6 / iterations;
   state.counters["GB/s"] = Counter(read * 1e-9 * iterations, Counter::kIsRate);
   state.counters["%read"] = Counter(100 * read / limits.read_bytes * iterations, Counter::kIsRate);
   state.counters["GOP/s"] = Counter(operations * 1e-9 * iterations, Counter::kIsRate);
@@ -180,6 +212,7 @@ void Register(ThreadPool& pool, const MachineLimits& limits) {
   };
   struct Work {
     size_t rows, sequences, context;
+    bool split = false;
   };
   for (const OpImpl<AttentionArgs>& impl : AttentionImpls()) {
     if ((impl.required_features & ~CpuFeatures()) != 0) continue;
@@ -187,15 +220,18 @@ void Register(ThreadPool& pool, const MachineLimits& limits) {
       for (const Heads& h : {Heads{9, 3, 64, 0}, Heads{32, 4, 64, 0}, Heads{32, 8, 128, 0},
                              Heads{16, 1, 512, 64}, Heads{128, 1, 512, 64}}) {
         if (dtype == KvDType::kFp8 && h.rope_dim == 0) continue;
-        for (const Work& w : {Work{1, 1, 128}, Work{1, 1, 512}, Work{1, 1, 4096}, Work{1, 1, 16384},
-                              Work{1, 16, 512}, Work{512, 1, 512}, Work{512, 1, 2048}}) {
-          const Shape shape = {h.heads, h.kv_heads, h.dim,       h.rope_dim,
-                               dtype,   w.rows,     w.sequences, w.context};
+        for (const Work& w :
+             {Work{1, 1, 128}, Work{1, 1, 512}, Work{1, 1, 4096}, Work{1, 1, 4096, true},
+              Work{1, 1, 16384}, Work{1, 1, 16384, true}, Work{1, 1, 32768},
+              Work{1, 1, 32768, true}, Work{1, 3, 8192}, Work{1, 3, 8192, true}, Work{1, 16, 512},
+              Work{512, 1, 512}, Work{512, 1, 2048}, Work{512, 1, 8192}}) {
+          const Shape shape = {h.heads, h.kv_heads,  h.dim,     h.rope_dim, dtype,
+                               w.rows,  w.sequences, w.context, w.split};
           const std::string dim =
               h.rope_dim == 0 ? fmt::format("{}", h.dim) : fmt::format("{}+{}", h.dim, h.rope_dim);
           const std::string name =
-              fmt::format("attention/{}/{}/{}/{}x{}/{}x{}@{}", impl.name, NameOf(dtype), h.heads,
-                          h.kv_heads, dim, w.rows, w.sequences, w.context);
+              fmt::format("attention/{}/{}/{}/{}x{}/{}x{}@{}{}", impl.name, NameOf(dtype), h.heads,
+                          h.kv_heads, dim, w.rows, w.sequences, w.context, w.split ? "/split" : "");
           benchmark::RegisterBenchmark(name.c_str(),
                                        [&pool, &limits, &impl, shape](benchmark::State& state) {
                                          RunCase(state, pool, limits, impl, shape);

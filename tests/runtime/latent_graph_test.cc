@@ -161,20 +161,21 @@ std::vector<double> Formula(const std::vector<float>& table, const std::vector<f
   return out;
 }
 
-// [ids, heads * latent], the ids run in steps of `chunk`.
+// [ids, heads * latent], the ids run in steps of `chunk`, the last of them one by one.
 std::vector<float> Attend(const std::vector<float>& table, const std::vector<float>& norm,
                           const std::vector<int32_t>& ids, size_t top, int fusion_level,
-                          size_t chunk, KvDType dtype = KvDType::kF32) {
+                          size_t chunk, KvDType dtype = KvDType::kF32, size_t threads = 2,
+                          size_t singles = 0) {
   Graph graph = BuildGraph(table, norm, top);
   EXPECT_TRUE(RunPasses({.numerics = Numerics::kExact, .fusion_level = fusion_level}, graph).ok());
   const OpKind kind = top == 0 ? OpKind::kAttention : OpKind::kSparseAttention;
   const bool fused = std::any_of(graph.nodes.begin(), graph.nodes.end(),
                                  [&](const Node& node) { return node.kind == kind; });
   EXPECT_EQ(fused, fusion_level >= 1);
-  ThreadPool pool(2);
+  ThreadPool pool(threads);
   KvCacheView view{.data = nullptr,
                    .dtype = dtype,
-                   .num_blocks = DivUp(kContext, size_t{16}),
+                   .num_blocks = DivUp(ids.size(), size_t{16}),
                    .layers = 2,
                    .kv_heads = 1,
                    .head_dim = kKeyCols,
@@ -187,15 +188,18 @@ std::vector<float> Attend(const std::vector<float>& table, const std::vector<flo
   EXPECT_TRUE(weights.ok());
   const auto executor =
       GraphExecutor::Create(std::move(graph), std::move(weights).value(), view, pool,
-                            {.limits = {.max_tokens = kContext,
+                            {.limits = {.max_tokens = std::min(chunk, ids.size()),
                                         .max_sequences = 1,
-                                        .max_logit_rows = kContext,
-                                        .max_context = kContext}})
+                                        .max_logit_rows = std::min(chunk, ids.size()),
+                                        .max_context = ids.size()}})
           .value();
-  const std::vector<int32_t> blocks = {3, 0, 4, 2, 1};
+  std::vector<int32_t> blocks(view.num_blocks);
+  std::iota(blocks.begin(), blocks.end(), 0);
+  std::shuffle(blocks.begin(), blocks.end(), std::mt19937(3));
   std::vector<float> out;
-  for (size_t begin = 0; begin < ids.size(); begin += chunk) {
-    const size_t count = std::min(chunk, ids.size() - begin);
+  const size_t in_chunks = ids.size() - singles;
+  for (size_t begin = 0, count = 0; begin < ids.size(); begin += count) {
+    count = begin < in_chunks ? std::min(chunk, in_chunks - begin) : 1;
     std::vector<int32_t> positions, slots, rows;
     for (size_t i = 0; i < count; ++i) {
       const size_t p = begin + i;
@@ -267,6 +271,27 @@ TEST(LatentGraphTest, InFloatsOf8BitsEveryLevelAndChunkIsNear) {
         EXPECT_EQ(Attend(table, norm, ids, top, level, chunk, KvDType::kFp8), whole);
       }
     }
+  }
+}
+
+// So long that the keys of a sequence are in parts, which workers share where heads are few.
+TEST(LatentGraphTest, AnyNumberOfThreadsGivesTheSameBitsOfLongContexts) {
+  std::mt19937 rng(3);
+  std::normal_distribution<float> normal;
+  std::vector<float> table(kVocab * kWidth), norm(kLatent);
+  for (float& x : table) x = normal(rng);
+  for (float& x : norm) x = normal(rng);
+  std::vector<int32_t> ids(2300);
+  for (int32_t& id : ids) id = static_cast<int32_t>(rng() % kVocab);
+  for (const size_t top : {0, 2048}) {
+    SCOPED_TRACE(top);
+    const auto attend = [&](size_t chunk, size_t threads, size_t singles) {
+      return Attend(table, norm, ids, top, 2, chunk, KvDType::kF32, threads, singles);
+    };
+    const std::vector<float> want = attend(700, 1, 0);
+    // Steps of one row have 3 heads.
+    EXPECT_EQ(attend(700, 4, 20), want);
+    EXPECT_EQ(attend(150, 3, 10), want);
   }
 }
 

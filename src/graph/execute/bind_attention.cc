@@ -17,12 +17,14 @@ std::span<const SequenceSpan> PromptsOf(const StepBatch& batch) {
   return batch.sequences.first(prompts);
 }
 
-// Attention, for the sequences of prompts apart where they are told.
+// Attention, for the sequences of prompts apart where they are told. Where units of heads would not
+// keep all workers busy, each worker takes a portion of the keys, and what is cut is merged.
 class AttentionOp final : public BoundOp {
  public:
   // `generated`: prompts are left out.
-  AttentionOp(const AttentionArgs& args, bool prompts_apart, bool generated)
+  AttentionOp(const AttentionArgs& args, size_t workers, bool prompts_apart, bool generated)
       : args_(args),
+        workers_(workers),
         impl_(ChooseImpl(AttentionImpls())),
         prompt_impl_(prompts_apart && !generated ? PromptAttentionImpl(args) : nullptr),
         generated_(generated) {}
@@ -31,20 +33,31 @@ class AttentionOp final : public BoundOp {
     const std::span<const SequenceSpan> sequences = step.batch->sequences;
     const bool apart = prompt_impl_ != nullptr || generated_;
     const size_t prompts = apart ? PromptsOf(*step.batch).size() : 0;
-    SetPart(parts_[0], prompt_impl_, sequences.first(generated_ ? 0 : prompts));
-    SetPart(parts_[1], &impl_, sequences.subspan(prompts));
+    SetPart(parts_[1], &impl_, sequences.subspan(prompts), step.shared);
+    SetPart(parts_[0], prompt_impl_, sequences.first(generated_ ? 0 : prompts),
+            step.shared.subspan(parts_[1].state_bytes));
     args_.sequences = sequences.data();
     args_.num_sequences = sequences.size();
-    return parts_[0].units + parts_[1].units;
+    const bool split = parts_[0].args.split.portions + parts_[1].args.split.portions != 0;
+    units_ = split ? workers_ : parts_[0].units + parts_[1].units;
+    return units_;
   }
   // Each call takes its share of both, since their units differ in work.
   void Run(size_t begin, size_t end, std::byte* scratch) const noexcept override {
-    const size_t all = parts_[0].units + parts_[1].units;
     for (const Part& part : parts_) {
-      const size_t first = begin * part.units / all, last = end * part.units / all;
+      const size_t first = begin * part.units / units_, last = end * part.units / units_;
       if (first < last) part.impl->run(part.args, first, last, scratch);
     }
   }
+  size_t MergeUnits() const override { return parts_[0].merge_units + parts_[1].merge_units; }
+  void Merge(size_t begin, size_t end, std::byte* scratch) const noexcept override {
+    const size_t all = MergeUnits();
+    for (const Part& part : parts_) {
+      const size_t first = begin * part.merge_units / all, last = end * part.merge_units / all;
+      if (first < last) part.impl->run(MergeArgs(part), first, last, scratch);
+    }
+  }
+  size_t SharedBytes() const override { return AttentionStateRoom(args_, workers_); }
   size_t ScratchBytes() const override { return AttentionScratchBytes(args_); }
   bool PromptsDiffer() const override { return prompt_impl_ != nullptr; }
   const char* impl_name() const override {
@@ -56,22 +69,36 @@ class AttentionOp final : public BoundOp {
     AttentionArgs args;
     const OpImpl<AttentionArgs>* impl;
     size_t units = 0;
+    size_t merge_units = 0;
+    size_t state_bytes = 0;
   };
 
+  static AttentionArgs MergeArgs(const Part& part) {
+    AttentionArgs args = part.args;
+    args.split.merge = true;
+    return args;
+  }
+
   void SetPart(Part& part, const OpImpl<AttentionArgs>* impl,
-               std::span<const SequenceSpan> sequences) const {
+               std::span<const SequenceSpan> sequences, std::span<std::byte> shared) const {
     part.args = args_;
     part.args.sequences = sequences.data();
     part.args.num_sequences = sequences.size();
+    part.args.split = ChooseAttentionSplit(part.args, workers_, shared);
     part.impl = impl;
     part.units = AttentionUnits(part.args);
+    const bool split = part.args.split.portions != 0;
+    part.merge_units = split ? AttentionUnits(MergeArgs(part)) : 0;
+    part.state_bytes = split ? AttentionStateBytes(part.args) : 0;
   }
 
   AttentionArgs args_;  // of all sequences
+  size_t workers_;
   const OpImpl<AttentionArgs>& impl_;
   const OpImpl<AttentionArgs>* prompt_impl_;  // may be null
   bool generated_;
   Part parts_[2];
+  size_t units_ = 0;
 };
 
 // Expanded attention of the rows of prompts; the others' are there already, in place.
@@ -122,7 +149,7 @@ std::unique_ptr<BoundOp> Binder::Attention() const {
                      .sinks = sparse ? nullptr : F32(In(3)),
                      .positions = sparse ? I32(In(3)) : nullptr,
                      .top = sparse ? Cols(In(3)) : 0};
-  return std::make_unique<AttentionOp>(args, c_.prompts_apart, OfGenerated());
+  return std::make_unique<AttentionOp>(args, c_.workers, c_.prompts_apart, OfGenerated());
 }
 
 std::unique_ptr<BoundOp> Binder::ExpandedAttention() const {
@@ -167,7 +194,7 @@ std::unique_ptr<BoundOp> Binder::SelfAttention() const {
                               .k_stride = Stride(In(1)),
                               .v_stride = Stride(In(2))},
                      .causal = false};
-  return std::make_unique<AttentionOp>(args, c_.prompts_apart, false);
+  return std::make_unique<AttentionOp>(args, c_.workers, c_.prompts_apart, false);
 }
 
 // Units of the plain attention ops are (row, head) pairs; a row of scores has `heads` parts as long

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ namespace pelton {
 struct StepState {
   const StepBatch* batch;
   SymbolValues sizes;
+  std::span<std::byte> shared = {};  // 64-byte aligned; empty while its size is being found out
 };
 
 // One op of a plan, with its kernel chosen and its memory known.
@@ -29,6 +31,14 @@ class BoundOp {
   virtual void Run(size_t begin, size_t end, std::byte* scratch) const noexcept = 0;
   // Scratch that any prepared step may need per worker; asked for after Prepare with the largest.
   virtual size_t ScratchBytes() const = 0;
+  // Memory that the workers share while the op runs, asked for likewise: StepState::shared has as
+  // much or more.
+  virtual size_t SharedBytes() const { return 0; }
+  // What is left to do when all units are done, in units of its own; asked for after Prepare.
+  virtual size_t MergeUnits() const { return 0; }
+  virtual void Merge(size_t begin, size_t end, std::byte* scratch) const noexcept {
+    static_cast<void>(begin), static_cast<void>(end), static_cast<void>(scratch);
+  }
   // Whether rows of prompts have an arithmetic of their own.
   virtual bool PromptsDiffer() const { return false; }
   // Name of the implementation in use, after Prepare.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/checked_math.h"
 #include "base/clock.h"
@@ -80,8 +81,11 @@ Status GraphExecutor::Bind(KvCacheView cache) {
   for (Op& op : ops_) {
     op.op->Prepare(step);
     scratch_per_worker_ = std::max(scratch_per_worker_, RoundUp(op.op->ScratchBytes(), 4096));
+    shared_bytes_ = std::max(shared_bytes_, op.op->SharedBytes());
   }
-  ASSIGN_OR_RETURN(scratch_, Arena::Allocate(scratch_per_worker_ * pool_.size(), "scratch"));
+  const std::optional<size_t> bytes = CheckedAdd(scratch_per_worker_ * pool_.size(), shared_bytes_);
+  if (!bytes.has_value()) return ResourceExhausted("scratch memory of more bytes than there are");
+  ASSIGN_OR_RETURN(scratch_, Arena::Allocate(*bytes, "scratch"));
   return OkStatus();
 }
 
@@ -94,9 +98,28 @@ void GraphExecutor::PrepareAll(const StepBatch& batch) {
   int32_t context = 1;
   for (const SequenceSpan& sequence : batch.sequences)
     context = std::max(context, sequence.context);
-  const StepState step{
-      &batch, {batch.tokens.size(), batch.logit_rows.size(), static_cast<size_t>(context)}};
-  for (Op& op : ops_) op.units = op.op->Prepare(step);
+  const StepState step{&batch,
+                       {batch.tokens.size(), batch.logit_rows.size(), static_cast<size_t>(context)},
+                       {scratch_.data() + scratch_per_worker_ * pool_.size(), shared_bytes_}};
+  for (Op& op : ops_) {
+    op.units = op.op->Prepare(step);
+    op.merge_units = op.op->MergeUnits();
+  }
+}
+
+void GraphExecutor::RunShare(const Op& op, size_t worker, bool always_meet) {
+  std::byte* const scratch = scratch_.data() + worker * scratch_per_worker_;
+  const size_t workers = pool_.size();
+  const auto begin_of = [&](size_t units, size_t w) { return units * w / workers; };
+  const size_t begin = begin_of(op.units, worker), end = begin_of(op.units, worker + 1);
+  if (begin < end) op.op->Run(begin, end, scratch);
+  // An op without units changed nothing that anybody could wait for.
+  if (op.units > 0 || always_meet) pool_.Barrier();
+  if (op.merge_units == 0) return;
+  const size_t first = begin_of(op.merge_units, worker);
+  const size_t last = begin_of(op.merge_units, worker + 1);
+  if (first < last) op.op->Merge(first, last, scratch);
+  pool_.Barrier();
 }
 
 std::span<float> GraphExecutor::Run(const StepBatch& batch) {
@@ -106,31 +129,24 @@ std::span<float> GraphExecutor::Run(const StepBatch& batch) {
                    batch.prompt_rows <= batch.tokens.size(),
                "the scheduler keeps steps inside the plan's limits");
   PrepareAll(batch);
-  const size_t workers = pool_.size();
   OpSink* const sink =
       options_.sink != nullptr && options_.sink->active() ? options_.sink : nullptr;
   const MonotonicClock clock;
   const bool timed = profiling_ || sink != nullptr;
   pool_.Run([&](size_t worker) {
-    std::byte* scratch = scratch_.data() + worker * scratch_per_worker_;
     for (Op& op : ops_) {
-      const size_t begin = op.units * worker / workers;
-      const size_t end = op.units * (worker + 1) / workers;
-      if (timed && worker == 0) {
-        const int64_t start_ns = clock.NowNs();
-        if (begin < end) op.op->Run(begin, end, scratch);
-        pool_.Barrier();
-        const int64_t end_ns = clock.NowNs();
-        op.seconds += static_cast<double>(end_ns - start_ns) * 1e-9;
-        ++op.calls;
-        if (sink != nullptr) {
-          sink->OnOp(static_cast<size_t>(&op - ops_.data()), op.op->impl_name(), start_ns, end_ns);
-        }
+      if (!timed || worker != 0) {
+        RunShare(op, worker, timed);
         continue;
       }
-      if (begin < end) op.op->Run(begin, end, scratch);
-      // An op without units changed nothing that anybody could wait for.
-      if (op.units > 0 || timed) pool_.Barrier();
+      const int64_t start_ns = clock.NowNs();
+      RunShare(op, worker, timed);
+      const int64_t end_ns = clock.NowNs();
+      op.seconds += static_cast<double>(end_ns - start_ns) * 1e-9;
+      ++op.calls;
+      if (sink != nullptr) {
+        sink->OnOp(static_cast<size_t>(&op - ops_.data()), op.op->impl_name(), start_ns, end_ns);
+      }
     }
   });
   if (hidden_size_ > 0) {

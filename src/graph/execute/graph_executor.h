@@ -70,6 +70,7 @@ class GraphExecutor final : public StepExecutor {
     std::unique_ptr<BoundOp> op;
     int node;
     size_t units = 0;
+    size_t merge_units = 0;
     double seconds = 0;
     uint64_t calls = 0;
   };
@@ -81,6 +82,8 @@ class GraphExecutor final : public StepExecutor {
     return reinterpret_cast<float*>(arena_.data() + place.offset);
   }
   void PrepareAll(const StepBatch& batch);
+  // One worker's share of an op, up to the barrier behind it.
+  void RunShare(const Op& op, size_t worker, bool always_meet);
 
   Graph graph_;
   PackedStore weights_;
@@ -94,6 +97,7 @@ class GraphExecutor final : public StepExecutor {
   Arena arena_;
   Arena scratch_;
   size_t scratch_per_worker_ = 0;
+  size_t shared_bytes_ = 0;  // in scratch_, behind that of the workers
   std::vector<Op> ops_;
   bool profiling_ = false;
 };

@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "base/checked_math.h"
-#include "kernels/cpu/attention_tiles.h"
+#include "kernels/cpu/attention_split.h"
 #include "kernels/cpu/isa_impls.h"
 
 namespace pelton {
@@ -18,26 +18,33 @@ bool TakesTiles(const KvCacheView& cache) {
   return cache.head_dim % kPromptHeadColumns == 0 && cache.ValueDim() % kPromptHeadColumns == 0;
 }
 
-// Rows with positions of their own do not share keys; the heads of a latent cache do.
-size_t TileRowsOf(const AttentionArgs& a) { return a.positions == nullptr ? kTileRows : 1; }
-
 }  // namespace
 
+// Rows with positions of their own do not share keys; the heads of a latent cache do.
+size_t AttentionTileRows(const AttentionArgs& a) noexcept {
+  return a.positions == nullptr ? kTileRows : 1;
+}
+
+AttentionTile AttentionTileOfTurn(const AttentionArgs& a, const SequenceSpan& sequence,
+                                  size_t tiles, size_t turn) noexcept {
+  // Later tiles see more keys. Taking one from each end in turn gives every contiguous part of the
+  // units about the same work.
+  const size_t tile = turn % 2 == 0 ? turn / 2 : tiles - 1 - turn / 2;
+  const size_t tile_rows = AttentionTileRows(a), first = tile * tile_rows;
+  return {&sequence, first, std::min(tile_rows, static_cast<size_t>(sequence.count) - first), 0};
+}
+
 AttentionTile AttentionTileOf(const AttentionArgs& a, size_t unit) noexcept {
-  const size_t tile_rows = TileRowsOf(a);
+  const size_t tile_rows = AttentionTileRows(a);
   for (size_t s = 0; s < a.num_sequences; ++s) {
-    const auto count = static_cast<size_t>(a.sequences[s].count);
-    const size_t tiles = DivUp(count, tile_rows);
+    const size_t tiles = DivUp(static_cast<size_t>(a.sequences[s].count), tile_rows);
     if (unit >= tiles * a.heads) {
       unit -= tiles * a.heads;
       continue;
     }
-    // Later tiles see more keys. Taking one from each end in turn gives every contiguous part of
-    // the units about the same work.
-    const size_t turn = unit / a.heads;
-    const size_t tile = turn % 2 == 0 ? turn / 2 : tiles - 1 - turn / 2;
-    const size_t first = tile * tile_rows;
-    return {&a.sequences[s], first, std::min(tile_rows, count - first), unit % a.heads};
+    AttentionTile tile = AttentionTileOfTurn(a, a.sequences[s], tiles, unit / a.heads);
+    tile.head = unit % a.heads;
+    return tile;
   }
   PELTON_CHECK(false, "attention units lie below AttentionUnits");
   return {};
@@ -50,7 +57,7 @@ AttentionScratch AttentionScratchOf(const AttentionArgs& a) noexcept {
   }
   const size_t group = a.heads / a.cache.kv_heads;
   AttentionScratch out =
-      TileScratchOf(a, std::min(kTilePairs, std::min(TileRowsOf(a), longest) * group), 1);
+      TileScratchOf(a, std::min(kTilePairs, std::min(AttentionTileRows(a), longest) * group), 1);
   out.value_tiles = out.row_tiles;
   return out;
 }
@@ -85,6 +92,7 @@ AttentionScratch TileScratchOf(const AttentionArgs& a, size_t pairs, size_t tile
   out.sums = take(out.pairs * out.padded_value_dim, sizeof(float));
   out.maxima = take(out.pairs, sizeof(float));
   out.totals = take(out.pairs, sizeof(float));
+  out.merged = take(out.pairs * AttentionStateFloats(out.padded_value_dim), sizeof(float));
   if (on_tiles) out.query_tiles = take(out.pairs * key_dim, kBf16);
   out.tile_bytes = out.bytes - first_tile;
   out.bytes = first_tile + tiles * out.tile_bytes;
@@ -94,9 +102,12 @@ AttentionScratch TileScratchOf(const AttentionArgs& a, size_t pairs, size_t tile
 }  // namespace cpu
 
 size_t AttentionUnits(const AttentionArgs& a) {
+  if (a.split.portions != 0) {
+    return a.split.merge ? cpu::CutOf(a).pairs : a.split.portions;
+  }
   size_t tiles = 0;
   for (size_t s = 0; s < a.num_sequences; ++s) {
-    tiles += DivUp(static_cast<size_t>(a.sequences[s].count), cpu::TileRowsOf(a));
+    tiles += DivUp(static_cast<size_t>(a.sequences[s].count), cpu::AttentionTileRows(a));
   }
   return tiles * a.heads;
 }

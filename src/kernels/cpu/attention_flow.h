@@ -1,5 +1,7 @@
 #pragma once
 
+#include "kernels/cpu/attention_merge.h"
+#include "kernels/cpu/attention_split.h"
 #include "kernels/cpu/attention_state.h"
 #include "kernels/cpu/fp8_row.h"
 
@@ -7,8 +9,9 @@
 namespace pelton::cpu::KERNEL_ISA {
 
 // The flow of attention over one tile. For each partition of keys: scores = q . K, softmax over the
-// partition with the running maximum, then the weighted sum of V. One row and many take the same
-// steps. Products<Element> has, beside a constructor of the same kind as the state,
+// partition with the running maximum of its part, then the weighted sum of V; between parts, the
+// merge. One row and many take the same steps. Products<Element> has, beside a constructor of the
+// same kind as the state,
 //   Open()   s.pairs is known
 //   Begin()  s.queries is there; what it makes of them lies in the scratch memory
 //   Score()  s.scores of the keys of s.now that each pair sees, by whole vectors
@@ -25,6 +28,7 @@ class TileAttention {
     zeros_ = reinterpret_cast<Element*>(scratch + layout.zeros) + kRowHeader<Element>;
     maxima_ = reinterpret_cast<float*>(scratch + layout.maxima);
     totals_ = reinterpret_cast<float*>(scratch + layout.totals);
+    merged_ = reinterpret_cast<float*>(scratch + layout.merged);
     const size_t longest = Larger(s_.key_dim, s_.padded_value_dim);
     for (size_t d = 0; d < longest; ++d) zeros_[d] = Element{};
   }
@@ -33,18 +37,42 @@ class TileAttention {
   void Run(const AttentionTile& tile, size_t heads) {
     Open(tile, heads);
     Begin();
-    all_ = {VisibleTo(0).begin, VisibleTo(tile.rows - 1).end};
-    FindRows(all_.begin / kPartitionKeys * kPartitionKeys, s_.next);
-    s_.PrefetchValues(s_.next.keys);
-    while (!s_.next.keys.empty()) {
-      const Partition<Element> free = s_.now;
-      s_.now = s_.next;
-      s_.next = free;
-      FindRows(s_.now.origin + kPartitionKeys, s_.next);
-      if constexpr (kIsDecoded<Element>) DecodeRows();
-      RunPartition();
-    }
+    Attend({VisibleTo(0).begin, VisibleTo(tile.rows - 1).end});
     Finish();
+  }
+
+  // Some parts of a bundle that is cut; `states` are those of the call. The bundle's first parts
+  // are merged as in Run, of others each leaves its own states.
+  void RunParts(const AttentionBundle& bundle, Range parts, float* states) {
+    Open(bundle.tile, bundle.heads);
+    Begin();
+    const bool merges = parts.begin == bundle.parts.begin;
+    float* const first = StoredAt(states, bundle.StateOf(parts.begin)).sums;
+    part_states_ = merges ? nullptr : first;
+    Attend(Intersect({VisibleTo(0).begin, VisibleTo(bundle.tile.rows - 1).end},
+                     {parts.begin * kPartKeys, parts.end * kPartKeys}));
+    if (merges) {
+      MergeLast(parts.end * kPartKeys);
+      part_states_ = first;
+    }
+    StorePart();
+    part_states_ = nullptr;
+  }
+
+  // Makes the results of some pairs of a bundle whose parts were run.
+  void MergeParts(const AttentionBundle& bundle, Range pairs, float* states) {
+    Open(bundle.tile, bundle.heads);
+    for (size_t pair = pairs.begin; pair < pairs.end; ++pair) {
+      const Range visible = VisibleTo(pair / heads_);
+      const size_t last = bundle.StateOf((visible.end - 1) / kPartKeys);
+      size_t at = bundle.StateOf(visible.begin / kPartKeys);
+      CopyState(StoredAt(states, at + pair), StateOf(pair), s_.padded_value_dim);
+      while (at != last) {
+        at += s_.pairs;
+        MergeStates(StateOf(pair), StoredAt(states, at + pair), StateOf(pair), s_.padded_value_dim);
+      }
+      FinishPair(pair);
+    }
   }
 
   // The steps of Run for a caller that brings keys and values itself and has more tiles meet a
@@ -55,8 +83,6 @@ class TileAttention {
     heads_ = heads;
     s_.pairs = tile.rows * heads;
     kv_head_ = tile.head / (s_.args.heads / s_.args.cache.kv_heads);
-    first_position_ =
-        static_cast<size_t>(tile.sequence->context - tile.sequence->count) + tile.first_row;
     products_.Open();
   }
   void Begin() {
@@ -68,11 +94,7 @@ class TileAttention {
       if (rest != 0) {
         WriteScaled(a.q_rope + OffsetOf(pair, a.q_rope_stride, rest), rest, query + q_dim);
       }
-      float* sums = s_.sums + pair * s_.padded_value_dim;
-      for (size_t d = 0; d < s_.padded_value_dim; d += kLanes) Store(Zero(), sums + d);
-      // A sink is a score that comes before all others and has no value.
-      maxima_[pair] = a.sinks == nullptr ? kMinusInfinity : a.sinks[tile_->head + pair % heads_];
-      totals_[pair] = a.sinks == nullptr ? 0.0f : 1.0f;
+      Reset(pair, true);
     }
     products_.Begin();
   }
@@ -84,17 +106,81 @@ class TileAttention {
     RunPartition();
   }
   void Finish() {
+    MergeLast(VisibleTo(tile_->rows - 1).end);
     for (size_t pair = 0; pair < s_.pairs; ++pair) FinishPair(pair);
   }
 
  private:
-  // Positions that a row may see, or places in its list of them; both ends grow with the row.
-  Range VisibleTo(size_t row) const {
-    if (!s_.args.causal) return {0, static_cast<size_t>(tile_->sequence->context)};
-    const size_t end = first_position_ + row + 1;
-    if (s_.args.positions != nullptr) return {0, Smaller(end, s_.args.top)};
-    const auto window = static_cast<size_t>(s_.args.window);
-    return {window == 0 || window >= end ? 0 : end - window, end};
+  Range VisibleTo(size_t row) const { return VisibleKeys(s_.args, *tile_, row); }
+
+  void Attend(Range all) {
+    all_ = all;
+    FindRows(all_.begin / kPartitionKeys * kPartitionKeys, s_.next);
+    s_.PrefetchValues(s_.next.keys);
+    while (!s_.next.keys.empty()) {
+      const Partition<Element> free = s_.now;
+      s_.now = s_.next;
+      s_.next = free;
+      FindRows(s_.now.origin + kPartitionKeys, s_.next);
+      if constexpr (kIsDecoded<Element>) DecodeRows();
+      RunPartition();
+    }
+  }
+
+  PairState StateOf(size_t pair) const {
+    return {s_.sums + pair * s_.padded_value_dim, maxima_ + pair, totals_ + pair};
+  }
+  PairState StoredAt(float* states, size_t number) const {
+    return StateAt(states + number * AttentionStateFloats(s_.padded_value_dim),
+                   s_.padded_value_dim);
+  }
+
+  // A pair has seen nothing, or nothing of this part. A sink is a score that comes before all
+  // others and has no value.
+  void Reset(size_t pair, bool is_first) {
+    const PairState state = StateOf(pair);
+    for (size_t d = 0; d < s_.padded_value_dim; d += kLanes) Store(Zero(), state.sums + d);
+    const bool sink = is_first && s_.args.sinks != nullptr;
+    *state.maximum = sink ? s_.args.sinks[tile_->head + pair % heads_] : kMinusInfinity;
+    *state.total = sink ? 1.0f : 0.0f;
+  }
+
+  // Where the partition begins a part: takes away what the pairs have of the part before. What has
+  // no other part stays where it is.
+  void BeginPart() {
+    const size_t origin = s_.now.origin;
+    if (part_states_ != nullptr) {
+      if (origin != all_.begin) StorePart();
+      for (size_t pair = 0; pair < s_.pairs; ++pair) {
+        Reset(pair, VisibleTo(pair / heads_).begin >= origin);
+      }
+      return;
+    }
+    for (size_t pair = 0; pair < s_.pairs; ++pair) {
+      const Range visible = VisibleTo(pair / heads_);
+      if (visible.begin >= origin || visible.end <= origin) continue;
+      const PairState merged = StoredAt(merged_, pair);
+      if (visible.begin / kPartKeys + 1 == origin / kPartKeys) {
+        CopyState(StateOf(pair), merged, s_.padded_value_dim);
+      } else {
+        MergeStates(merged, StateOf(pair), merged, s_.padded_value_dim);
+      }
+      Reset(pair, false);
+    }
+  }
+  // Merges the pairs' last parts before `end`.
+  void MergeLast(size_t end) {
+    for (size_t pair = 0; pair < s_.pairs; ++pair) {
+      const Range visible = Intersect(VisibleTo(pair / heads_), {0, end});
+      if (visible.empty() || (visible.end - 1) / kPartKeys == visible.begin / kPartKeys) continue;
+      MergeStates(StoredAt(merged_, pair), StateOf(pair), StateOf(pair), s_.padded_value_dim);
+    }
+  }
+  void StorePart() {
+    for (size_t pair = 0; pair < s_.pairs; ++pair) {
+      CopyState(StateOf(pair), StoredAt(part_states_, pair), s_.padded_value_dim);
+    }
+    part_states_ = StoredAt(part_states_, s_.pairs).sums;
   }
 
   // Where the pair's part, `dim` elements, begins in a row-major [T, H * dim] array of the given
@@ -188,6 +274,7 @@ class TileAttention {
   }
 
   void RunPartition() {
+    if (s_.now.origin % kPartKeys == 0) BeginPart();
     for (size_t row = 0; row < tile_->rows; ++row) {
       const Range visible = VisibleTo(row);
       const auto inside = [this](size_t position) {
@@ -278,21 +365,21 @@ class TileAttention {
 
   AttentionState<Element> s_;
   Products<Element> products_;
-  Element* zeros_;              // for keys that do not exist
-  Element* decoded_ = nullptr;  // [kPartitionKeys][key_dim], where rows are decoded
-  float* maxima_;               // [pairs] largest score so far
-  float* totals_;               // [pairs] sum of weights so far
+  Element* zeros_;                // for keys that do not exist
+  Element* decoded_ = nullptr;    // [kPartitionKeys][key_dim], where rows are decoded
+  float* maxima_;                 // [pairs] largest score so far
+  float* totals_;                 // [pairs] sum of weights so far
+  float* merged_;                 // states of the pairs: the parts before
+  float* part_states_ = nullptr;  // where the next states go, if each part leaves its own
 
   const AttentionTile* tile_ = nullptr;
   size_t heads_ = 0;
   size_t kv_head_ = 0;
-  size_t first_position_ = 0;
-  Range all_ = {0, 0};  // positions that some pair sees
+  Range all_ = {0, 0};  // positions that are worked on
 };
 
-template <typename Element, template <typename> class Products>
-void RunAttentionUnits(const AttentionArgs& a, size_t begin, size_t end, std::byte* scratch) {
-  TileAttention<Element, Products> attention(a, AttentionScratchOf(a), scratch);
+template <typename Attention>
+void RunHeads(Attention& attention, const AttentionArgs& a, size_t begin, size_t end) {
   const size_t group = a.heads / a.cache.kv_heads;
   for (size_t unit = begin; unit < end;) {
     // Units that follow in the same KV head read the same keys and values: they run together.
@@ -301,6 +388,48 @@ void RunAttentionUnits(const AttentionArgs& a, size_t begin, size_t end, std::by
     const size_t heads = Smaller(Smaller(end - unit, group - tile.head % group), fitting);
     attention.Run(tile, heads);
     unit += heads;
+  }
+}
+
+template <typename Attention>
+void RunPortions(Attention& attention, const AttentionArgs& a, size_t begin, size_t end) {
+  AttentionBundles bundles(a);
+  for (AttentionBundle bundle; bundles.Next(bundle);) {
+    if (!bundle.IsCut()) {
+      if (bundle.first_portion >= begin && bundle.first_portion < end) {
+        attention.Run(bundle.tile, bundle.heads);
+      }
+      continue;
+    }
+    const size_t last = Smaller(bundle.last_portion + 1, end);
+    for (size_t portion = Larger(bundle.first_portion, begin); portion < last; ++portion) {
+      const Range parts = bundles.PartsOf(bundle, portion);
+      if (!parts.empty()) attention.RunParts(bundle, parts, a.split.states);
+    }
+  }
+}
+
+template <typename Attention>
+void MergePortions(Attention& attention, const AttentionArgs& a, size_t begin, size_t end) {
+  AttentionBundles bundles(a);
+  size_t pairs = 0;  // of cut bundles before
+  for (AttentionBundle bundle; pairs < end && bundles.Next(bundle);) {
+    if (!bundle.IsCut()) continue;
+    const Range here = Intersect({begin, end}, {pairs, pairs + bundle.Pairs()});
+    if (!here.empty()) attention.MergeParts(bundle, Shift(here, pairs), a.split.states);
+    pairs += bundle.Pairs();
+  }
+}
+
+template <typename Element, template <typename> class Products>
+void RunAttentionUnits(const AttentionArgs& a, size_t begin, size_t end, std::byte* scratch) {
+  TileAttention<Element, Products> attention(a, AttentionScratchOf(a), scratch);
+  if (a.split.portions == 0) {
+    RunHeads(attention, a, begin, end);
+  } else if (a.split.merge) {
+    MergePortions(attention, a, begin, end);
+  } else {
+    RunPortions(attention, a, begin, end);
   }
 }
 

@@ -13,12 +13,6 @@ inline constexpr float kMinusInfinity = -__builtin_inff();
 inline size_t Smaller(size_t a, size_t b) { return a < b ? a : b; }
 inline size_t Larger(size_t a, size_t b) { return a > b ? a : b; }
 
-// Positions [begin, end); empty if end <= begin.
-struct Range {
-  size_t begin;
-  size_t end;
-  bool empty() const { return end <= begin; }
-};
 inline Range Intersect(Range a, Range b) {
   return {Larger(a.begin, b.begin), Smaller(a.end, b.end)};
 }
@@ -80,7 +74,7 @@ struct AttentionState {
   Range* seen;                // [pairs] keys of the partition
   float* queries;             // [pairs][key_dim], scaled
   float* scores;              // [pairs][kPartitionKeys], then weights
-  float* sums;                // [pairs][padded_value_dim] of weighted values
+  float* sums;                // [pairs][padded_value_dim] of weighted values, of a part of the keys
   Partition<Element> now;
   Partition<Element> next;
   // Another tile met this partition before and left in the scratch memory what Products makes of

@@ -132,5 +132,29 @@ TEST(ExpandedAttentionTest, LongPromptsAreCutIntoUnitsAndTiles) {
   });
 }
 
+TEST(ExpandedAttentionTest, AcrossPartsEqualsTheReferenceInAnyChunks) {
+  std::mt19937 rng(8);
+  const LatentShape shape = {.heads = 1,
+                             .latent = 32,
+                             .rope = 32,
+                             .nope = 32,
+                             .value = 32,
+                             .dtype = KvDType::kF16,
+                             .block_tokens = 32,
+                             .contexts = {2060, 1025}};
+  LatentCase c(rng, shape);
+  const std::vector<double> want = c.Expanded();
+  std::vector<OpImpl<ExpandedAttentionArgs>> impls(std::begin(kTileImpls), std::end(kTileImpls));
+  impls.insert(impls.end(), ExpandedAttentionImpls().begin(), ExpandedAttentionImpls().end());
+  ForEachImpl<ExpandedAttentionArgs>(impls, [&](const OpImpl<ExpandedAttentionArgs>& impl) {
+    const auto attend = [&](const ExpandedAttentionArgs& args) { RunExpanded(impl, args); };
+    const std::vector<double> whole = c.ExpandedInSteps(rng, attend, true);
+    const bool on_tiles = std::any_of(std::begin(kTileImpls), std::end(kTileImpls),
+                                      [&](const auto& tiles) { return tiles.run == impl.run; });
+    EXPECT_LT(LargestDifference(whole, want), on_tiles ? 0.04 : 5e-6);
+    EXPECT_EQ(c.ExpandedInSteps(rng, attend), whole);
+  });
+}
+
 }  // namespace
 }  // namespace pelton

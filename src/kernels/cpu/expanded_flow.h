@@ -70,6 +70,7 @@ class ExpandedHead {
     layout.sums += shift;
     layout.maxima += shift;
     layout.totals += shift;
+    layout.merged += shift;
     layout.query_tiles += shift;
     const size_t first = tile * kTilePairs;
     const AttentionTile rows = {unit.sequence, unit.first_row + first,

@@ -15,6 +15,17 @@ struct StepRows {
   size_t v_stride = 0;
 };
 
+// Keys in *portions* of about the same work, one for each worker, in the place of units of heads
+// where these are too few or too unequal. A portion is some parts of the keys of one KV head and
+// tile of rows after another. What lies in several portions is cut: it leaves a *state* for each
+// pair of a row and a head, of which a second call, the merge, makes the results.
+struct AttentionSplit {
+  size_t portions = 0;      // 0: nothing is split
+  double work = 0;          // of all portions
+  float* states = nullptr;  // AttentionStateBytes, 64-byte aligned; shared by all workers
+  bool merge = false;       // the second call, when all units of the first are done
+};
+
 // Attention of new tokens over the paged cache or over the step's own rows, grouped heads (H / G
 // query heads share one KV head). For the row at position p and head h:
 //   s[j] = softcap(scale * q[h] . K[j][h / (H/G)]),  j in (p - window, p], or, where it is not
@@ -24,12 +35,15 @@ struct StepRows {
 // score, sinks[h], whose weight goes to no value (Xiao et al. 2023, Efficient streaming language
 // models with attention sinks, as learned in gpt-oss). Scores, softmax and sums in f32. The
 // bits of a row depend on its own q and cache content alone: keys are visited in order, in
-// partitions that begin at multiples of a fixed number of positions, whatever the batch, the chunk
-// or the number of rows beside it. Source: Dao 2022, FlashAttention, alg. 1.
+// partitions and parts that begin at multiples of fixed numbers of positions, whatever the batch,
+// the chunk, the number of rows beside it or the split. The softmax of a part goes on from
+// partition to partition (Dao 2022, FlashAttention, alg. 1); parts are merged in their order
+// (Dao et al. 2023, Flash-Decoding).
 // Over a latent cache (multi-head latent attention, absorbed form) q[h] is the q and the q_rope of
 // the head laid end to end, and D of `out` is that of values. Source: DeepSeek-V2 report, section
 // 2.1.
-// With `positions` a row sees these alone, in this order: partitions are then of so many of them.
+// With `positions` a row sees these alone, in this order: partitions and parts are then of so many
+// of them.
 // Where they are all, the bits are the same as without. Source: DeepSeek-V3.2 report, section 2.1.
 struct AttentionArgs {
   const float* q;            // [T, H * D], row stride q_stride; D is cache.ValueDim() everywhere
@@ -57,12 +71,15 @@ struct AttentionArgs {
   size_t top = 0;
   // Columns of a head in q; those of q_rope are the rest of a key's. 0: D.
   size_t q_dim = 0;
+  AttentionSplit split = {};
 
   size_t QueryDim() const { return q_dim == 0 ? cache.ValueDim() : q_dim; }
   // Whether a value is the beginning of its key's row.
   bool ValuesAreInKeys() const { return cache.IsLatent() && rows.k == nullptr; }
 };
 
+// Units: heads of up to 48 rows of a sequence; portions; or pairs of a row and a head that are
+// merged.
 size_t AttentionUnits(const AttentionArgs& args);
 size_t AttentionScratchBytes(const AttentionArgs& args);
 std::span<const OpImpl<AttentionArgs>> AttentionImpls();
@@ -72,6 +89,18 @@ std::span<const OpImpl<AttentionArgs>> AttentionImpls();
 // own q and what it sees, as above; but a key that it does not see counts with weight 0, so that
 // an infinity there makes a NaN. Null where there is nothing faster.
 const OpImpl<AttentionArgs>* PromptAttentionImpl(const AttentionArgs& args);
+
+// args.split for so many portions, without memory for states. Requires: portions > 0.
+AttentionSplit SplitAttention(const AttentionArgs& args, size_t portions);
+// Bytes of states that a call with args.split takes.
+size_t AttentionStateBytes(const AttentionArgs& args);
+// A split for `workers` that each take one of the units, where it gains more than it costs and
+// `states` has room for it; no split elsewhere. No allocation.
+AttentionSplit ChooseAttentionSplit(const AttentionArgs& args, size_t workers,
+                                    std::span<std::byte> states);
+// Room that suffices for two rows of a sequence with the largest context in `args`; 0 where nothing
+// would be split, or the number does not fit.
+size_t AttentionStateRoom(const AttentionArgs& args, size_t workers);
 
 // Plain attention as separate ops, for graphs that are run unfused. Scores are [T, H, stride] with
 // stride >= the largest context; only [0, context) of a row is written or read.
