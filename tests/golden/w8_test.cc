@@ -15,8 +15,9 @@
 namespace pelton::golden {
 namespace {
 
-// All with experts: of one tensor for all or of one each, transposed, with biases, with scales,
-// quantised; and inner sizes that cannot be rotated (deepseek-v2-group).
+// All with experts but V3.2, whose indexer chooses too: of one tensor for all or of one each,
+// transposed, with biases, with scales, quantised; and inner sizes that cannot be rotated
+// (deepseek-v2-group).
 const std::vector<std::string> kMixtures = {
     "mixtral",          "qwen3-moe",       "deepseek-v2-lite",     "deepseek-v2-group",
     "deepseek-v3-bf16", "deepseek-v3-fp8", "deepseek-v3-fp8-edge", "deepseek-v3-mtp",
