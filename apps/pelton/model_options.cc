@@ -87,7 +87,7 @@ void ModelOptions::AddPlan(std::vector<Option>* options) {
   options->push_back({.names = "--weights",
                       .value = "FORMAT",
                       .help = "format of weights in memory: stored, as in the file, or w8 for 8 "
-                              "bits that prompts are read faster with [stored]",
+                              "bits, of experts too, that prompts are read faster with [stored]",
                       .group = "plan",
                       .target = &weights,
                       .choices = {"stored", "w8"}});

@@ -197,7 +197,7 @@ class PackedFileTest(unittest.TestCase):
 
     def test_m2_experts_that_stay_in_the_file(self):
         model = make_mixture(os.path.join(self.folder.name, "mixture"), 4, 128, 128, 16)
-        for more in [[], ["--numerics", "exact"]]:
+        for more in [[], ["--numerics", "exact"], ["--weights", "w8"]]:
             plain, _ = answer(model, *more)
             packed, words = answer(model, *more, "--packed-cache-dir", self.cache)
             self.assertEqual((packed, words), (plain, ""))
@@ -205,7 +205,7 @@ class PackedFileTest(unittest.TestCase):
                 got = answer(model, *more, "--packed-cache-dir", self.cache, "--expert-memory", size,
                              "--packed-cache-verify")
                 self.assertEqual(got, (plain, ""), size)
-        self.assertEqual(len(self.files()), 2)
+        self.assertEqual(len(self.files()), 3)
         plain, _ = self.serve(model)
         text, counted = self.serve(model, "--expert-memory", "2M")
         self.assertEqual(text, plain)
@@ -219,7 +219,7 @@ class PackedFileTest(unittest.TestCase):
             file.write(bytes([byte[0] ^ 64]))
         plain, _ = answer(model)
         words = ""
-        for more in [[], ["--numerics", "exact"]]:
+        for more in [[], ["--numerics", "exact"], ["--weights", "w8"]]:
             words += answer(model, *more, "--packed-cache-dir", self.cache, "--expert-memory", "2M",
                             "--packed-cache-verify")[1]
         self.assertIn("packed anew", words)

@@ -130,6 +130,7 @@ Runner::Runner(const std::string& model_path, const RunnerOptions& options)
   files_ = std::move(files).value();
   Result<Graph> graph = BuildGraph(files_->config, files_->weights, options.max_context);
   PELTON_CHECK(graph.ok(), graph.status().message().c_str());
+  if (options.before_passes) options.before_passes(*graph);
   const auto reports = RunPasses(options.passes, *graph);
   PELTON_CHECK(reports.ok(), reports.status().message().c_str());
   Result<PackedStore> weights = PackedStore::Pack(*graph, pool_, [](const StoredTensor&) {});

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,6 +59,8 @@ struct RunnerOptions {
   bool need_invariant = true;
   std::optional<KvDType> kv_dtype = {};  // empty: f16, or f32 where the numerics are exact
   bool as_prompts = true;                // what is appended; else as if the model had generated it
+  // Done to the model's graph before the passes run; may be empty.
+  std::function<void(Graph&)> before_passes = {};
 };
 
 // A model on the executor alone: one sequence, its cache blocks in a scrambled order.

@@ -211,12 +211,17 @@ void CheckChunksAndThreads(const Case& c, RunnerOptions options) {
 }
 
 TEST(GoldenModelsTest, ChunksAndThreadsDoNotChangeABit) {
+  constexpr PackedFormat kStored = PackedFormat::kStored, kW8 = PackedFormat::kW8;
   for (const Case& c : AllCases()) {
-    for (const auto& [name, numerics, as_prompts] :
-         {std::tuple("exact", Numerics::kExact, false), std::tuple("fast", Numerics::kFast, true),
-          std::tuple("fast, generated", Numerics::kFast, false)}) {
+    for (const auto& [name, numerics, weights, as_prompts] :
+         {std::tuple("exact", Numerics::kExact, kStored, false),
+          std::tuple("fast", Numerics::kFast, kStored, true),
+          std::tuple("fast, generated", Numerics::kFast, kStored, false),
+          std::tuple("fast W8", Numerics::kFast, kW8, true),
+          std::tuple("fast W8, generated", Numerics::kFast, kW8, false)}) {
+      if (weights == kW8 && !OpenModel(c.model_path)->config.moe) continue;
       SCOPED_TRACE(name);
-      CheckChunksAndThreads(c, {.passes = {.numerics = numerics},
+      CheckChunksAndThreads(c, {.passes = {.numerics = numerics, .weights = weights},
                                 .max_context = c.max_context,
                                 .as_prompts = as_prompts});
     }

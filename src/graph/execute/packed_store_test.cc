@@ -8,6 +8,8 @@
 #include <fstream>
 #include <random>
 
+#include "base/checked_math.h"
+
 namespace pelton {
 namespace {
 
@@ -58,11 +60,14 @@ class PackedStoreTest : public testing::Test {
       return std::string(reinterpret_cast<const char*>(store->Weights(id).data), bytes);
     };
     EXPECT_EQ(store->GroupBytes(experts_id_) % 4096, 0u);
-    std::string all = text(dense_id_, *PackedBytes(DType::kF32, kRows, kCols));
+    const auto bytes = [&](ValueId id, size_t rows) {
+      return *PackedBytes(graph_.value(id).constant.PackedDType(), rows, kCols);
+    };
+    std::string all = text(dense_id_, bytes(dense_id_, kRows));
     for (size_t e = 0; e < 3; ++e) {
       all.append(reinterpret_cast<const char*>(store->Weights(experts_id_).data) +
                      e * store->GroupBytes(experts_id_),
-                 *PackedBytes(DType::kF32, kExpertRows, kCols));
+                 bytes(experts_id_, kExpertRows));
     }
     return all;
   }
@@ -154,6 +159,35 @@ TEST_F(PackedStoreTest, ExpertsMayStayInTheFile) {
                             graph_, pool_, [](const StoredTensor&) {}, nullptr, {}, &cache_)
                             .status();
   EXPECT_NE(status.message().find("/proc/none"), std::string::npos) << status.message();
+}
+
+// Packed by itself as one matrix, each expert has these bytes; in the file too.
+TEST_F(PackedStoreTest, ExpertsMayBeInW8) {
+  graph_.value(experts_id_).constant.packed_as = DType::kW8;
+  std::string want = Packed(nullptr).substr(0, *PackedBytes(DType::kF32, kRows, kCols));
+  const size_t bytes = PackedBytes(DType::kW8, kExpertRows, kCols).value();
+  EXPECT_EQ(PackedStore::ExpertBytesFor(graph_).value(), 3 * RoundUp(bytes, 4096));
+  for (size_t e = 0; e < 3; ++e) {
+    const PackSource source{reinterpret_cast<const std::byte*>(&experts_[e * kExpertRows * kCols]),
+                            kExpertRows, kCols * sizeof(float)};
+    std::string panels(bytes, '\0');
+    PackPanels({.dtype = DType::kF32,
+                .sources = {&source, 1},
+                .cols = kCols,
+                .interleave_panels = false,
+                .out = reinterpret_cast<std::byte*>(panels.data()),
+                .packed_as = DType::kW8},
+               0, 4);
+    want += panels;
+  }
+  EXPECT_EQ(Packed(nullptr), want);
+  MetricRegistry metrics;
+  cache_.metrics = &metrics;
+  for (const size_t expert_bytes : {0, 1}) {
+    cache_.expert_bytes = expert_bytes;
+    EXPECT_EQ(Packed(&cache_), want);
+    EXPECT_EQ(packed_, expert_bytes == 0 ? 4u : 0u);
+  }
 }
 
 TEST_F(PackedStoreTest, AFileThatCannotBeMadeIsNoError) {

@@ -167,6 +167,7 @@ std::vector<TypeAndShape> InferExpertMatmul(const Node& node, InputChecks& in, b
   in.ExpectRows(0);
   in.Expect(IsWeight(in[1]), 1, "a stored or packed weight");
   in.ExpectCols(0, in[1].shape.cols());
+  ExpectPackable(in, 1);
   const int64_t parts = experts * (gated ? 2 : 1);
   const int64_t rows = in[1].shape.rows().factor;
   in.Expect(rows % parts == 0 && in[1].constant.groups == experts, 1,
@@ -186,9 +187,9 @@ void InferExpertSum(InputChecks& in, size_t i) {
             i + 1, "a weight for each pair");
 }
 
-// A weight of each head.
+// A weight of each head, in its own format.
 void ExpectHeads(InputChecks& in, size_t i, int64_t heads) {
-  in.Expect(IsWeight(in[i]), i, "a stored or packed weight");
+  in.Expect(IsWeight(in[i]) && !in[i].constant.packed_as, i, "a stored or packed weight");
   in.Expect(in[i].shape.rows().factor % heads == 0 && in[i].constant.groups == heads, i,
             fmt::format("the rows of {} heads", heads));
 }

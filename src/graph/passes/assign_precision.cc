@@ -2,6 +2,7 @@
 // matmuls that read it. What W8 weights are multiplied by is rotated, and so given by the rotation.
 #include <algorithm>
 #include <map>
+#include <vector>
 
 #include "graph/passes/passes.h"
 #include "graph/passes/rewriter.h"
@@ -9,11 +10,31 @@
 namespace pelton {
 namespace {
 
-bool OnlyW8Reads(const Graph& graph, const Uses& uses, ValueId x) {
-  return !uses.IsOutput(x) && std::ranges::all_of(uses.Readers(x), [&](int reader) {
+bool ReadsW8(const Graph& graph, const Node& node) {
+  return IsMatmul(node.kind) && graph.value(node.inputs[1]).constant.packed_as.has_value();
+}
+
+// Whether matmuls by W8 are all that reads rotated rows, or copies of them for experts; `copies`
+// gets those.
+bool OnlyW8Reads(const Graph& graph, const Uses& uses, ValueId rows, std::vector<ValueId>* copies) {
+  return !uses.IsOutput(rows) && std::ranges::all_of(uses.Readers(rows), [&](int reader) {
     const Node& node = graph.nodes[static_cast<size_t>(reader)];
-    return IsMatmul(node.kind) && graph.value(node.inputs[1]).constant.packed_as;
+    if (node.kind != OpKind::kExpertRows || copies == nullptr) return ReadsW8(graph, node);
+    copies->push_back(node.outputs[0]);
+    return OnlyW8Reads(graph, uses, node.outputs[0], nullptr);
   });
+}
+
+// Makes what is multiplied by W8 8 bits where it is rotated.
+bool QuantizeRotated(Graph& graph, Rewriter& rewriter, ValueId x) {
+  const Node* rows = rewriter.ProducerOf(x, OpKind::kExpertRows);
+  const ValueId source = rows != nullptr ? rows->inputs[0] : x;
+  Node* rotation = rewriter.ProducerOf(source, OpKind::kRotate);
+  std::vector<ValueId> quantized = {source};
+  if (rotation == nullptr || !OnlyW8Reads(graph, rewriter.uses(), source, &quantized)) return false;
+  rotation->attributes["quantized"] = int64_t{1};
+  for (const ValueId id : quantized) graph.value(id).type = ElementType::kQuantizedRows;
+  return true;
 }
 
 }  // namespace
@@ -30,11 +51,7 @@ bool AssignPrecision(Graph& graph) {
     const ConstantData& weight = graph.value(node.inputs[1]).constant;
     if (graph.value(x).type != ElementType::kF32 || !IsQuantized(weight.PackedDType())) continue;
     if (weight.packed_as) {
-      Node* rotation = rewriter.ProducerOf(x, OpKind::kRotate);
-      if (rotation == nullptr || !OnlyW8Reads(graph, rewriter.uses(), x)) continue;
-      rotation->attributes["quantized"] = int64_t{1};
-      graph.value(x).type = ElementType::kQuantizedRows;
-      changed = true;
+      changed |= QuantizeRotated(graph, rewriter, x);
       continue;
     }
     const auto [it, is_new] = quantized.try_emplace(x, kNoValue);

@@ -94,7 +94,7 @@ void RunAll(const ExpertMatmulArgs& args) {
 
 std::vector<MatmulShape> Shapes() {
   std::vector<MatmulShape> shapes;
-  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kQ8_0, DType::kQ4_K}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kQ8_0, DType::kQ4_K, DType::kW8}) {
     for (const bool quantized : {false, true}) {
       if (quantized && PanelFormatOf(dtype)->code_bits == 0) continue;
       for (const GateActivation gate :
@@ -102,7 +102,8 @@ std::vector<MatmulShape> Shapes() {
         shapes.push_back({.dtype = dtype,
                           .quantized_x = quantized,
                           .columns = quantized ? 96u : 72u,
-                          .cols = 256,
+                          // Of W8 no whole number of tiles.
+                          .cols = dtype == DType::kW8 ? 288u : 256u,
                           .gate = gate,
                           .gate_limit = gate == GateActivation::kSwigluOai ? 3.0f : 0.0f,
                           .bias = dtype != DType::kF32 && gate != GateActivation::kSilu,
@@ -143,6 +144,13 @@ TEST(ExpertMatmulTest, EachExpertsRowsAreThoseOfAMatmulAlone) {
                     0)
               << DTypeName(shape.dtype) << " expert " << e << " row " << row;
         }
+        // Nor do they depend on how many there are.
+        const MatmulArgs one = experts.Case(e).ArgsOfRows(counts[e] / 2, 1);
+        const std::vector<std::byte> single =
+            experts.Case(e).Run(ChooseMatmul(one, MatmulRows::kGenerated), one);
+        const size_t used = shape.quantized_out ? shape.columns + shape.columns / 4 : out_row;
+        EXPECT_EQ(std::memcmp(single.data(), want.data() + counts[e] / 2 * out_row, used), 0)
+            << DTypeName(shape.dtype) << " expert " << e << " of " << counts[e] << " rows";
       }
     }
   }
