@@ -15,11 +15,13 @@ set(PELTON_LAYER_cluster  serving runtime models text net graph kernels base)
 set(PELTON_LAYER_library  serving runtime models text net graph kernels base)
 set(PELTON_LAYER_apps     cluster serving quantize runtime models graph parallel text net kernels base)
 
-# pelton_library(NAME layer_folder LAYER layer SRCS ... DEPS ... LIBS ... TESTS ...)
+# pelton_library(NAME layer_folder LAYER layer SRCS ... DEPS ... LIBS ... TESTS ... [ONE_THREAD])
 # One static library per folder. DEPS are Pelton's own libraries and are checked against the table;
 # LIBS are third-party targets, private to the library; TESTS become one binary, NAME_test.
+# ONE_THREAD: the tests start no thread, which the test NAME_one_thread checks. The thread sanitizer
+# could find nothing in them.
 function(pelton_library)
-  cmake_parse_arguments(A "" "NAME;LAYER" "SRCS;DEPS;LIBS;TESTS;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(A "ONE_THREAD" "NAME;LAYER" "SRCS;DEPS;LIBS;TESTS;TEST_DEPS" ${ARGN})
   pelton_check_deps(${A_NAME} ${A_LAYER} ${A_DEPS})
   add_library(${A_NAME} STATIC ${A_SRCS})
   set_target_properties(${A_NAME} PROPERTIES PELTON_LAYER ${A_LAYER})
@@ -33,6 +35,12 @@ function(pelton_library)
       target_compile_options(${A_NAME}_test PRIVATE -O0)
     endif()
     add_test(NAME ${A_NAME}_test COMMAND ${A_NAME}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    # The run-time libraries of sanitizers start threads of their own, and a unity build links what no
+    # test calls.
+    if(A_ONE_THREAD AND NOT PELTON_SANITIZE AND NOT CMAKE_UNITY_BUILD)
+      add_test(NAME ${A_NAME}_one_thread
+        COMMAND ${CMAKE_SOURCE_DIR}/tools/check_one_thread.py $<TARGET_FILE:${A_NAME}_test>)
+    endif()
   endif()
 endfunction()
 

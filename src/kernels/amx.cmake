@@ -1,6 +1,6 @@
 # Matmul on AMX tiles. Its test runs the same source on emulated tiles, so that it is tested on
 # machines without AMX; the packing of weights is part of what is tested.
-pelton_library(NAME kernels_amx LAYER kernels
+pelton_library(NAME kernels_amx LAYER kernels ONE_THREAD
   SRCS cpu/matmul_amx.cc
   DEPS base kernels_weights
   TESTS cpu/matmul_amx_test.cc)

@@ -1,6 +1,6 @@
 # Attention over the paged cache, fused, as separate ops and expanded, the indexer of sparse attention,
 # and compressed entries.
-pelton_library(NAME kernels_attention LAYER kernels
+pelton_library(NAME kernels_attention LAYER kernels ONE_THREAD
   SRCS cpu/attention.cc cpu/attention_split.cc cpu/compressed.cc cpu/expanded_attention.cc
        cpu/indexer.cc reference/attention.cc reference/compressed.cc reference/indexer.cc
   DEPS base kernels_matmul

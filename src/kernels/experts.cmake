@@ -1,5 +1,5 @@
 # Mixture of experts: routing, and matmuls of many matrices.
-pelton_library(NAME kernels_experts LAYER kernels
+pelton_library(NAME kernels_experts LAYER kernels ONE_THREAD
   SRCS cpu/experts.cc cpu/route.cc reference/experts.cc
   DEPS base kernels_matmul kernels_weights
   TESTS cpu/experts_test.cc cpu/experts_w8_test.cc cpu/route_test.cc

@@ -2,7 +2,7 @@
 pelton_library(NAME kernels_matmul_reference LAYER kernels
   SRCS reference/matmul.cc reference/matmul_case.cc
   DEPS base kernels_weights)
-pelton_library(NAME kernels_matmul LAYER kernels
+pelton_library(NAME kernels_matmul LAYER kernels ONE_THREAD
   SRCS cpu/matmul.cc cpu/matmul_choices.cc
   DEPS base kernels_amx
   TESTS cpu/matmul_test.cc cpu/matmul_choices_test.cc

@@ -1,6 +1,6 @@
 # Row ops: norms, elementwise, rotary embedding and cache writes, token embedding,
 # residual streams.
-pelton_library(NAME kernels_rows LAYER kernels
+pelton_library(NAME kernels_rows LAYER kernels ONE_THREAD
   SRCS cpu/embedding.cc cpu/gather_rows.cc cpu/rope_table.cc cpu/rows.cc
        cpu/streams.cc
        reference/rotate.cc reference/rows.cc
