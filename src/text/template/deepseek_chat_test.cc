@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -156,11 +156,17 @@ TEST(DeepSeekChatTest, LimitsHold) {
     row += R"(,{"role":"tool","content":"b","tool_call_id":"i"})";
   }
   row += R"(],"kwargs":{"thinking":true}})";
-  const auto start = std::chrono::steady_clock::now();
+#if defined(__SANITIZE_THREAD__)
+  constexpr double kMostSeconds = 20;  // it takes ten times as long there
+#else
+  constexpr double kMostSeconds = 5;
+#endif
+  // Of processor time, so that others' work does not count.
+  const std::clock_t start = std::clock();
   for (const DeepSeekVersion version : {DeepSeekVersion::kV32, DeepSeekVersion::kV4}) {
     EXPECT_TRUE(RenderRow(version, row).ok());
   }
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+  EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, kMostSeconds);
 }
 
 }  // namespace
